@@ -1,0 +1,37 @@
+import { MstoreError } from './errors.ts';
+
+/** Throws the `interrupted` error once `signal` has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    throw new MstoreError('interrupted', 'Interrupted before the work was complete', {
+      hint: 'Run the same command again; what was already stored or sent is not repeated',
+    });
+  }
+}
+
+/**
+ * Lets signals and timers run while synchronous file work goes on. `pause()` returns at once until
+ * `sliceMs` have passed since the last turn, so it may be called after every block.
+ */
+export class Breather {
+  readonly #signal: AbortSignal | undefined;
+  readonly #sliceMs: number;
+  #last = performance.now();
+
+  constructor(signal?: AbortSignal, sliceMs = 20) {
+    this.#signal = signal;
+    this.#sliceMs = sliceMs;
+  }
+
+  /** Tells whether it is time to await {@link turn}. */
+  due(): boolean {
+    return performance.now() - this.#last >= this.#sliceMs;
+  }
+
+  /** Yields one turn of the event loop, then throws when the work was aborted. */
+  async turn(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#last = performance.now();
+    throwIfAborted(this.#signal);
+  }
+}

@@ -1,0 +1,255 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { type Clock, type Random, systemClock, systemRandom } from './clock.ts';
+import { fromSystemError, MstoreError, systemCode } from './errors.ts';
+import { ownerIsGone, thisOwner } from './host.ts';
+
+/**
+ * Makes a folder and those above it; the entries made are flushed, so that a file published in the
+ * folder cannot lose its way after a crash.
+ */
+export function ensureFolder(folder: string): void {
+  const first = fs.mkdirSync(folder, { recursive: true });
+  if (first === undefined) return;
+  for (let made = folder; ; made = path.dirname(made)) {
+    syncFolder(path.dirname(made));
+    if (made === first || made === path.dirname(made)) return;
+  }
+}
+
+/** Flushes the entries of a folder. A no-op where the system cannot open folders (Windows). */
+export function syncFolder(folder: string): void {
+  let fd: number;
+  try {
+    fd = fs.openSync(folder, 'r');
+  } catch (error) {
+    if (process.platform === 'win32') return;
+    throw error;
+  }
+  try {
+    fs.fsyncSync(fd);
+  } catch (error) {
+    // Some file systems cannot flush folders; then the order of rename and flush is theirs to keep.
+    if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EBADF'].includes(systemCode(error) ?? '')) throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Writes all of `bytes`, however the system splits the writes. */
+export function writeFully(fd: number, bytes: Uint8Array, position: number | null = null): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const at = position === null ? null : position + done;
+    const written = fs.writeSync(fd, bytes, done, bytes.length - done, at);
+    if (written === 0) {
+      throw new MstoreError('io', 'Failed writing: the system accepted no bytes');
+    }
+    done += written;
+  }
+}
+
+/** Reads until `target` is full or the file ends; returns the number of bytes read. */
+export function readFully(fd: number, target: Uint8Array, position: number | null = null): number {
+  let done = 0;
+  while (done < target.length) {
+    const at = position === null ? null : position + done;
+    const count = fs.readSync(fd, target, done, target.length - done, at);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/**
+ * Reads a small file whole; returns undefined when it does not exist.
+ * @throws MstoreError `too-large` when it holds more than `bytesMax`
+ */
+export function readBounded(file: string, bytesMax: number): Buffer | undefined {
+  let fd: number;
+  try {
+    // O_NONBLOCK: opening a FIFO that stands where a file is expected must not hang.
+    fd = fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw fromSystemError(error, `reading ${file}`);
+  }
+  try {
+    const stat = fs.fstatSync(fd);
+    if (!stat.isFile()) throw new MstoreError('io', `Failed reading ${file}: not a regular file`);
+    if (stat.size > bytesMax) {
+      throw new MstoreError('too-large', `${file} holds ${stat.size} bytes; at most ${bytesMax} are read`, {
+        details: { path: file, size: stat.size },
+      });
+    }
+    const bytes = Buffer.allocUnsafe(stat.size);
+    return bytes.subarray(0, readFully(fd, bytes));
+  } catch (error) {
+    throw fromSystemError(error, `reading ${file}`);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Removes a file; one that is not there is success. */
+export function removeFile(file: string): void {
+  try {
+    fs.unlinkSync(file);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Makes names for temporary files that tell who made them: `HOST-PID-RANDOM.tmp`. */
+export function tempName(random: Random = systemRandom): string {
+  const owner = thisOwner();
+  return `${owner.host}-${owner.pid}-${random.hex(8)}.tmp`;
+}
+
+const tempNamePattern = /^\.?(?:[^/]*\.)?([0-9a-f]{12})-(\d{1,10})-[0-9a-f]{16}\.tmp$/;
+
+/**
+ * Tells whether `name` has the form of {@link tempName}, alone or behind a prefix that ends with a dot.
+ */
+export function isTempName(name: string): boolean {
+  return tempNamePattern.test(name);
+}
+
+/**
+ * Removes temporary files and folders whose makers have surely ended.
+ * @param prefix only those whose names start so
+ * @returns how many were removed
+ */
+export function clearDeadTemps(folder: string, prefix = '', clock: Clock = systemClock): number {
+  let names: string[];
+  try {
+    names = fs.readdirSync(folder);
+  } catch {
+    return 0;
+  }
+  let removed = 0;
+  for (const name of names) {
+    const match = name.startsWith(prefix) ? tempNamePattern.exec(name) : null;
+    if (match === null) continue;
+    const full = path.join(folder, name);
+    try {
+      const idleMs = clock.now() - fs.lstatSync(full).mtimeMs;
+      if (!ownerIsGone({ host: match[1] ?? '', pid: Number(match[2]) }, idleMs)) continue;
+      fs.rmSync(full, { recursive: true, force: true });
+      removed++;
+    } catch {
+      // Another process clears the same file, or it may not be removed: it does no harm where it is.
+    }
+  }
+  return removed;
+}
+
+/**
+ * Gives a complete, flushed temporary file its final name, replacing what is there.
+ * The caller flushes the folder, once for many files.
+ */
+export function publishReplacing(temp: string, target: string): void {
+  fs.renameSync(temp, target);
+}
+
+/**
+ * Gives a complete, flushed temporary file its final name only if that name is free; one winner among
+ * many processes. The temporary file is gone afterwards, whoever won.
+ * @returns whether this call made the name
+ */
+export function publishIfAbsent(temp: string, target: string): boolean {
+  try {
+    fs.linkSync(temp, target);
+    return true;
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    if (code === 'EEXIST') return false;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV'].includes(code)) throw error;
+    return copyIfAbsent(temp, target);
+  } finally {
+    removeFile(temp);
+  }
+}
+
+/**
+ * The way without hard links (FAT, some network file systems): exclusive creation, then the bytes. A
+ * crash in between leaves a short file; readers find it by its digest or its size.
+ */
+function copyIfAbsent(temp: string, target: string): boolean {
+  let fd: number;
+  try {
+    fd = fs.openSync(target, 'wx');
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+  try {
+    copyInto(temp, fd);
+    fs.fsyncSync(fd);
+  } catch (error) {
+    removeFile(target);
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+  return true;
+}
+
+function copyInto(source: string, targetFd: number): void {
+  const block = Buffer.allocUnsafe(1024 * 1024);
+  const sourceFd = fs.openSync(source, 'r');
+  try {
+    for (;;) {
+      const count = readFully(sourceFd, block);
+      if (count === 0) return;
+      writeFully(targetFd, block.subarray(0, count));
+    }
+  } finally {
+    fs.closeSync(sourceFd);
+  }
+}
+
+/** Options of {@link writeAtomically}. */
+export interface AtomicWriteOptions {
+  /** Folder for the temporary file, on the same file system; default: the target's own. */
+  readonly tempFolder?: string;
+  /** Keep what is there: the write happens only if the name is free. */
+  readonly ifAbsent?: boolean;
+  readonly mode?: number;
+  /** Leave flushing to the system: for caches that can be rebuilt. */
+  readonly unsynced?: boolean;
+}
+
+/**
+ * Writes a small file whole or not at all: temporary file, flush, rename, flush of the folder.
+ * @returns false only with `ifAbsent`, when the name was taken
+ */
+export function writeAtomically(
+  target: string,
+  bytes: Uint8Array | string,
+  options: AtomicWriteOptions = {},
+): boolean {
+  const folder = path.dirname(target);
+  const temp = path.join(options.tempFolder ?? folder, `.${tempName()}`);
+  const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+  try {
+    const fd = fs.openSync(temp, 'wx', options.mode ?? 0o666);
+    try {
+      writeFully(fd, data);
+      if (!options.unsynced) fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    if (options.ifAbsent) {
+      if (!publishIfAbsent(temp, target)) return false;
+    } else {
+      publishReplacing(temp, target);
+    }
+    if (!options.unsynced) syncFolder(folder);
+    return true;
+  } catch (error) {
+    throw fromSystemError(error, `writing ${target}`);
+  } finally {
+    removeFile(temp);
+  }
+}

@@ -1,0 +1,43 @@
+/** A value that JSON can hold. */
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue };
+
+/** A JSON object. */
+export type JsonObject = { readonly [key: string]: JsonValue };
+
+/** Tells whether `value` is an object, and neither an array nor null. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Parses UTF-8 JSON strictly: a byte sequence that is not UTF-8 is an error, a key `__proto__` becomes
+ * an ordinary own property (JSON.parse never sets a prototype).
+ * @throws SyntaxError or TypeError, which the caller turns into the error of its format
+ */
+export function parseJsonBytes(bytes: Uint8Array): unknown {
+  return JSON.parse(utf8.decode(bytes)) as unknown;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Compares two strings by their UTF-8 bytes, which is also the order of their code points. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x === y) continue;
+    // UTF-16 puts surrogates (code points above 0xffff) before 0xe000-0xffff; UTF-8 puts them after.
+    const xs = x >= 0xd800 && x <= 0xdfff;
+    const ys = y >= 0xd800 && y <= 0xdfff;
+    if (xs !== ys) return xs ? (y > 0xdfff ? 1 : x - y) : x > 0xdfff ? -1 : x - y;
+    return x - y;
+  }
+  return a.length - b.length;
+}

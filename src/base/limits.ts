@@ -1,0 +1,38 @@
+/**
+ * Bounds on everything that is read from outside. Units are in the name; each is far above what real
+ * models need and far below what would harm the machine.
+ */
+export const limits = {
+  /** A pointer file. 1,000 inline files with long paths stay under 2 MB. */
+  pointerBytesMax: 16 * 1024 * 1024,
+  /** Files listed inside a pointer; larger trees are listed by the tree blob alone. */
+  pointerFilesMax: 1_000,
+  /** Entries of one tree. */
+  treeEntriesMax: 5_000_000,
+  /** Canonical JSON of one tree. */
+  treeBytesMax: 512 * 1024 * 1024,
+  /** A path inside a tree, in UTF-8 bytes (PATH_MAX of Linux). */
+  pathBytesMax: 4_096,
+  /** One component of a path, in UTF-8 bytes (NAME_MAX of all common file systems). */
+  nameBytesMax: 255,
+  /** Symbolic links followed while one path is resolved, as in Linux. */
+  linkHopsMax: 40,
+  /** Chunks of one blob: 16 Mi chunks of 128 KiB or more are 2 TiB or more. */
+  recipeChunksMax: 16 * 1024 * 1024,
+  /** Chunks of one pack. */
+  packChunksMax: 16 * 1024 * 1024,
+  /** Stored bytes of a pack after which the next chunk opens another pack. */
+  packBytesTarget: 256 * 1024 * 1024,
+  /** Chunks of a pack after which the next chunk opens another pack: bounds the writer's memory. */
+  packChunksTarget: 65_536,
+  /** The header of a remote or a store, `mstore.json`. */
+  headerBytesMax: 64 * 1024,
+  /** One configuration file. */
+  configBytesMax: 1024 * 1024,
+  /** A file of ignore patterns. */
+  ignoreBytesMax: 1024 * 1024,
+  /** One root record of a remote. */
+  rootBytesMax: 64 * 1024 * 1024,
+  /** Directory levels below an added directory. */
+  treeDepthMax: 128,
+} as const;

@@ -1,0 +1,95 @@
+import { MstoreError } from './errors.ts';
+import { limits } from './limits.ts';
+
+/**
+ * Shows a name from outside safely on a terminal: control characters, escape sequences and characters
+ * that change the direction of text are written as escapes.
+ */
+export function printable(name: string): string {
+  return name.replace(unprintable, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const forbidden = /[\u0000-\u001f\u007f\\]/;
+const loneSurrogate = /\p{Surrogate}/u;
+
+/**
+ * Says what makes one component of a path unfit to be stored, or undefined when it is fit. The rules
+ * are the same on every system, so that what one can add, all can read.
+ */
+export function nameProblem(name: string): string | undefined {
+  if (name === '') return 'an empty name';
+  if (name === '.' || name === '..') return `the name ${name}`;
+  if (name.includes('/')) return 'a slash in a name';
+  if (forbidden.test(name)) {
+    return name.includes('\\') ? 'a backslash' : 'a control character such as a newline';
+  }
+  if (loneSurrogate.test(name) || name.includes('\ufffd')) return 'bytes that are not UTF-8';
+  if (name.normalize('NFC') !== name) return 'letters in a decomposed Unicode form (not NFC)';
+  if (Buffer.byteLength(name) > limits.nameBytesMax) {
+    return `a name of more than ${limits.nameBytesMax} bytes`;
+  }
+  return undefined;
+}
+
+/** Says what makes a relative `/`-separated path unfit, or undefined. */
+export function pathProblem(path: string): string | undefined {
+  if (path.startsWith('/')) return 'an absolute path';
+  if (Buffer.byteLength(path) > limits.pathBytesMax) {
+    return `a path of more than ${limits.pathBytesMax} bytes`;
+  }
+  for (const name of path.split('/')) {
+    const problem = nameProblem(name);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/**
+ * Two paths with the same key would be one file on a system that ignores case or Unicode form
+ * (Windows, macOS).
+ */
+export function collisionKey(path: string): string {
+  return path.normalize('NFC').toLowerCase().normalize('NFC');
+}
+
+const windowsReserved = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\.|$)/i;
+
+/** Says what keeps a component from existing on Windows, or undefined. */
+export function windowsProblem(name: string): string | undefined {
+  if (windowsReserved.test(name)) return 'a name that Windows reserves for a device';
+  if (/[<>:"|?*]/.test(name)) return 'a character that Windows forbids in names';
+  if (/[. ]$/.test(name)) return 'a final dot or space, which Windows drops';
+  return undefined;
+}
+
+/** Rules of the system that files are written on; an argument, so that each can be tested anywhere. */
+export interface NamePlatform {
+  readonly platform: NodeJS.Platform;
+}
+
+/**
+ * Checks that a path of a tree can be written on a system.
+ * @throws MstoreError `bad-name`
+ */
+export function checkWritableOn(path: string, on: NamePlatform): void {
+  if (on.platform !== 'win32') return;
+  for (const name of path.split('/')) {
+    const problem = windowsProblem(name);
+    if (problem === undefined) continue;
+    throw new MstoreError('bad-name', `Cannot write ${printable(path)} on Windows: it has ${problem}`, {
+      hint: 'Rename the file where it was added, add it again and push; or check it out on another system',
+      details: { path },
+    });
+  }
+}
+
+/**
+ * Brings a name read from a folder into the form that is stored. macOS hands out decomposed names for
+ * files that were made with composed ones; there they are composed again, as Git does.
+ */
+export function nameFromFolder(name: string, on: NamePlatform): string {
+  return on.platform === 'darwin' ? name.normalize('NFC') : name;
+}

@@ -1,0 +1,80 @@
+/** A file of a commit, as Git names it. */
+export interface GitFile {
+  /** Path from the top of the repository, `/`-separated. */
+  readonly path: string;
+  /** Git's object id of the content: 40 hexadecimal digits, or 64 in a SHA-256 repository. */
+  readonly oid: string;
+}
+
+/** What HEAD points to. */
+export interface GitHead {
+  /** Short branch name; undefined when HEAD is detached. */
+  readonly branch: string | undefined;
+  /** Commit id; undefined in a repository without commits. */
+  readonly commit: string | undefined;
+}
+
+/** A readable reference of the repository. */
+export interface GitReference {
+  readonly name: string;
+  readonly kind: 'branch' | 'tag' | 'remote-branch';
+  /** Id of the commit it leads to, annotated tags peeled. */
+  readonly commit: string;
+}
+
+/**
+ * What mstore reads from a Git repository. Nothing here writes. Every method may be called any number
+ * of times and in parallel; answers about a commit never change, answers about references may be stale
+ * by the time they arrive. Failures of Git itself are `git-failed`.
+ */
+export interface GitRepository {
+  /** Absolute path of the top of the working tree. */
+  readonly root: string;
+  /** Absolute path of the directory shared by all worktrees of the repository. */
+  readonly commonDir: string;
+  /** Absolute path of the main working tree, when this one is linked to it; otherwise undefined. */
+  readonly mainRoot: string | undefined;
+  /** Which implementation answers. */
+  readonly kind: 'binary' | 'isomorphic';
+
+  head(): Promise<GitHead>;
+
+  /**
+   * Resolves a branch, tag, remote branch, full reference name or commit id (abbreviated to no fewer
+   * than 4 digits) to a commit id. Returns undefined when nothing has that name, also for text that is
+   * no valid name at all.
+   */
+  resolve(rev: string): Promise<string | undefined>;
+
+  /** Lists the regular files of a commit whose paths end with `suffix`, sorted by path. */
+  listFiles(commit: string, suffix: string): Promise<GitFile[]>;
+
+  /**
+   * Reads file contents by object id; each is handed to `use` as soon as it is read, in no given order.
+   * @throws MstoreError `too-large` for a content above `bytesMax`, before it is held in memory where
+   * Git tells the size first
+   */
+  readFiles(
+    oids: readonly string[],
+    bytesMax: number,
+    use: (oid: string, content: Buffer) => void,
+  ): Promise<void>;
+
+  /** Lists all branches, tags and remote branches that lead to commits. */
+  references(): Promise<GitReference[]>;
+
+  /**
+   * Lists every distinct file whose path ends with `suffix` in any commit reachable from `from`
+   * (commit ids); each pair of path and object id once, with one commit that holds it.
+   */
+  history(
+    from: readonly string[],
+    suffix: string,
+  ): Promise<Array<GitFile & { readonly commit: string }>>;
+
+  /** Tells which of the paths (from the top) Git ignores and does not track. */
+  ignored(paths: readonly string[]): Promise<Set<string>>;
+
+  /** Lists the paths (from the top) in the index that are `path` or lie below it; at most `max`. */
+  trackedBelow(path: string, max: number): Promise<string[]>;
+}
