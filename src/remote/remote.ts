@@ -1,0 +1,91 @@
+/** One object of a remote, as a listing names it. */
+export interface RemoteObject {
+  /** Full key, `/`-separated. */
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A half-open range of an object, in bytes. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Options of all calls. */
+export interface RemoteCallOptions {
+  /** Ends the call early with the `interrupted` error. What the call was writing does not appear. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads a remote. Keys are relative, `/`-separated, of the characters `A-Z a-z 0-9 . _ - / @` with no
+ * empty, `.` or `..` component; another key is a broken invariant. All methods may be called in
+ * parallel and while other processes write.
+ */
+export interface RemoteReader {
+  /** Names the place for people: the directory, or the URL without credentials. */
+  readonly location: string;
+
+  /**
+   * Reads an object, or a range of it, as blocks of any size. The bytes are exactly those asked for: a
+   * short answer is an error of the iteration. Ending the iteration early frees what it holds. The
+   * bytes are as stored; digests are the caller's to check. Blocks may be reused after the next step.
+   * @throws MstoreError `not-found` when there is no such object
+   * @throws MstoreError `corrupt-remote` when the object is shorter than the range
+   */
+  get(key: string, range?: ByteRange, options?: RemoteCallOptions): AsyncIterable<Uint8Array>;
+
+  /** Returns the size of an object in bytes, or undefined when there is none. */
+  stat(key: string, options?: RemoteCallOptions): Promise<number | undefined>;
+
+  /**
+   * Lists all objects whose keys start with `prefix` (which ends with `/` or is empty), in ascending
+   * order of the keys' UTF-8 bytes. The list may be stale: it may lack what was just created, and name
+   * what was just deleted. A prefix with nothing under it is an empty list.
+   */
+  list(prefix: string, options?: RemoteCallOptions): AsyncIterable<RemoteObject>;
+}
+
+/** Bytes to be stored, readable more than once so that a write can be tried again. */
+export interface RemoteSource {
+  /** Bytes. */
+  readonly size: number;
+  /** Starts reading from the first byte. */
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes a remote by its one primitive, create if absent: an object appears whole or not at all, under
+ * a new name, and is never overwritten. Of any number of writers of one name exactly one gets
+ * `created`. Durable once it returns.
+ */
+export interface RemoteWriter extends RemoteReader {
+  /**
+   * Creates an object. `exists` means that another object has the name, whatever its bytes; the caller
+   * compares where that matters. Safe to repeat after any failure.
+   * @throws MstoreError `remote-refused` when writing is not allowed, `remote-full` without space,
+   * `remote-unreachable` when the place does not answer
+   */
+  create(
+    key: string,
+    source: RemoteSource,
+    options?: RemoteCallOptions,
+  ): Promise<'created' | 'exists'>;
+}
+
+/** Deletes; only garbage collection and the check of a remote receive this type. */
+export interface RemotePruner extends RemoteWriter {
+  /** Deletes an object; one that is not there is success. */
+  delete(key: string, options?: RemoteCallOptions): Promise<void>;
+}
+
+/** A source of bytes that are already in memory. */
+export function bytesSource(bytes: Uint8Array): RemoteSource {
+  return {
+    size: bytes.length,
+    open: async function* () {
+      yield bytes;
+    },
+  };
+}
