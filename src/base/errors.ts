@@ -19,7 +19,7 @@ const exitOfCode = {
   'no-space': exitCodes.failed,
   'read-only': exitCodes.failed,
   'permission-denied': exitCodes.failed,
-  'locked': exitCodes.failed,
+  locked: exitCodes.failed,
   'newer-format': exitCodes.failed,
   'too-large': exitCodes.failed,
   'link-unsupported': exitCodes.failed,
@@ -155,7 +155,8 @@ export function fromSystemError(error: unknown, doing: string): unknown {
   });
 }
 
-const noSpaceHint = 'Free some space, then run the same command again; nothing stored before is harmed';
+const noSpaceHint =
+  'Free some space, then run the same command again; nothing stored before is harmed';
 const systemErrorTexts: Record<string, { code: ErrorCode; what: string; hint: string }> = {
   ENOSPC: { code: 'no-space', what: 'no space left on the device', hint: noSpaceHint },
   EDQUOT: { code: 'no-space', what: 'the disk quota is used up', hint: noSpaceHint },

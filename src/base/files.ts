@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Clock, type Random, systemClock, systemRandom } from './clock.ts';
+import { sha256 } from './digest.ts';
 import { fromSystemError, MstoreError, systemCode } from './errors.ts';
-import { ownerIsGone, thisOwner } from './host.ts';
+import { ownerIsGone, parseOwner, thisOwner } from './host.ts';
 
 /**
  * Makes a folder and those above it; the entries made are flushed, so that a file published in the
@@ -78,9 +79,13 @@ export function readBounded(file: string, bytesMax: number): Buffer | undefined 
     const stat = fs.fstatSync(fd);
     if (!stat.isFile()) throw new MstoreError('io', `Failed reading ${file}: not a regular file`);
     if (stat.size > bytesMax) {
-      throw new MstoreError('too-large', `${file} holds ${stat.size} bytes; at most ${bytesMax} are read`, {
-        details: { path: file, size: stat.size },
-      });
+      throw new MstoreError(
+        'too-large',
+        `${file} holds ${stat.size} bytes; at most ${bytesMax} are read`,
+        {
+          details: { path: file, size: stat.size },
+        },
+      );
     }
     const bytes = Buffer.allocUnsafe(stat.size);
     return bytes.subarray(0, readFully(fd, bytes));
@@ -163,49 +168,63 @@ export function publishIfAbsent(temp: string, target: string): boolean {
     return true;
   } catch (error) {
     const code = systemCode(error) ?? '';
-    if (code === 'EEXIST') return false;
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV'].includes(code)) throw error;
-    return copyIfAbsent(temp, target);
+    // On a network file system the reply to a link that worked may be lost, and the retry finds it made.
+    if (code === 'EEXIST') return fs.statSync(temp).nlink > 1;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
+    return renameIfAbsent(temp, target);
   } finally {
     removeFile(temp);
   }
 }
 
+/** Milliseconds a publisher waits for another one of the same name; each holds its lock for some 1 ms. */
+const renameWaitMsMax = 5_000;
+/** A lock file whose owner cannot be read is left alone this long: it may just be being written. */
+const tornLockMs = 2_000;
+
 /**
- * The way without hard links (FAT, some network file systems): exclusive creation, then the bytes. A
- * crash in between leaves a short file; readers find it by its digest or its size.
+ * The way without hard links (FAT, some network file systems): a lock file made exclusively beside the
+ * temporary file guards the check and the rename.
  */
-function copyIfAbsent(temp: string, target: string): boolean {
-  let fd: number;
+function renameIfAbsent(temp: string, target: string): boolean {
+  const lock = path.join(path.dirname(temp), `.${sha256(target).slice(0, 32)}.lock`);
+  const giveUpAt = systemClock.monotonic() + renameWaitMsMax;
+  while (!createLock(lock)) {
+    clearDeadLock(lock);
+    if (systemClock.monotonic() > giveUpAt) {
+      throw new MstoreError('locked', `Another process holds ${lock}`, {
+        hint: 'Wait for it to end; if no mstore runs on any host that shares this folder, remove the file',
+        details: { path: lock },
+      });
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+  }
   try {
-    fd = fs.openSync(target, 'wx');
+    if (fs.lstatSync(target, { throwIfNoEntry: false }) !== undefined) return false;
+    fs.renameSync(temp, target);
+    return true;
+  } finally {
+    removeFile(lock);
+  }
+}
+
+function createLock(lock: string): boolean {
+  try {
+    fs.writeFileSync(lock, JSON.stringify(thisOwner()), { flag: 'wx' });
+    return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
     throw error;
   }
-  try {
-    copyInto(temp, fd);
-    fs.fsyncSync(fd);
-  } catch (error) {
-    removeFile(target);
-    throw error;
-  } finally {
-    fs.closeSync(fd);
-  }
-  return true;
 }
 
-function copyInto(source: string, targetFd: number): void {
-  const block = Buffer.allocUnsafe(1024 * 1024);
-  const sourceFd = fs.openSync(source, 'r');
+function clearDeadLock(lock: string): void {
   try {
-    for (;;) {
-      const count = readFully(sourceFd, block);
-      if (count === 0) return;
-      writeFully(targetFd, block.subarray(0, count));
-    }
-  } finally {
-    fs.closeSync(sourceFd);
+    const idleMs = systemClock.now() - fs.statSync(lock).mtimeMs;
+    const owner = parseOwner(fs.readFileSync(lock, 'utf8'));
+    if (owner === undefined ? idleMs > tornLockMs : ownerIsGone(owner, idleMs)) removeFile(lock);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
   }
 }
 

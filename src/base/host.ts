@@ -49,6 +49,16 @@ export function thisOwner(): Owner {
   return { host: hostToken(), pid: process.pid };
 }
 
+/** Parses the JSON of an owner, which may hold other keys; undefined when it is none. */
+export function parseOwner(text: string): Owner | undefined {
+  try {
+    const { host, pid } = JSON.parse(text) as Partial<Owner>;
+    return typeof host === 'string' && typeof pid === 'number' ? { host, pid } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Foreign owners cannot be asked; they count as gone after a day without a sign of life. */
 const foreignOwnerGoneMs = 24 * 60 * 60 * 1000;
 

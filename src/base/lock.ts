@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from './clock.ts';
 import { MstoreError, systemCode } from './errors.ts';
 import { readBounded, removeFile, tempName, writeAtomically } from './files.ts';
-import { type Owner, ownerIsGone, thisOwner } from './host.ts';
+import { ownerIsGone, parseOwner, thisOwner } from './host.ts';
 
 /** Options of {@link withLock}. */
 export interface LockOptions {
@@ -44,6 +44,8 @@ export async function withLock<T>(
 }
 
 const lockBytesMax = 4096;
+/** A lock whose owner cannot be read is left alone this long. */
+const tornLockMs = 2_000;
 
 function take(file: string, content: string): boolean {
   return writeAtomically(file, content, { ifAbsent: true, unsynced: true });
@@ -82,11 +84,6 @@ function isStale(file: string, content: string, clock: Clock): boolean {
   } catch {
     return false;
   }
-  try {
-    const owner = JSON.parse(content) as Partial<Owner>;
-    if (typeof owner.host !== 'string' || typeof owner.pid !== 'number') return true;
-    return ownerIsGone({ host: owner.host, pid: owner.pid }, idleMs);
-  } catch {
-    return true;
-  }
+  const owner = parseOwner(content);
+  return owner === undefined ? idleMs > tornLockMs : ownerIsGone(owner, idleMs);
 }

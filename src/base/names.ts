@@ -79,10 +79,14 @@ export function checkWritableOn(path: string, on: NamePlatform): void {
   for (const name of path.split('/')) {
     const problem = windowsProblem(name);
     if (problem === undefined) continue;
-    throw new MstoreError('bad-name', `Cannot write ${printable(path)} on Windows: it has ${problem}`, {
-      hint: 'Rename the file where it was added, add it again and push; or check it out on another system',
-      details: { path },
-    });
+    throw new MstoreError(
+      'bad-name',
+      `Cannot write ${printable(path)} on Windows: it has ${problem}`,
+      {
+        hint: 'Rename the file where it was added, add it again and push; or check it out on another system',
+        details: { path },
+      },
+    );
   }
 }
 

@@ -140,7 +140,8 @@ function checkEntry(value: unknown): TreeEntry {
     throw new TreeProblem(`${printable(path)} is no file and has the keys of one`);
   }
   if ('directory' in value) {
-    if (value['directory'] !== true) throw new TreeProblem(`${printable(path)} has a bad directory mark`);
+    if (value['directory'] !== true)
+      throw new TreeProblem(`${printable(path)} has a bad directory mark`);
     return { path, directory: true };
   }
   const link = value['link'];
@@ -180,9 +181,15 @@ function checkStructure(entries: readonly TreeEntry[]): void {
     kinds.set(entry.path, 'leaf');
     claim(entry.path);
     let depth = 0;
-    for (let cut = entry.path.lastIndexOf('/'); cut > 0; cut = entry.path.lastIndexOf('/', cut - 1)) {
+    for (
+      let cut = entry.path.lastIndexOf('/');
+      cut > 0;
+      cut = entry.path.lastIndexOf('/', cut - 1)
+    ) {
       if (++depth > limits.treeDepthMax) {
-        throw new TreeProblem(`more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`);
+        throw new TreeProblem(
+          `more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`,
+        );
       }
       const parent = entry.path.slice(0, cut);
       const kind = kinds.get(parent);

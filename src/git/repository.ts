@@ -41,8 +41,9 @@ export interface GitRepository {
 
   /**
    * Resolves a branch, tag, remote branch, full reference name or commit id (abbreviated to no fewer
-   * than 4 digits) to a commit id. Returns undefined when nothing has that name, also for text that is
-   * no valid name at all.
+   * than 4 digits), with `~N` and `^N` behind it if wanted, to a commit id. Returns undefined when
+   * nothing has that name, when several commits fit an abbreviated id, and for text that is no valid
+   * name at all.
    */
   resolve(rev: string): Promise<string | undefined>;
 

@@ -20,8 +20,10 @@ export interface RemoteCallOptions {
 
 /**
  * Reads a remote. Keys are relative, `/`-separated, of the characters `A-Z a-z 0-9 . _ - / @` with no
- * empty, `.` or `..` component; another key is a broken invariant. All methods may be called in
- * parallel and while other processes write.
+ * empty component and none that starts with a dot, and not below `tmp/`; another key is a broken
+ * invariant. No key is a folder of another one. All methods may be called in parallel and while other
+ * processes write. Besides what each names, all throw `remote-unreachable`, `remote-refused` and
+ * `not-a-remote`.
  */
 export interface RemoteReader {
   /** Names the place for people: the directory, or the URL without credentials. */
@@ -65,7 +67,7 @@ export interface RemoteWriter extends RemoteReader {
    * Creates an object. `exists` means that another object has the name, whatever its bytes; the caller
    * compares where that matters. Safe to repeat after any failure.
    * @throws MstoreError `remote-refused` when writing is not allowed, `remote-full` without space,
-   * `remote-unreachable` when the place does not answer
+   * `file-changed` when the source yields more or fewer bytes than its size
    */
   create(
     key: string,

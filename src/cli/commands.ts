@@ -1,0 +1,79 @@
+import type { Command } from './command.ts';
+
+/** One line of the list of commands. */
+interface CommandEntry {
+  readonly name: string;
+  /** Short description, for the help. */
+  readonly about: string;
+  /** Loads the command's module: only the one that runs is ever loaded. */
+  readonly load: () => Promise<Command>;
+}
+
+/** All commands, in the order of the help. */
+export const commandTable: readonly CommandEntry[] = [
+  {
+    name: 'init',
+    about: 'Make this repository a workspace',
+    load: async () => (await import('./commands/init.ts')).initCommand,
+  },
+  {
+    name: 'remote',
+    about: 'Add, list and remove remotes',
+    load: async () => (await import('./commands/remote.ts')).remoteCommand,
+  },
+  {
+    name: 'add',
+    about: 'Store files and directories and write their pointers',
+    load: async () => (await import('./commands/add.ts')).addCommand,
+  },
+  {
+    name: 'status',
+    about: 'Show what changed since it was added',
+    load: async () => (await import('./commands/status.ts')).statusCommand,
+  },
+  {
+    name: 'diff',
+    about: 'Show which files differ between two versions, or from the workspace',
+    load: async () => (await import('./commands/diff.ts')).diffCommand,
+  },
+  {
+    name: 'push',
+    about: 'Send what a remote lacks',
+    load: async () => (await import('./commands/push.ts')).pushCommand,
+  },
+  {
+    name: 'fetch',
+    about: 'Get what the local store lacks',
+    load: async () => (await import('./commands/fetch.ts')).fetchCommand,
+  },
+  {
+    name: 'pull',
+    about: 'Fetch, then check out',
+    load: async () => (await import('./commands/pull.ts')).pullCommand,
+  },
+  {
+    name: 'checkout',
+    about: 'Write the files of a version, offline',
+    load: async () => (await import('./commands/checkout.ts')).checkoutCommand,
+  },
+  {
+    name: 'untrack',
+    about: 'Stop tracking paths; the files stay',
+    load: async () => (await import('./commands/untrack.ts')).untrackCommand,
+  },
+  {
+    name: 'ls',
+    about: 'List tracked paths and their files',
+    load: async () => (await import('./commands/ls.ts')).lsCommand,
+  },
+  {
+    name: 'cat',
+    about: 'Print a file of a version',
+    load: async () => (await import('./commands/cat.ts')).catCommand,
+  },
+  {
+    name: 'config',
+    about: 'Read and change the configuration',
+    load: async () => (await import('./commands/config.ts')).configCommand,
+  },
+];

@@ -1,0 +1,20 @@
+import type { Command } from '../command.ts';
+import { listOf } from '../command.ts';
+import { targetOptions, writeVersions, writingOptions } from './moving.ts';
+
+export const checkoutCommand: Command = {
+  positionals: '[target..]',
+  options: (parser) => writingOptions(targetOptions(parser)),
+  examples: [
+    ['mstore checkout', 'Write the files that the pointers here name'],
+    ['mstore checkout v1', 'Go to the versions of a tag; git diff shows the pointers that changed'],
+    ['mstore checkout v1 models/bert --to /tmp/bert-v1', 'Write one path of a tag elsewhere'],
+  ],
+  async run(context, args) {
+    const workspace = await context.workspace();
+    const { findTargets } = await import('../../flow/targets.ts');
+    const { tracked } = await findTargets(workspace, listOf(args, 'target'), context.cwd);
+    context.result(await writeVersions(context, workspace, tracked, args), []);
+    return undefined;
+  },
+};

@@ -1,0 +1,91 @@
+import * as path from 'node:path';
+import { MstoreError } from '../../base/errors.ts';
+import { ensureFolder } from '../../base/files.ts';
+import {
+  configKeys,
+  configName,
+  keyRule,
+  localConfigName,
+  parseValue,
+  unknownKey,
+  writeConfigKey,
+} from '../../worktree/config.ts';
+import type { Args, Command } from '../command.ts';
+import { flagOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { table } from '../text.ts';
+
+export const configCommand: Command = {
+  positionals: '<action> [key] [value]',
+  options: (parser) =>
+    parser
+      .positional('action', {
+        choices: ['list', 'get', 'set', 'unset', 'keys'] as const,
+        describe: 'What to do',
+      })
+      .positional('key', { type: 'string', describe: 'SECTION.KEY' })
+      .positional('value', { type: 'string', describe: 'New value' })
+      .option('local', { type: 'boolean', describe: 'Use config.local.toml, which Git ignores' }),
+  examples: [
+    ['mstore config list', 'Show all values and where they come from'],
+    ['mstore config set core.remote backup', 'Choose the default remote'],
+    ['mstore config set store.path /data/mstore --local', 'Share one store on this machine'],
+  ],
+  async run(context, args) {
+    const action = textOf(args, 'action');
+    if (action === 'keys') keys(context);
+    else if (action === 'list') await list(context);
+    else if (action === 'get') return get(context, requiredKey(args));
+    else await change(context, args, action === 'set');
+    return undefined;
+  },
+};
+
+function requiredKey(args: Args): string {
+  const key = textOf(args, 'key');
+  if (key === undefined)
+    throw new MstoreError('usage', 'The key is missing', { hint: 'Run "mstore config keys"' });
+  if (keyRule(key) === undefined) throw unknownKey(key);
+  return key;
+}
+
+function keys(context: Context): void {
+  const rows = Object.entries(configKeys).map(([key, rule]) => [key, rule.type, rule.about]);
+  context.result({ keys: rows.map(([key, type, about]) => ({ key, type, about })) }, table(rows));
+}
+
+async function list(context: Context): Promise<void> {
+  const entries = (await context.workspace()).config.entries();
+  const rows = entries.map(({ key, value, source }) => [key, String(value), source]);
+  context.result({ entries }, table(rows));
+}
+
+async function get(context: Context, key: string): Promise<number | undefined> {
+  const entry = (await context.workspace()).config.get(key);
+  if (entry === undefined) {
+    throw new MstoreError('unknown-key', `${key} is not set`, {
+      hint: `Set it with "mstore config set ${key} VALUE"`,
+    });
+  }
+  context.result(entry, [String(entry.value)]);
+  return undefined;
+}
+
+async function change(context: Context, args: Args, set: boolean): Promise<void> {
+  const key = requiredKey(args);
+  const text = textOf(args, 'value');
+  if (keyRule(key)?.readOnly) {
+    throw new MstoreError('usage', `${key} is written by "mstore init" and stays as it is`);
+  }
+  if (set && text === undefined)
+    throw new MstoreError('usage', 'The value is missing', {
+      hint: `Write mstore config set ${key} VALUE`,
+    });
+  const value = set ? parseValue(key, text ?? '', 'config set') : undefined;
+  const workspace = await context.workspace();
+  const file = path.join(workspace.folder, flagOf(args, 'local') ? localConfigName : configName);
+  ensureFolder(workspace.cacheFolder);
+  await writeConfigKey(file, key, value, workspace.cacheFolder);
+  context.note(value === undefined ? `Removed ${key}` : `Set ${key} to ${value}`);
+  context.result({ key, value: value ?? null }, []);
+}

@@ -1,0 +1,141 @@
+import type { Argv } from 'yargs';
+import { MstoreError } from '../../base/errors.ts';
+import { printable } from '../../base/names.ts';
+import type { CheckoutResult } from '../../flow/checkout.ts';
+import type { CheckoutToResult } from '../../flow/checkout-to.ts';
+import type { FetchResult } from '../../flow/fetch.ts';
+import type { Tracked } from '../../flow/tracked.ts';
+import type { Workspace } from '../../flow/workspace.ts';
+import { type LinkKind, linkKinds } from '../../worktree/config.ts';
+import { type Args, flagOf, listOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { count, formatBytes } from '../text.ts';
+
+/** Adds `[ref-or-path..]`, which all commands that move or write versions take. */
+export function targetOptions(parser: Argv): Argv {
+  return parser.positional('target', {
+    type: 'string',
+    array: true,
+    describe: 'A branch, tag or commit, then paths; or paths alone; default: all tracked paths',
+  });
+}
+
+/** Adds the options of commands that talk to a remote. */
+export function remoteOptions(parser: Argv): Argv {
+  return targetOptions(parser)
+    .option('remote', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Name, URL or directory of the remote',
+    })
+    .option('all-versions', { type: 'boolean', describe: 'Every version in the history of Git' });
+}
+
+/** Adds the options of commands that write files. */
+export function writingOptions(parser: Argv): Argv {
+  return parser
+    .option('to', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Write to this directory, whole or not at all',
+    })
+    .option('force', {
+      type: 'boolean',
+      describe: 'Overwrite and remove files that are stored nowhere',
+    })
+    .option('link', {
+      type: 'string',
+      requiresArg: true,
+      describe: `How to place files, in order of preference: ${linkKinds.join(', ')}`,
+    });
+}
+
+/** Finds the versions that the arguments of a transfer choose. */
+export async function chooseVersions(
+  context: Context,
+  workspace: Workspace,
+  args: Args,
+): Promise<readonly Tracked[]> {
+  const targets = listOf(args, 'target');
+  if (!flagOf(args, 'all-versions')) {
+    const { findTargets } = await import('../../flow/targets.ts');
+    return (await findTargets(workspace, targets, context.cwd)).tracked;
+  }
+  const { allVersions } = await import('../../flow/history.ts');
+  const { selectTracked } = await import('../../flow/tracked.ts');
+  const set = await allVersions(workspace);
+  for (const { path, error } of set.broken) context.warn(`${printable(path)}: ${error.message}`);
+  const paths = targets.map((given) => workspace.relative(given, context.cwd));
+  if (paths.length === 0) return set.tracked;
+  const names = new Set(
+    selectTracked({ tracked: set.tracked, broken: [] }, paths).map(({ path }) => path),
+  );
+  return set.tracked.filter(({ path }) => names.has(path));
+}
+
+/** Opens the remote that `--remote` names. A directory is looked up from the current folder. */
+export async function openChosenRemote(context: Context, workspace: Workspace, args: Args) {
+  const { chooseRemote } = await import('../../flow/remotes.ts');
+  return chooseRemote(workspace, textOf(args, 'remote'), context.cwd);
+}
+
+/** Parses `--link copy,reflink`. */
+export function linkOption(args: Args): LinkKind[] | undefined {
+  const text = textOf(args, 'link');
+  if (text === undefined) return undefined;
+  const kinds = text.split(',').map((kind) => kind.trim());
+  for (const kind of kinds) {
+    if (linkKinds.includes(kind as LinkKind)) continue;
+    throw new MstoreError('usage', `--link does not know ${printable(kind)}`, {
+      hint: `Ways: ${linkKinds.join(', ')}; several are tried in the order given`,
+    });
+  }
+  return kinds as LinkKind[];
+}
+
+/** Says what a fetch brought. */
+export function noteFetch(context: Context, result: FetchResult): void {
+  if (result.chunksFetched === 0) context.note('The local store has everything already');
+  else {
+    context.note(
+      `Fetched ${formatBytes(result.bytesReceived)} (${count(result.chunksFetched, 'chunk')}) from ${result.remote}`,
+    );
+  }
+}
+
+/** Writes versions to the workspace or, with `--to`, to a directory of their own. */
+export async function writeVersions(
+  context: Context,
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  args: Args,
+): Promise<CheckoutResult | CheckoutToResult> {
+  const options = {
+    signal: context.signal,
+    progress: context.progress,
+    force: flagOf(args, 'force'),
+    link: linkOption(args),
+  };
+  const to = textOf(args, 'to');
+  if (to !== undefined) {
+    const { checkoutTo } = await import('../../flow/checkout-to.ts');
+    const path = await import('node:path');
+    const result = await checkoutTo(workspace, tracked, path.resolve(context.cwd, to), options);
+    context.note(
+      `Wrote ${count(result.files, 'file')}, ${formatBytes(result.bytes)}, to ${printable(result.directory)}`,
+    );
+    return result;
+  }
+  const { checkout } = await import('../../flow/checkout.ts');
+  const result = await checkout(workspace, tracked, options);
+  const { filesWritten, filesRemoved, filesUnchanged, bytesWritten } = result;
+  const removed = filesRemoved > 0 ? `, removed ${filesRemoved}` : '';
+  context.note(
+    `Wrote ${count(filesWritten, 'file')} (${formatBytes(bytesWritten)})${removed}, ${filesUnchanged} unchanged`,
+  );
+  for (const path of result.pointersChanged)
+    context.note(`Pointer changed: ${printable(path)}.mstore`);
+  for (const path of result.kept)
+    context.warn(`kept ${printable(path)}: it is no part of the version and stored nowhere`);
+  return result;
+}

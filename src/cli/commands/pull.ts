@@ -1,0 +1,55 @@
+import { MstoreError } from '../../base/errors.ts';
+import type { Command } from '../command.ts';
+import { flagOf } from '../command.ts';
+import {
+  chooseVersions,
+  noteFetch,
+  openChosenRemote,
+  remoteOptions,
+  writeVersions,
+  writingOptions,
+} from './moving.ts';
+
+export const pullCommand: Command = {
+  positionals: '[target..]',
+  options: (parser) => writingOptions(remoteOptions(parser)),
+  examples: [
+    ['mstore pull', 'Fetch what the pointers here need and write the files'],
+    ['mstore pull v1 --to /srv/model-v1', 'Write a tag to a directory of its own'],
+  ],
+  async run(context, args) {
+    if (flagOf(args, 'all-versions')) {
+      throw new MstoreError('usage', 'pull writes one version; --all-versions names many', {
+        hint: 'Use "mstore fetch --all-versions", then "mstore checkout REF"',
+      });
+    }
+    const workspace = await context.workspace();
+    const { fetch } = await import('../../flow/fetch.ts');
+    const { checkPresent } = await import('../../flow/checkout.ts');
+    const tracked = await chooseVersions(context, workspace, args);
+    const { signal, progress } = context;
+    // With everything here no remote is needed: a pull works offline, and without any remote set up.
+    const fetched = isPresent(() => checkPresent(workspace.store, tracked))
+      ? undefined
+      : await fetch(workspace, tracked, await openChosenRemote(context, workspace, args), {
+          signal,
+          progress,
+          jobs: context.options.jobs,
+        });
+    if (fetched !== undefined) noteFetch(context, fetched);
+    const written = await writeVersions(context, workspace, tracked, args);
+    context.result({ fetched: fetched ?? null, written }, []);
+    return undefined;
+  },
+};
+
+function isPresent(check: () => void): boolean {
+  try {
+    check();
+    return true;
+  } catch (error) {
+    if (error instanceof MstoreError && ['objects-missing', 'corrupt-recipe'].includes(error.code))
+      return false;
+    throw error;
+  }
+}

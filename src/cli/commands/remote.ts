@@ -1,0 +1,69 @@
+import { MstoreError } from '../../base/errors.ts';
+import type { Args, Command } from '../command.ts';
+import { flagOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { table } from '../text.ts';
+
+export const remoteCommand: Command = {
+  positionals: '<action> [name] [url]',
+  options: (parser) =>
+    parser
+      .positional('action', { choices: ['add', 'list', 'remove'] as const, describe: 'What to do' })
+      .positional('name', { type: 'string', describe: 'Name of the remote' })
+      .positional('url', { type: 'string', describe: 'Directory of the remote' })
+      .option('default', { type: 'boolean', describe: 'Make it the default remote' })
+      .option('create', {
+        type: 'boolean',
+        default: true,
+        describe: 'Make or check the place (--no-create: only write the name down)',
+      }),
+  examples: [
+    [
+      'mstore remote add origin /srv/models',
+      'Add a directory; the first remote becomes the default',
+    ],
+    ['mstore remote list', 'List the remotes'],
+    ['mstore remote remove origin', 'Forget a remote; what it holds stays'],
+  ],
+  async run(context, args) {
+    const action = textOf(args, 'action');
+    if (action === 'add') await add(context, args);
+    else if (action === 'remove') await remove(context, args);
+    else await list(context);
+    return undefined;
+  },
+};
+
+function required(args: Args, name: string, line: string): string {
+  const value = textOf(args, name);
+  if (value !== undefined) return value;
+  throw new MstoreError('usage', `The ${name} of the remote is missing`, { hint: `Write ${line}` });
+}
+
+async function add(context: Context, args: Args): Promise<void> {
+  const line = 'mstore remote add NAME DIR';
+  const name = required(args, 'name', line);
+  const url = required(args, 'url', line);
+  const { addRemote } = await import('../../flow/remotes.ts');
+  const options = { isDefault: flagOf(args, 'default'), create: flagOf(args, 'create') };
+  const state = await addRemote(await context.workspace(), name, url, options, context.cwd);
+  const done = { created: 'made it', exists: 'found it there', unchecked: 'not checked' }[state];
+  context.note(`Added the remote ${name} (${done})`);
+  context.result({ name, url, state }, []);
+}
+
+async function remove(context: Context, args: Args): Promise<void> {
+  const name = required(args, 'name', 'mstore remote remove NAME');
+  const { removeRemote } = await import('../../flow/remotes.ts');
+  await removeRemote(await context.workspace(), name);
+  context.note(`Removed the remote ${name}; what it holds is untouched`);
+  context.result({ name }, []);
+}
+
+async function list(context: Context): Promise<void> {
+  const { listRemotes } = await import('../../flow/remotes.ts');
+  const remotes = listRemotes(await context.workspace());
+  if (remotes.length === 0) context.note('No remotes; add one with: mstore remote add NAME DIR');
+  const rows = remotes.map(({ name, url, isDefault }) => [name, url, isDefault ? '(default)' : '']);
+  context.result({ remotes }, table(rows));
+}

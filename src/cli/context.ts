@@ -1,0 +1,51 @@
+import type { ErrorCode } from '../base/errors.ts';
+import type { Progress } from '../base/progress.ts';
+import type { Surroundings } from '../flow/surroundings.ts';
+import type { Workspace } from '../flow/workspace.ts';
+import type { Paint } from './text.ts';
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly json: boolean;
+  readonly jsonEvents: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly progress: boolean;
+  readonly offline: boolean;
+  readonly jobs: number | undefined;
+}
+
+/** What a command gets to work with. */
+export interface Context {
+  /** Absolute, real folder that relative paths start from. */
+  readonly cwd: string;
+  readonly options: GlobalOptions;
+  readonly surroundings: Surroundings;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  /** Colours for standard output. */
+  readonly paint: Paint;
+  /** Opens the workspace that `cwd` lies in. */
+  workspace(): Promise<Workspace>;
+  /**
+   * Ends the command with its result: one JSON document with `--json`, otherwise lines for people.
+   * @param lines the answer asked for, on standard output
+   */
+  result(document: object, lines: readonly string[]): void;
+  /** Says something to people, on standard error; silent with `-q`. */
+  note(line: string): void;
+  /** Warns people, on standard error, even with `-q`. */
+  warn(line: string): void;
+  /** Writes bytes to standard output and waits until they are taken. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** The JSON document of an error. */
+export interface ErrorDocument {
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly hint?: string;
+    readonly details?: object;
+  };
+}

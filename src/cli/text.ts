@@ -1,0 +1,88 @@
+import { styleText } from 'node:util';
+
+/** Where colours may be used: only on a terminal that wants them. */
+export function useColour(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): boolean {
+  if (env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '') return false;
+  return stream.isTTY === true && env['TERM'] !== 'dumb';
+}
+
+/** Colours of the command line, by what they mean. */
+export interface Paint {
+  good(text: string): string;
+  bad(text: string): string;
+  changed(text: string): string;
+  faint(text: string): string;
+  strong(text: string): string;
+}
+
+/** Returns functions that colour text, or leave it as it is. */
+export function makePaint(enabled: boolean): Paint {
+  const with_ =
+    (style: Parameters<typeof styleText>[0]) =>
+    (text: string): string =>
+      enabled ? styleText(style, text, { validateStream: false }) : text;
+  return {
+    good: with_('green'),
+    bad: with_('red'),
+    changed: with_('yellow'),
+    faint: with_('dim'),
+    strong: with_('bold'),
+  };
+}
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** Writes an amount of bytes in binary units with three digits: `1.53 GiB`. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  if (unit === 0) return `${value} B`;
+  const digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** Writes a span of time: `0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Writes a number of things: `1 file`, `3 files`. */
+export function count(number: number, thing: string, plural = `${thing}s`): string {
+  return `${number.toLocaleString('en-US')} ${number === 1 ? thing : plural}`;
+}
+
+/** Lays rows out in columns, two spaces apart; columns named in `right` end flush. */
+export function table(
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries())
+      widths[i] = Math.max(widths[i] ?? 0, visibleLength(cell));
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, i) => {
+        const space = ' '.repeat((widths[i] ?? 0) - visibleLength(cell));
+        return right.includes(i) ? space + cell : cell + space;
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with one
+const colourCodes = /\u001b\[[0-9;]*m/g;
+
+function visibleLength(cell: string): number {
+  return cell.replace(colourCodes, '').length;
+}

@@ -1,0 +1,320 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { Breather } from '../base/abort.ts';
+import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
+import { ensureFolder } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { nameProblem, printable } from '../base/names.ts';
+import { type Progress, silentProgress } from '../base/progress.ts';
+import { formatTree, type TreeEntry } from '../base/tree.ts';
+import { BlobWriter } from '../store/blob-writer.ts';
+import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
+import { IgnoreRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
+import {
+  type Pointer,
+  pointerSuffix,
+  readPointer,
+  treePointer,
+  writePointer,
+} from '../worktree/pointer.ts';
+import { type Scan, throwScanProblems } from '../worktree/scan.ts';
+import type { StatCache } from '../worktree/stat-cache.ts';
+import { diskState } from './disk.ts';
+import { pointerPath } from './tracked.ts';
+import { type Workspace, workspaceFolderName } from './workspace.ts';
+
+/** Options of long work. */
+export interface WorkOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: Progress | undefined;
+}
+
+/** One path that was added. */
+export interface AddedPath {
+  readonly path: string;
+  readonly pointer: Pointer;
+  readonly files: number;
+  /** Whether the pointer was new or differs from the one before. */
+  readonly changed: boolean;
+}
+
+/** What {@link add} did. */
+export interface AddResult {
+  readonly paths: readonly AddedPath[];
+  /** Bytes read from files; unchanged files are not read. */
+  readonly bytesRead: number;
+  readonly chunks: number;
+  readonly chunksNew: number;
+  /** Bytes that the store did not have. */
+  readonly bytesNew: number;
+}
+
+/** A path that has been looked at and may be added. */
+interface Candidate {
+  readonly path: string;
+  readonly scan: Scan;
+  readonly isFolder: boolean;
+  readonly cache: StatCache;
+}
+
+/**
+ * Stores files and directories and writes their pointers. All paths are checked before the first byte
+ * is stored; pointers are written only when everything they need is durable. A path that is tracked
+ * already is brought up to date.
+ * @param paths from the top of the workspace
+ */
+export async function add(
+  workspace: Workspace,
+  paths: readonly string[],
+  options: WorkOptions = {},
+): Promise<AddResult> {
+  const progress = options.progress ?? silentProgress;
+  progress.start('scan');
+  const candidates: Candidate[] = [];
+  for (const given of new Set(paths)) candidates.push(await inspect(workspace, given));
+  progress.finish();
+  const files = candidates.flatMap(({ scan }) =>
+    scan.entries.filter((entry) => entry.kind === 'file'),
+  );
+  const bytesTotal = files.reduce((sum, { stat }) => sum + Number(stat.size), 0);
+  progress.start('add', { bytesTotal, filesTotal: files.length });
+  const writer = new BlobWriter(workspace.store, {
+    signal: options.signal,
+    onBytes: (bytes) => progress.advance({ bytes }),
+  });
+  try {
+    const breather = new Breather(options.signal);
+    const pointers: Pointer[] = [];
+    for (const candidate of candidates) {
+      pointers.push(await store(workspace, candidate, { writer, breather, progress }));
+    }
+    const stats = await writer.finish();
+    progress.finish();
+    const added: AddedPath[] = [];
+    for (const [i, candidate] of candidates.entries()) {
+      added.push(await publish(workspace, candidate, pointers[i] as Pointer));
+    }
+    return { paths: added, ...stats };
+  } finally {
+    writer.close();
+  }
+}
+
+/** Looks at a path and refuses what cannot be tracked. */
+async function inspect(workspace: Workspace, given: string): Promise<Candidate> {
+  checkPlace(workspace, given);
+  const full = workspace.absolute(given);
+  const stat = fs.lstatSync(full, { bigint: true, throwIfNoEntry: false });
+  if (stat === undefined) {
+    throw new MstoreError('not-found', `${printable(given)} does not exist`, {
+      hint: 'Check the spelling; paths are relative to the current folder',
+      details: { path: given },
+    });
+  }
+  const rules = new IgnoreRules(workspace.root, mstoreIgnoreName);
+  if (rules.ignoresWithParents(given, stat.isDirectory())) {
+    throw new MstoreError(
+      'ignored',
+      `${printable(given)} is left out by a pattern in ${mstoreIgnoreName}`,
+      {
+        hint: `Change the pattern, or add "!/${printable(path.posix.basename(given))}" below it`,
+        details: { path: given },
+      },
+    );
+  }
+  const state = diskState(workspace, given);
+  const isFolder = state?.isFolder ?? false;
+  const scan = isFolder ? (state as Scan) : soleFile(given, state);
+  throwScanProblems(scan, isFolder ? `${given}/` : '');
+  await checkGit(workspace, given);
+  return { path: given, scan, isFolder, cache: workspace.statCache(given) };
+}
+
+/** A file has one entry, under its own name; a link is no model. */
+function soleFile(given: string, state: Scan | undefined): Scan {
+  const [entry] = state?.entries ?? [];
+  if (entry?.kind === 'link') {
+    throw new MstoreError(
+      'unsupported-file-type',
+      `${printable(given)} is a symbolic link, not a file or directory`,
+      {
+        hint: 'Add what the link stands for',
+        details: { path: given },
+      },
+    );
+  }
+  const entries = entry === undefined ? [] : [{ ...entry, path: path.posix.basename(given) }];
+  const problems = (state?.problems ?? []).map((problem) => ({
+    ...problem,
+    message: `${printable(given)} ${problem.message}`,
+  }));
+  return { entries, problems };
+}
+
+/** Refuses paths by their place alone. */
+function checkPlace(workspace: Workspace, given: string): void {
+  const name = path.posix.basename(given);
+  const details = { path: given };
+  if (given === '') {
+    throw new MstoreError('usage', 'The top of the workspace cannot be tracked as a whole', {
+      hint: 'Name the files or directories that hold the model',
+    });
+  }
+  const parts = given.split('/');
+  if (parts.includes('.git') || parts.includes(workspaceFolderName)) {
+    throw new MstoreError('usage', `${printable(given)} belongs to Git or mstore itself`, {
+      hint: 'Name the files or directories that hold the model',
+      details,
+    });
+  }
+  if (name.endsWith(pointerSuffix)) {
+    throw new MstoreError('is-a-pointer', `${printable(given)} is a pointer, not a model`, {
+      hint: `Name the path it stands for: ${printable(given.slice(0, -pointerSuffix.length))}`,
+      details,
+    });
+  }
+  for (const part of parts) {
+    const problem = nameProblem(part);
+    if (problem === undefined) continue;
+    throw new MstoreError('bad-name', `${printable(given)} has ${problem} in its name`, {
+      hint: 'Rename it, then add it',
+      details,
+    });
+  }
+  if (Buffer.byteLength(name) + pointerSuffix.length > limits.nameBytesMax) {
+    throw new MstoreError(
+      'bad-name',
+      `${printable(given)} has a name too long for its pointer, which is ${pointerSuffix.length} bytes longer`,
+      {
+        hint: `Use a name of at most ${limits.nameBytesMax - pointerSuffix.length} bytes`,
+        details,
+      },
+    );
+  }
+  for (let cut = given.lastIndexOf('/'); cut > 0; cut = given.lastIndexOf('/', cut - 1)) {
+    const parent = given.slice(0, cut);
+    if (!fs.existsSync(workspace.absolute(pointerPath(parent)))) continue;
+    throw new MstoreError(
+      'inside-tracked',
+      `${printable(given)} lies in ${printable(parent)}, which is tracked as a whole`,
+      {
+        hint: `Run "mstore add ${printable(parent)}" to store its present state`,
+        details: { path: given, tracked: parent },
+      },
+    );
+  }
+}
+
+/** Refuses what Git has already, and pointers that Git would not keep. */
+async function checkGit(workspace: Workspace, given: string): Promise<void> {
+  const { git, gitPrefix } = workspace;
+  if (git === undefined) return;
+  const [inGit, ...others] = await git.trackedBelow(gitPrefix + given, 2);
+  if (inGit !== undefined) {
+    const more = others.length === 0 ? '' : ' and others';
+    throw new MstoreError('tracked-by-git', `Git already keeps ${printable(inGit)}${more}`, {
+      hint: `Run "git rm -r --cached -- ${printable(given)}" (the files stay), then add it again`,
+      details: { path: given },
+    });
+  }
+  const pointer = gitPrefix + pointerPath(given);
+  if ((await git.ignored([pointer])).has(pointer)) {
+    throw new MstoreError(
+      'pointer-ignored',
+      `Git ignores the pointer ${printable(pointer)}, so it could not be committed`,
+      {
+        hint: `Find the pattern with "git check-ignore -v -- ${printable(pointer)}" and narrow it`,
+        details: { path: pointer },
+      },
+    );
+  }
+}
+
+interface StoreTools {
+  readonly writer: BlobWriter;
+  readonly breather: Breather;
+  readonly progress: Progress;
+}
+
+/** Stores the files of a candidate and returns its pointer, which may be written once all is durable. */
+async function store(
+  workspace: Workspace,
+  candidate: Candidate,
+  tools: StoreTools,
+): Promise<Pointer> {
+  const { writer, breather, progress } = tools;
+  const entries: TreeEntry[] = [];
+  for (const entry of candidate.scan.entries) {
+    if (entry.kind !== 'file') {
+      entries.push(
+        entry.kind === 'link'
+          ? { path: entry.path, link: entry.link }
+          : { path: entry.path, directory: true },
+      );
+      continue;
+    }
+    let digest = candidate.cache.find(entry.path, entry.stat);
+    let size = Number(entry.stat.size);
+    if (digest !== undefined && workspace.store.has(digest)) {
+      progress.advance({ bytes: size });
+    } else {
+      const blob = await writer.addFile(entry.source);
+      candidate.cache.rememberRead(entry.path, blob.stat, blob.sha256);
+      digest = blob.sha256;
+      size = blob.size;
+    }
+    progress.advance({ files: 1, name: entry.path });
+    const file = { path: entry.path, size, sha256: digest };
+    entries.push(entry.executable ? { ...file, executable: true } : file);
+    if (breather.due()) await breather.turn();
+  }
+  candidate.cache.keepOnly(new Set(entries.map((entry) => entry.path)));
+  const extra = previousPointer(workspace, candidate.path)?.extra ?? {};
+  if (candidate.isFolder) {
+    await writer.addBytes(formatTree(entries));
+    return treePointer(path.posix.basename(candidate.path), entries, extra);
+  }
+  const [file] = entries;
+  if (file === undefined || !('sha256' in file))
+    throw new MstoreError('internal', 'A file has one entry');
+  return { kind: 'file', ...file, extra };
+}
+
+/** The pointer that is there now; one that cannot be used is replaced, its unknown keys are lost. */
+function previousPointer(workspace: Workspace, tracked: string): Pointer | undefined {
+  const where = pointerPath(tracked);
+  try {
+    return readPointer(workspace.absolute(where), where);
+  } catch (error) {
+    if (isMstoreError(error, 'corrupt-pointer', 'merge-conflict')) return undefined;
+    throw error;
+  }
+}
+
+async function publish(
+  workspace: Workspace,
+  candidate: Candidate,
+  pointer: Pointer,
+): Promise<AddedPath> {
+  const { path: tracked, scan, cache } = candidate;
+  const before = previousPointer(workspace, tracked);
+  const folder = path.dirname(workspace.absolute(tracked));
+  try {
+    if (workspace.git !== undefined) {
+      ensureFolder(workspace.cacheFolder);
+      await addIgnoreLine(folder, path.posix.basename(tracked), workspace.cacheFolder);
+      await ensureAttributes(workspace.root, workspace.cacheFolder);
+    }
+    writePointer(workspace.absolute(pointerPath(tracked)), pointer);
+  } catch (error) {
+    throw fromSystemError(error, `writing ${pointerPath(tracked)}`);
+  }
+  cache.save(tracked);
+  const changed = before?.sha256 !== pointer.sha256 || before.kind !== pointer.kind;
+  return {
+    path: tracked,
+    pointer,
+    files: scan.entries.filter((e) => e.kind === 'file').length,
+    changed,
+  };
+}

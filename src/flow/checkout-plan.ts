@@ -1,0 +1,278 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import type { Breather } from '../base/abort.ts';
+import type { Digest } from '../base/digest.ts';
+import { isMstoreError } from '../base/errors.ts';
+import { readFully } from '../base/files.ts';
+import { checkWritableOn } from '../base/names.ts';
+import type { Progress } from '../base/progress.ts';
+import {
+  type FileEntry,
+  isFileEntry,
+  isLinkEntry,
+  type LinkEntry,
+  type TreeEntry,
+} from '../base/tree.ts';
+import { openRegular } from '../store/blob-writer.ts';
+import { readPointer } from '../worktree/pointer.ts';
+import type { ScannedEntry, ScannedFile } from '../worktree/scan.ts';
+import type { StatCache } from '../worktree/stat-cache.ts';
+import { diskState } from './disk.ts';
+import { pointerPath, type Tracked, trackedFiles } from './tracked.ts';
+import type { Workspace } from './workspace.ts';
+
+/** What has to be done so that a tracked path holds a version. Paths are from the top. */
+export interface PathPlan {
+  readonly target: Tracked;
+  /** Path from the top, with a final slash, that cache names are relative to; empty for the top. */
+  readonly prefix: string;
+  readonly cache: StatCache;
+  readonly write: FileEntry[];
+  readonly links: LinkEntry[];
+  /** Directories to make: those without entries. */
+  readonly directories: string[];
+  /** Files with the right bytes and the wrong executable bit. */
+  readonly chmod: FileEntry[];
+  readonly remove: string[];
+  /** Files stored nowhere that are in the way. */
+  readonly conflicts: string[];
+  /** Files that are no part of the version and stay. */
+  readonly kept: string[];
+  /** Names of all entries of the version, as the cache knows them. */
+  readonly names: Set<string>;
+  readonly unchanged: number;
+}
+
+/** What planning needs besides the workspace. */
+export interface PlanTools {
+  readonly force: boolean;
+  readonly progress: Progress;
+  readonly breather: Breather;
+}
+
+/**
+ * Compares a version with the files on disk. Reads only files that the stat cache does not know and
+ * whose size is right, or that would be overwritten or removed. Changes nothing.
+ */
+export async function planPath(
+  workspace: Workspace,
+  target: Tracked,
+  tools: PlanTools,
+): Promise<PathPlan> {
+  const { base, entries } = trackedFiles(workspace.store, target);
+  const prefix = base === '' ? '' : `${base}/`;
+  const wanted = new Map(entries.map((entry) => [prefix + entry.path, entry]));
+  for (const full of wanted.keys()) checkWritableOn(full, workspace.surroundings.platform);
+  const disk = diskAt(workspace, target.path);
+  const planner = new Planner(workspace, target, prefix, wanted, tools);
+  for (const [full, found] of disk.entries) await planner.found(full, found);
+  for (const full of disk.foreign) planner.foreign(full);
+  planner.rest(disk.entries);
+  return planner.plan;
+}
+
+/** What is on disk at and below a tracked path, by path from the top. */
+interface Disk {
+  readonly entries: Map<string, ScannedEntry>;
+  /** Things that can be neither stored nor judged. */
+  readonly foreign: string[];
+}
+
+function diskAt(workspace: Workspace, tracked: string): Disk {
+  const state = diskState(workspace, tracked);
+  const at = (path: string): string => (path === '' ? tracked : `${tracked}/${path}`);
+  const entries = new Map((state?.entries ?? []).map((entry) => [at(entry.path), entry]));
+  if (state?.isFolder && entries.size === 0) entries.set(tracked, { kind: 'directory', path: '' });
+  const foreign = (state?.problems ?? [])
+    .map(({ path }) => at(path))
+    .filter((full) => !entries.has(full));
+  return { entries, foreign };
+}
+
+class Planner {
+  readonly #workspace: Workspace;
+  readonly #wanted: ReadonlyMap<string, TreeEntry>;
+  readonly #before: ReadonlyMap<string, TreeEntry>;
+  readonly #tools: PlanTools;
+  readonly #folders = new Set<string>();
+  #unchanged = 0;
+  readonly #done = new Set<string>();
+  readonly #plan: PathPlan;
+
+  constructor(
+    workspace: Workspace,
+    target: Tracked,
+    prefix: string,
+    wanted: ReadonlyMap<string, TreeEntry>,
+    tools: PlanTools,
+  ) {
+    this.#workspace = workspace;
+    this.#wanted = wanted;
+    this.#tools = tools;
+    this.#before = entriesBefore(workspace, target);
+    for (const full of wanted.keys()) {
+      for (let cut = full.lastIndexOf('/'); cut > 0; cut = full.lastIndexOf('/', cut - 1)) {
+        const folder = full.slice(0, cut);
+        if (this.#folders.has(folder)) break;
+        this.#folders.add(folder);
+      }
+    }
+    if (target.pointer.kind === 'tree') this.#folders.add(target.path);
+    this.#plan = {
+      target,
+      prefix,
+      cache: workspace.statCache(target.path),
+      write: [],
+      links: [],
+      directories: target.pointer.kind === 'tree' ? [target.path] : [],
+      chmod: [],
+      remove: [],
+      conflicts: [],
+      kept: [],
+      names: new Set([...wanted.values()].map((entry) => entry.path)),
+      unchanged: 0,
+    };
+  }
+
+  get plan(): PathPlan {
+    return { ...this.#plan, unchanged: this.#unchanged };
+  }
+
+  /** Takes one entry from disk into account. */
+  async found(full: string, found: ScannedEntry): Promise<void> {
+    if (this.#tools.breather.due()) await this.#tools.breather.turn();
+    const wanted = this.#wanted.get(full);
+    if (found.kind === 'directory') {
+      if (wanted !== undefined && 'directory' in wanted) this.#done.add(full);
+      else if (!this.#folders.has(full)) this.#plan.remove.push(full);
+    } else if (found.kind === 'link') {
+      this.#foundLink(full, found.link, wanted);
+    } else {
+      await this.#foundFile(full, found, wanted);
+    }
+  }
+
+  #foundLink(full: string, link: string, wanted: TreeEntry | undefined): void {
+    if (wanted !== undefined && isLinkEntry(wanted) && wanted.link === link) {
+      this.#done.add(full);
+      this.#unchanged++;
+      return;
+    }
+    const before = this.#before.get(full);
+    const tracked = before !== undefined && isLinkEntry(before) && before.link === link;
+    this.#replace(full, tracked, tracked);
+  }
+
+  async #foundFile(full: string, found: ScannedFile, wanted: TreeEntry | undefined): Promise<void> {
+    const { cache, prefix } = this.#plan;
+    const name = full.slice(prefix.length);
+    let digest = cache.find(name, found.stat);
+    const known = digest !== undefined || this.#before.has(full);
+    if (wanted !== undefined && isFileEntry(wanted)) {
+      if (digest === undefined && BigInt(wanted.size) === found.stat.size) {
+        digest = await hashFile(found, this.#tools);
+        cache.rememberRead(name, found.stat, digest);
+      }
+      if (digest === wanted.sha256) {
+        this.#done.add(full);
+        this.#unchanged++;
+        if (found.executable !== (wanted.executable ?? false)) this.#plan.chmod.push(wanted);
+        return;
+      }
+    }
+    if (!this.#tools.force && this.#mustJudge(full, known))
+      digest ??= await hashFile(found, this.#tools);
+    this.#replace(full, digest !== undefined && this.#workspace.store.has(digest), known);
+  }
+
+  /** Tells whether it matters if the bytes at a path are stored somewhere. */
+  #mustJudge(full: string, known: boolean): boolean {
+    return known || this.#wanted.has(full) || this.#standsInTheWay(full);
+  }
+
+  #standsInTheWay(full: string): boolean {
+    if (this.#folders.has(full)) return true;
+    for (let cut = full.lastIndexOf('/'); cut > 0; cut = full.lastIndexOf('/', cut - 1)) {
+      if (this.#wanted.has(full.slice(0, cut))) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Decides about an entry that is not part of the version as it is.
+   * @param saved whether nothing is lost with it
+   * @param tracked whether it was part of the version before
+   */
+  #replace(full: string, saved: boolean, tracked: boolean): void {
+    const { force } = this.#tools;
+    const inTheWay = this.#wanted.has(full) || this.#standsInTheWay(full);
+    if (inTheWay) {
+      if (!saved && !force) this.#plan.conflicts.push(full);
+      // What is overwritten by a file or a link of the same name needs no removal before.
+      else if (!this.#wanted.has(full) || 'directory' in (this.#wanted.get(full) as TreeEntry))
+        this.#plan.remove.push(full);
+    } else if (force || (saved && tracked)) {
+      this.#plan.remove.push(full);
+    } else {
+      this.#plan.kept.push(full);
+    }
+  }
+
+  /** Takes a socket, a device or an unfit name into account. */
+  foreign(full: string): void {
+    if (this.#wanted.has(full) || this.#standsInTheWay(full)) this.#plan.conflicts.push(full);
+    else this.#plan.kept.push(full);
+  }
+
+  /** Plans the entries of the version that are not on disk as they should be. */
+  rest(disk: ReadonlyMap<string, ScannedEntry>): void {
+    const conflicts = new Set(this.#plan.conflicts);
+    for (const [full, entry] of this.#wanted) {
+      if (this.#done.has(full) || conflicts.has(full)) continue;
+      const moved = { ...entry, path: full };
+      if (isFileEntry(moved)) this.#plan.write.push(moved);
+      else if (isLinkEntry(moved)) this.#plan.links.push(moved);
+      else if (!disk.has(full)) this.#plan.directories.push(full);
+    }
+  }
+}
+
+/** What the pointer on disk says was at each path; nothing when it cannot be read. */
+function entriesBefore(workspace: Workspace, { path: tracked }: Tracked): Map<string, TreeEntry> {
+  try {
+    const where = pointerPath(tracked);
+    const pointer = readPointer(workspace.absolute(where), where);
+    if (pointer === undefined) return new Map();
+    const { base, entries } = trackedFiles(workspace.store, { path: tracked, pointer });
+    return new Map(
+      entries.map((entry) => [base === '' ? entry.path : `${base}/${entry.path}`, entry]),
+    );
+  } catch (error) {
+    if (isMstoreError(error)) return new Map();
+    throw error;
+  }
+}
+
+/** Hashes a file of the workspace. */
+export async function hashFile(
+  file: ScannedFile,
+  { breather, progress }: Pick<PlanTools, 'breather' | 'progress'>,
+): Promise<Digest> {
+  const fd = openRegular(file.source);
+  try {
+    const hash = createHash('sha256');
+    const block = Buffer.allocUnsafe(
+      Math.max(1, Math.min(Number(file.stat.size), 4 * 1024 * 1024)),
+    );
+    for (;;) {
+      const count = readFully(fd, block);
+      if (count === 0) break;
+      hash.update(block.subarray(0, count));
+      progress.advance({ bytes: count });
+      if (breather.due()) await breather.turn();
+    }
+    return hash.digest('hex') as Digest;
+  } finally {
+    fs.closeSync(fd);
+  }
+}

@@ -1,0 +1,143 @@
+import type { Digest } from '../base/digest.ts';
+import { isFileEntry, isLinkEntry, type TreeEntry } from '../base/tree.ts';
+import type { ScannedEntry } from '../worktree/scan.ts';
+import type { StatCache } from '../worktree/stat-cache.ts';
+import { hashFile, type PlanTools } from './checkout-plan.ts';
+import { diskState } from './disk.ts';
+import { type Tracked, trackedFiles } from './tracked.ts';
+import type { Workspace } from './workspace.ts';
+
+/** One side of a change of a file. */
+export interface FileSide {
+  /** Bytes; 0 for links and directories. */
+  readonly size: number;
+  /** Known where it was needed to tell the sides apart. */
+  readonly sha256: Digest | undefined;
+}
+
+/** A file, link or directory that differs. */
+export interface FileChange {
+  /** Path within the tracked directory, or the name of the tracked file. */
+  readonly path: string;
+  readonly change: 'added' | 'removed' | 'modified' | 'mode';
+  readonly before: FileSide | undefined;
+  readonly after: FileSide | undefined;
+}
+
+/** Lists the changes between two lists of entries. */
+export function compareEntries(
+  before: readonly TreeEntry[],
+  after: readonly TreeEntry[],
+): FileChange[] {
+  const old = new Map(before.map((entry) => [entry.path, entry]));
+  const changes: FileChange[] = [];
+  for (const entry of after) {
+    const was = old.get(entry.path);
+    old.delete(entry.path);
+    const change = was === undefined ? 'added' : changeOf(was, entry);
+    if (change !== undefined)
+      changes.push({ path: entry.path, change, before: was && sideOf(was), after: sideOf(entry) });
+  }
+  for (const entry of old.values()) {
+    changes.push({ path: entry.path, change: 'removed', before: sideOf(entry), after: undefined });
+  }
+  return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function changeOf(a: TreeEntry, b: TreeEntry): 'modified' | 'mode' | undefined {
+  if (isFileEntry(a) && isFileEntry(b)) {
+    if (a.sha256 !== b.sha256) return 'modified';
+    return a.executable === b.executable ? undefined : 'mode';
+  }
+  if (isLinkEntry(a) && isLinkEntry(b)) return a.link === b.link ? undefined : 'modified';
+  return 'directory' in a && 'directory' in b ? undefined : 'modified';
+}
+
+function sideOf(entry: TreeEntry): FileSide {
+  return isFileEntry(entry)
+    ? { size: entry.size, sha256: entry.sha256 }
+    : { size: 0, sha256: undefined };
+}
+
+/** What {@link compareWithDisk} found. */
+export interface DiskComparison {
+  readonly changes: readonly FileChange[];
+  /** Things on disk that could not be stored. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Compares a tracked path with its files on disk. Reads a file only when the stat cache does not know it
+ * and its size is that of the version; what was read is remembered.
+ * @throws MstoreError `objects-missing` when the list of a large tree is not in the store
+ */
+export async function compareWithDisk(
+  workspace: Workspace,
+  item: Tracked,
+  tools: Pick<PlanTools, 'breather' | 'progress'>,
+): Promise<DiskComparison> {
+  const { entries } = trackedFiles(workspace.store, item);
+  const wanted = new Map(entries.map((entry) => [entry.path, entry]));
+  const { found, problems } = entriesOnDisk(workspace, item);
+  const cache = workspace.statCache(item.path);
+  const changes: FileChange[] = [];
+  for (const entry of found) {
+    const was = wanted.get(entry.path);
+    wanted.delete(entry.path);
+    const change = await changeOnDisk(entry, was, cache, tools);
+    if (change !== undefined) changes.push(change);
+    if (tools.breather.due()) await tools.breather.turn();
+  }
+  for (const entry of wanted.values()) {
+    changes.push({ path: entry.path, change: 'removed', before: sideOf(entry), after: undefined });
+  }
+  cache.save(item.path);
+  return { changes: changes.sort((a, b) => (a.path < b.path ? -1 : 1)), problems };
+}
+
+function entriesOnDisk(
+  workspace: Workspace,
+  { path: tracked, pointer }: Tracked,
+): { found: ScannedEntry[]; problems: string[] } {
+  const state = diskState(workspace, tracked);
+  if (state === undefined) return { found: [], problems: [] };
+  const name = pointer.kind === 'file' ? pointer.path : '.';
+  const problems = state.problems.map(({ path, message }) =>
+    path === '' ? `It ${message}` : message,
+  );
+  if (!state.isFolder)
+    return { found: state.entries.map((entry) => ({ ...entry, path: name })), problems };
+  return pointer.kind === 'tree'
+    ? { found: state.entries, problems }
+    : { found: [{ kind: 'directory', path: name }], problems: [] };
+}
+
+async function changeOnDisk(
+  found: ScannedEntry,
+  was: TreeEntry | undefined,
+  cache: StatCache,
+  tools: Pick<PlanTools, 'breather' | 'progress'>,
+): Promise<FileChange | undefined> {
+  const before = was && sideOf(was);
+  if (found.kind !== 'file') {
+    const same =
+      found.kind === 'link'
+        ? was && isLinkEntry(was) && was.link === found.link
+        : was && 'directory' in was;
+    const after = { size: 0, sha256: undefined };
+    if (same) return undefined;
+    return { path: found.path, change: was === undefined ? 'added' : 'modified', before, after };
+  }
+  const size = Number(found.stat.size);
+  let digest = cache.find(found.path, found.stat);
+  if (digest === undefined && was !== undefined && isFileEntry(was) && was.size === size) {
+    digest = await hashFile(found, tools);
+    cache.rememberRead(found.path, found.stat, digest);
+  }
+  const after = { size, sha256: digest };
+  if (was === undefined) return { path: found.path, change: 'added', before, after };
+  if (!isFileEntry(was) || was.sha256 !== digest)
+    return { path: found.path, change: 'modified', before, after };
+  if (found.executable === (was.executable ?? false)) return undefined;
+  return { path: found.path, change: 'mode', before, after };
+}

@@ -1,0 +1,133 @@
+import * as fs from 'node:fs';
+import { Breather } from '../base/abort.ts';
+import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
+import type { Progress } from '../base/progress.ts';
+import type { FileEntry } from '../base/tree.ts';
+import { BlobReader } from '../store/blob-reader.ts';
+import type { Store } from '../store/local-store.ts';
+import { wholeFile } from '../store/whole-files.ts';
+import type { LinkKind } from '../worktree/config.ts';
+import type { Placer } from '../worktree/place.ts';
+
+/** Options of {@link Materializer}. */
+export interface MaterializeOptions {
+  /** Ways to place a file, tried in this order. */
+  readonly link: readonly LinkKind[];
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A file that has its place. */
+export interface PlacedFile {
+  readonly stat: fs.BigIntStats;
+  /** Whether its times are none that the file system's clock would give to a later change. */
+  readonly stamped: boolean;
+}
+
+/** Gives files of the store their place in a folder, every byte verified before a name is given. */
+export class Materializer {
+  readonly #store: Store;
+  readonly #reader: BlobReader;
+  readonly #placer: Placer;
+  readonly #options: MaterializeOptions;
+  readonly #breather: Breather;
+
+  constructor(store: Store, placer: Placer, options: MaterializeOptions) {
+    this.#store = store;
+    this.#reader = new BlobReader(store);
+    this.#placer = placer;
+    this.#options = options;
+    this.#breather = new Breather(options.signal);
+  }
+
+  /** Lets signals in, when it is time. */
+  readonly pause = (): Promise<void> | undefined => {
+    return this.#breather.due() ? this.#breather.turn() : undefined;
+  };
+
+  /**
+   * Places a file.
+   * @param relative path from the root of the placer
+   * @throws MstoreError `link-unsupported` when none of the ways works here
+   */
+  async file(relative: string, entry: FileEntry): Promise<PlacedFile> {
+    await this.pause();
+    for (const kind of this.#options.link) {
+      const stat = await this.#tryFile(kind, relative, entry);
+      if (stat === undefined) continue;
+      this.#options.progress.advance({ files: 1, name: relative });
+      return { stat, stamped: kind === 'copy' };
+    }
+    throw new MstoreError(
+      'link-unsupported',
+      `Cannot place ${printable(relative)} by ${this.#options.link.join(' or ')}: the file system does not allow it`,
+      {
+        hint: `Add "copy" as the last way: --link ${[...this.#options.link, 'copy'].join(',')}`,
+        details: { path: relative },
+      },
+    );
+  }
+
+  async #tryFile(
+    kind: LinkKind,
+    relative: string,
+    entry: FileEntry,
+  ): Promise<fs.BigIntStats | undefined> {
+    const { progress } = this.#options;
+    const executable = entry.executable ?? false;
+    if (kind === 'copy') {
+      return this.#placer.writeFile(relative, this.#counted(entry), {
+        executable,
+        pause: this.pause,
+      });
+    }
+    const source = await wholeFile(this.#store, this.#reader, entry.sha256, executable, this.pause);
+    try {
+      this.#placer.placeLinked(relative, (temp) => makeLink(kind, source, temp, executable));
+    } catch (error) {
+      const code = systemCode(error) ?? '';
+      if (unsupportedCodes.has(code)) return undefined;
+      throw fromSystemError(error, `placing ${printable(relative)}`);
+    }
+    progress.advance({ bytes: entry.size });
+    return fs.statSync(this.#placer.absolute(relative), { bigint: true });
+  }
+
+  *#counted(entry: FileEntry): Generator<Uint8Array, void, undefined> {
+    for (const block of this.#reader.read(entry.sha256)) {
+      yield block;
+      this.#options.progress.advance({ bytes: block.length });
+    }
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+const unsupportedCodes = new Set([
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EXDEV',
+  'EPERM',
+  'EMLINK',
+  'ENOTTY',
+  'EINVAL',
+]);
+
+function makeLink(
+  kind: Exclude<LinkKind, 'copy'>,
+  source: string,
+  temp: string,
+  executable: boolean,
+): void {
+  if (kind === 'hardlink') fs.linkSync(source, temp);
+  else if (kind === 'symlink') fs.symlinkSync(source, temp);
+  else {
+    fs.copyFileSync(source, temp, fs.constants.COPYFILE_FICLONE_FORCE);
+    // A clone has bytes of its own and is the user's to change.
+    fs.chmodSync(temp, executable ? 0o755 : 0o644);
+  }
+}

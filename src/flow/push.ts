@@ -1,0 +1,335 @@
+import pLimit from 'p-limit';
+import { Breather } from '../base/abort.ts';
+import type { Digest } from '../base/digest.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
+import { removeFile } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { silentProgress } from '../base/progress.ts';
+import type { ChunkIndex } from '../index/chunk-index.ts';
+import { placeOf } from '../index/chunk-index.ts';
+import type { PackFooter } from '../pack/format.ts';
+import { PackWriter } from '../pack/writer.ts';
+import { bytesSource, type RemoteWriter } from '../remote/remote.ts';
+import { ChunkReader } from '../store/chunk-reader.ts';
+import { indexKey, packKey, recipeKey } from '../store/keys.ts';
+import { packSource } from '../store/pack-transfer.ts';
+import { formatRecipe, type Recipe } from '../store/recipe.ts';
+import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
+import type { WorkOptions } from './add.ts';
+import { type MissingPath, missingError } from './missing.ts';
+import { type ChosenRemote, transferJobs } from './remotes.ts';
+import { publishRoot } from './roots.ts';
+import { type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
+import type { Workspace } from './workspace.ts';
+
+/** Options of transfers. */
+export interface MoveOptions extends WorkOptions {
+  /** Requests at once. */
+  readonly jobs?: number | undefined;
+}
+
+/** What {@link push} did. */
+export interface PushResult {
+  readonly remote: string;
+  readonly location: string;
+  readonly paths: number;
+  /** Blobs the versions need. */
+  readonly blobs: number;
+  readonly chunksSent: number;
+  readonly packsSent: number;
+  /** All bytes written to the remote, index, recipes and records included. */
+  readonly bytesSent: number;
+}
+
+/**
+ * Sends what the tracked paths need and the remote lacks: packs, index, recipes, then the record of
+ * what must be kept. Nothing is named on the remote before it is whole there; an interrupted push is
+ * finished by another one, and what has arrived is not sent twice.
+ * @throws MstoreError `objects-missing` before anything is sent, when neither side has some bytes
+ */
+export async function push(
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  { name, remote }: ChosenRemote,
+  options: MoveOptions = {},
+): Promise<PushResult> {
+  const transfer = { signal: options.signal, jobs: transferJobs(workspace, options.jobs) };
+  const there = await RemoteStore.open(remote, workspace.store);
+  const plan = await planPush(workspace, tracked, there, transfer);
+  const progress = options.progress ?? silentProgress;
+  progress.start('push', { bytesTotal: plan.bytes });
+  const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
+  const packsSent = await sender.send(plan);
+  await sendRecipes(plan.recipes, there, remote, transfer);
+  await publishRoot(workspace, remote, tracked, transfer);
+  progress.finish();
+  return {
+    remote: name,
+    location: remote.location,
+    paths: tracked.length,
+    blobs: plan.blobs,
+    chunksSent: plan.chunks,
+    packsSent,
+    bytesSent: remote.counts().create.bytes,
+  };
+}
+
+interface PushPlan {
+  readonly blobs: number;
+  /** Packs of which every chunk is wanted there. */
+  readonly whole: readonly PackFooter[];
+  /** Rows wanted of the other packs. */
+  readonly parts: ReadonlyArray<{ readonly footer: PackFooter; readonly rows: readonly number[] }>;
+  readonly recipes: readonly Recipe[];
+  readonly chunks: number;
+  readonly bytes: number;
+}
+
+async function planPush(
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  there: RemoteStore,
+  transfer: TransferOptions,
+): Promise<PushPlan> {
+  const { store } = workspace;
+  const index = await there.index(transfer);
+  const wanted = new Map<PackFooter, Set<number>>();
+  const recipes: Recipe[] = [];
+  const missing: MissingPath[] = [];
+  let blobs = 0;
+  const breather = new Breather(transfer.signal);
+  for (const item of tracked) {
+    let needed: NeededBlob[];
+    try {
+      needed = neededBlobs(store, [item]);
+    } catch (error) {
+      if (!isMstoreError(error, 'objects-missing')) throw error;
+      missing.push({ path: item.path, bytes: item.pointer.size });
+      continue;
+    }
+    let lacking = 0;
+    for (const blob of needed) {
+      blobs++;
+      if (breather.due()) await breather.turn();
+      const recipe = store.recipe(blob.sha256);
+      if (recipe === undefined) {
+        if (!(await isThere(there, index, blob, transfer))) lacking += blob.size;
+        continue;
+      }
+      if (recipe.count > 1) recipes.push(recipe);
+      lacking += collect(store.index(), index, recipe, wanted);
+    }
+    if (lacking > 0) missing.push({ path: item.path, bytes: lacking });
+  }
+  if (missing.length > 0)
+    throw missingError(
+      missing,
+      'neither in the local store nor on the remote',
+      'Fetch them from a remote that has them, or restore the files and add them again',
+    );
+  return { blobs, recipes, ...split(wanted) };
+}
+
+/** Notes the chunks of a blob that the remote lacks; returns the bytes that nobody has. */
+function collect(
+  here: ChunkIndex,
+  there: ChunkIndex,
+  recipe: Recipe,
+  wanted: Map<PackFooter, Set<number>>,
+): number {
+  let lacking = 0;
+  for (let row = 0; row < recipe.count; row++) {
+    const at = recipe.idOffset(row);
+    if (there.has(recipe.rows, at)) continue;
+    const place = here.find(recipe.rows, at);
+    if (place === undefined) {
+      lacking += recipe.length(row);
+      continue;
+    }
+    const rows = wanted.get(place.footer) ?? new Set();
+    rows.add(place.number);
+    wanted.set(place.footer, rows);
+  }
+  return lacking;
+}
+
+/** Tells whether the remote has a blob that is unknown here. */
+async function isThere(
+  there: RemoteStore,
+  index: ChunkIndex,
+  blob: NeededBlob,
+  transfer: TransferOptions,
+): Promise<boolean> {
+  if (index.has(Buffer.from(blob.sha256, 'hex'))) return true;
+  const recipe = await there.recipe(blob.sha256, transfer);
+  if (recipe === undefined) return false;
+  for (let row = 0; row < recipe.count; row++) {
+    if (!index.has(recipe.rows, recipe.idOffset(row))) return false;
+  }
+  return true;
+}
+
+function split(
+  wanted: ReadonlyMap<PackFooter, ReadonlySet<number>>,
+): Omit<PushPlan, 'blobs' | 'recipes'> {
+  const whole: PackFooter[] = [];
+  const parts: Array<{ footer: PackFooter; rows: number[] }> = [];
+  let chunks = 0;
+  let bytes = 0;
+  for (const [footer, rows] of wanted) {
+    chunks += rows.size;
+    if (rows.size === footer.count) {
+      whole.push(footer);
+      bytes += footer.packBytes;
+      continue;
+    }
+    const sorted = [...rows].sort((a, b) => a - b);
+    parts.push({ footer, rows: sorted });
+    for (const row of sorted) bytes += footer.row(row).storedLength;
+  }
+  return { whole, parts, chunks, bytes };
+}
+
+/** Sends packs, each followed by its index object. */
+class Sender {
+  readonly #workspace: Workspace;
+  readonly #remote: RemoteWriter;
+  readonly #transfer: TransferOptions;
+  readonly #onBytes: (bytes: number) => void;
+  #packs = 0;
+
+  constructor(
+    workspace: Workspace,
+    remote: RemoteWriter,
+    transfer: TransferOptions,
+    onBytes: (bytes: number) => void,
+  ) {
+    this.#workspace = workspace;
+    this.#remote = remote;
+    this.#transfer = transfer;
+    this.#onBytes = onBytes;
+  }
+
+  async send(plan: PushPlan): Promise<number> {
+    const limit = pLimit(this.#transfer.jobs);
+    const { store } = this.#workspace;
+    const failures = await Promise.allSettled(
+      plan.whole.map((footer) =>
+        limit(() => this.#sendPack(store.file(packKey(footer.id)), footer)),
+      ),
+    );
+    for (const result of failures) if (result.status === 'rejected') throw result.reason;
+    await this.#sendParts(plan);
+    return this.#packs;
+  }
+
+  /** Gathers single chunks in new packs: sending them costs what they hold, not what lies beside them. */
+  async #sendParts(plan: PushPlan): Promise<void> {
+    if (plan.parts.length === 0) return;
+    const { store } = this.#workspace;
+    store.prepareWriting();
+    const reader = new ChunkReader(store);
+    const breather = new Breather(this.#transfer.signal);
+    const block = PackWriter.newBlock();
+    let writer: PackWriter | undefined;
+    try {
+      for (const { footer, rows } of plan.parts) {
+        for (const { bytes, places } of reader.read(rows.map((row) => placeOf(footer, row)))) {
+          let at = 0;
+          for (const place of places) {
+            writer ??= new PackWriter(store.tempFile(), block);
+            const idAt = footer.idOffset(place.number);
+            writer.append(
+              footer.bytes.subarray(idAt, idAt + 32),
+              bytes.subarray(at, at + place.rawLength),
+            );
+            at += place.rawLength;
+          }
+          if (
+            writer !== undefined &&
+            (writer.payloadBytes >= limits.packBytesTarget ||
+              writer.count >= limits.packChunksTarget)
+          ) {
+            await this.#sendWritten(writer);
+            writer = undefined;
+          }
+          if (breather.due()) await breather.turn();
+        }
+      }
+      if (writer !== undefined) await this.#sendWritten(writer);
+    } finally {
+      reader.close();
+      if (writer !== undefined) {
+        writer.close();
+        removeFile(writer.file);
+      }
+    }
+  }
+
+  async #sendWritten(writer: PackWriter): Promise<void> {
+    const footer = writer.finish();
+    await this.#sendPack(writer.file, footer);
+    removeFile(writer.file);
+  }
+
+  async #sendPack(file: string, footer: PackFooter): Promise<void> {
+    const source = packSource(file, footer);
+    const remote = this.#remote;
+    const counted = {
+      size: source.size,
+      open: () => countBlocks(source.open(), this.#onBytes),
+    };
+    const key = packKey(footer.id);
+    const state = await remote.create(key, counted, this.#transfer);
+    if (state === 'created') this.#packs++;
+    else await this.#checkPresent(key, footer);
+    await remote.create(indexKey(footer.id), bytesSource(footer.bytes), this.#transfer);
+  }
+
+  /** A pack of that name which is cut short would hide for ever that its chunks are missing. */
+  async #checkPresent(key: string, footer: PackFooter): Promise<void> {
+    const size = await this.#remote.stat(key, this.#transfer);
+    if (size === undefined || size === footer.packBytes) return;
+    throw new MstoreError(
+      'corrupt-remote',
+      `${this.#remote.location}/${key} is damaged: it has ${size} bytes instead of ${footer.packBytes}`,
+      {
+        hint: 'Remove that object from the remote, then push again',
+        details: { key, size, expected: footer.packBytes },
+      },
+    );
+  }
+}
+
+async function* countBlocks(
+  blocks: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const block of blocks) {
+    yield block;
+    onBytes(block.length);
+  }
+}
+
+async function sendRecipes(
+  recipes: readonly Recipe[],
+  there: RemoteStore,
+  remote: RemoteWriter,
+  transfer: TransferOptions,
+): Promise<void> {
+  const byBlob = new Map<Digest, Recipe>(recipes.map((recipe) => [recipe.blob, recipe]));
+  const lacking = await there.withoutRecipe([...byBlob.keys()], transfer);
+  const limit = pLimit(transfer.jobs);
+  const results = await Promise.allSettled(
+    lacking.map((blob) =>
+      limit(() =>
+        remote.create(
+          recipeKey(blob),
+          bytesSource(formatRecipe(byBlob.get(blob) as Recipe)),
+          transfer,
+        ),
+      ),
+    ),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

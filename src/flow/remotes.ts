@@ -1,0 +1,196 @@
+import * as path from 'node:path';
+import { MstoreError } from '../base/errors.ts';
+import { ensureFolder } from '../base/files.ts';
+import { printable } from '../base/names.ts';
+import { makeDirectoryRemote } from '../remote/open.ts';
+import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
+import { initRemote } from '../store/remote-store.ts';
+import {
+  configName,
+  localConfigName,
+  remoteNamePattern,
+  writeConfigKey,
+} from '../worktree/config.ts';
+import type { Workspace } from './workspace.ts';
+
+/** Transfers at once unless the configuration or `--jobs` says otherwise. */
+const jobsDefault = 4;
+
+/** A remote that was chosen for a command. */
+export interface ChosenRemote {
+  /** Its name, or the URL where it has none. */
+  readonly name: string;
+  readonly remote: CountingRemote;
+}
+
+/** A remote of the configuration. */
+export interface RemoteInfo {
+  readonly name: string;
+  readonly url: string;
+  readonly isDefault: boolean;
+}
+
+/** Lists the remotes of the configuration. */
+export function listRemotes(workspace: Workspace): RemoteInfo[] {
+  const chosen = defaultName(workspace);
+  return workspace.config
+    .remotes()
+    .map(({ name, url }) => ({ name, url, isDefault: name === chosen }));
+}
+
+function defaultName(workspace: Workspace): string | undefined {
+  const named = workspace.config.string('core.remote');
+  if (named !== undefined) return named;
+  const remotes = workspace.config.remotes();
+  return remotes.length === 1 ? remotes[0]?.name : undefined;
+}
+
+/**
+ * Opens the remote that a command works with.
+ * @param chosen a name, a URL or a directory; undefined for the default remote
+ * @param cwd absolute folder that a directory in `chosen` starts from
+ * @throws MstoreError `unknown-remote`
+ */
+export async function chooseRemote(
+  workspace: Workspace,
+  chosen: string | undefined,
+  cwd: string,
+): Promise<ChosenRemote> {
+  const name = chosen ?? defaultName(workspace);
+  const remotes = workspace.config.remotes();
+  if (name === undefined) {
+    const names = remotes.map((remote) => remote.name).join(', ');
+    throw new MstoreError(
+      'unknown-remote',
+      remotes.length === 0 ? 'No remote is set up' : 'No remote is the default',
+      {
+        hint:
+          remotes.length === 0
+            ? 'Run "mstore remote add NAME DIR", or use --remote DIR'
+            : `Use --remote with one of ${names}, or "mstore config set core.remote NAME"`,
+      },
+    );
+  }
+  const url = remotes.find((remote) => remote.name === name)?.url;
+  if (url === undefined && (chosen === undefined || !looksLikeUrl(name)))
+    throw unknownRemote(workspace, name);
+  const { openRemote, offline } = workspace.surroundings;
+  const where = url === undefined ? { base: cwd, offline } : { base: workspace.root, offline };
+  const remote = await openRemote(url ?? name, where);
+  return { name, remote: counting(remote) };
+}
+
+function looksLikeUrl(text: string): boolean {
+  return text.includes('/') || text.includes('\\') || text === '.' || text === '..' || text === '~';
+}
+
+function unknownRemote(workspace: Workspace, name: string): MstoreError {
+  const known = workspace.config.remotes().map((remote) => remote.name);
+  return new MstoreError('unknown-remote', `There is no remote ${printable(name)}`, {
+    hint:
+      known.length === 0
+        ? `Run "mstore remote add ${printable(name)} DIR"; a directory is written with a slash: ./${printable(name)}`
+        : `Remotes: ${known.join(', ')}; a directory is written with a slash: ./${printable(name)}`,
+    details: { name },
+  });
+}
+
+/** How {@link addRemote} sets a remote up. */
+export interface AddRemoteOptions {
+  /** Makes it the default remote. */
+  readonly isDefault: boolean;
+  /** Makes or checks the place itself; without it the name is only written down. */
+  readonly create: boolean;
+}
+
+/**
+ * Writes a remote into the committed configuration, after making sure that the place is a remote: an
+ * empty or absent directory becomes one.
+ * @param cwd absolute folder that a relative directory starts from
+ * @throws MstoreError `remote-exists` when the name stands for another place
+ */
+export async function addRemote(
+  workspace: Workspace,
+  name: string,
+  url: string,
+  options: AddRemoteOptions,
+  cwd: string,
+): Promise<'created' | 'exists' | 'unchecked'> {
+  if (!remoteNamePattern.test(name)) {
+    throw new MstoreError('usage', `${printable(name)} is no name for a remote`, {
+      hint: 'Use letters, digits, "-" and "_", at most 64',
+    });
+  }
+  const kept = portableUrl(workspace, url, cwd);
+  const before = workspace.config.get(`remote.${name}.url`)?.value;
+  if (before !== undefined && before !== kept) {
+    throw new MstoreError(
+      'remote-exists',
+      `The remote ${name} is ${printable(String(before))} already`,
+      {
+        hint: `Choose another name, or run "mstore remote remove ${name}" first`,
+        details: { name },
+      },
+    );
+  }
+  const { openRemote, offline, clock, random } = workspace.surroundings;
+  const where = { base: workspace.root, offline };
+  const remote = await openRemote(kept, where);
+  let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
+  if (options.create) {
+    makeDirectoryRemote(kept, where);
+    state = await initRemote(remote, clock, random);
+  }
+  ensureFolder(workspace.cacheFolder);
+  const file = path.join(workspace.folder, configName);
+  await writeConfigKey(file, `remote.${name}.url`, kept, workspace.cacheFolder);
+  const first = workspace.config.remotes().every((other) => other.name === name);
+  if (options.isDefault || (first && workspace.config.string('core.remote') === undefined)) {
+    await writeConfigKey(file, 'core.remote', name, workspace.cacheFolder);
+  }
+  return state;
+}
+
+/** A directory in or beside the workspace is kept relative to it, so that it moves along. */
+function portableUrl(workspace: Workspace, url: string, cwd: string): string {
+  const relative =
+    /^\.{1,2}(?:[\\/]|$)/.test(url) ||
+    !(
+      url.includes('://') ||
+      path.isAbsolute(url) ||
+      url.startsWith('~') ||
+      /^[^/\\]{2,}:/.test(url)
+    );
+  if (!relative) return url;
+  const fromRoot = path.relative(workspace.root, path.resolve(cwd, url)).split(path.sep).join('/');
+  if (fromRoot === '') return '.';
+  return fromRoot.startsWith('..') ? fromRoot : `./${fromRoot}`;
+}
+
+/** Takes a remote out of the configuration. What it holds stays. */
+export async function removeRemote(workspace: Workspace, name: string): Promise<void> {
+  const entry = workspace.config.get(`remote.${name}.url`);
+  if (entry === undefined) throw unknownRemote(workspace, name);
+  if (entry.source === 'environment') {
+    throw new MstoreError('usage', `The remote ${name} is set by the environment`, {
+      hint: 'Unset the variable',
+    });
+  }
+  for (const file of [configName, localConfigName]) {
+    const full = path.join(workspace.folder, file);
+    await writeConfigKey(full, `remote.${name}.url`, undefined, workspace.cacheFolder);
+  }
+  if (workspace.config.get('core.remote')?.value === name) {
+    await writeConfigKey(
+      path.join(workspace.folder, configName),
+      'core.remote',
+      undefined,
+      workspace.cacheFolder,
+    );
+  }
+}
+
+/** Requests at once: `--jobs`, else the configuration, else 4. */
+export function transferJobs(workspace: Workspace, jobs: number | undefined): number {
+  return jobs ?? workspace.config.integer('transfer.jobs') ?? jobsDefault;
+}

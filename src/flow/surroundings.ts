@@ -1,0 +1,31 @@
+import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
+import type { NamePlatform } from '../base/names.ts';
+import { openRemote } from '../remote/open.ts';
+import type { RemotePruner } from '../remote/remote.ts';
+
+/** What the flows take from their surroundings; all of it can be replaced in tests. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly platform: NamePlatform;
+  /** Refuses everything that would need a network. */
+  readonly offline: boolean;
+  /** Opens the remote a URL names; relative paths start from `base`. */
+  readonly openRemote: (
+    url: string,
+    options: { base: string; offline: boolean },
+  ) => Promise<RemotePruner>;
+}
+
+/** Returns the surroundings of this process. */
+export function systemSurroundings(env: NodeJS.ProcessEnv, offline = false): Surroundings {
+  return {
+    env,
+    clock: systemClock,
+    random: systemRandom,
+    platform: { platform: process.platform },
+    offline,
+    openRemote,
+  };
+}

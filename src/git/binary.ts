@@ -1,0 +1,286 @@
+import { invariant, MstoreError } from '../base/errors.ts';
+import { compareUtf8 } from '../base/json.ts';
+import { printable } from '../base/names.ts';
+import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
+import type { GitLayout } from './layout.ts';
+import { type GitRunner, gitFailure, gitRunner } from './process.ts';
+import type { GitFile, GitHead, GitReference, GitRepository } from './repository.ts';
+import { describeReference, formatRevision, isObjectId, parseRevision } from './revision.ts';
+import { batchReader, inParts, recordCutter } from './stream-records.ts';
+
+/** One repository and the way to run Git in it. */
+interface Binary {
+  readonly layout: GitLayout;
+  readonly run: GitRunner;
+}
+
+/**
+ * Opens a repository whose questions are answered by the program `git`, one process for each call.
+ * Names and ids reach Git through its standard input, or as arguments only after they were found
+ * harmless. Paths that are not valid UTF-8 are left out of all lists, as mstore cannot name them.
+ * @param program absolute path of the program
+ * @param env the environment to start from; variables that lead Git elsewhere are removed
+ */
+export function openBinary(
+  layout: GitLayout,
+  program: string,
+  env: NodeJS.ProcessEnv,
+): GitRepository {
+  const git: Binary = { layout, run: gitRunner(program, layout.root, env) };
+  return {
+    root: layout.root,
+    commonDir: layout.commonDir,
+    mainRoot: layout.mainRoot,
+    kind: 'binary',
+    head: () => head(git),
+    resolve: async (rev) => {
+      const revision = parseRevision(rev);
+      if (revision === undefined) return undefined;
+      return (await resolveAll(git, [formatRevision(revision)]))[0];
+    },
+    listFiles: (commit, suffix) => listFiles(git, commit, suffix),
+    readFiles: (oids, bytesMax, use) => readFiles(git, oids, bytesMax, use),
+    references: () => references(git),
+    history: (from, suffix) => history(git, from, suffix),
+    ignored: (paths) => ignored(git, paths),
+    trackedBelow: (path, max) => trackedBelow(git, path, max),
+  };
+}
+
+async function head(git: Binary): Promise<GitHead> {
+  let name = '';
+  const [, commits] = await Promise.all([
+    // Exit code 1: HEAD is detached.
+    git.run(['symbolic-ref', '-q', 'HEAD'], {
+      onData: (chunk) => {
+        name += chunk.toString('utf8');
+        return name.length < 64 * 1024;
+      },
+      successCodes: [0, 1],
+    }),
+    resolveAll(git, ['HEAD']),
+  ]);
+  return { branch: /^refs\/heads\/([^\n]+)\n?$/.exec(name)?.[1], commit: commits[0] };
+}
+
+/** Resolves harmless names to commits, in one process; names travel as data, never as arguments. */
+async function resolveAll(
+  git: Binary,
+  names: readonly string[],
+): Promise<Array<string | undefined>> {
+  const answers: Array<string | undefined> = [];
+  const lines = names.map((name) => `${name}^{commit}`);
+  await git.run(['cat-file', '--batch-check'], {
+    input: inParts(lines, '\n'),
+    onData: recordCutter(10, (line) => {
+      answers.push(/^([0-9a-f]{40,64}) commit \d+$/.exec(line.toString('utf8'))?.[1]);
+      return true;
+    }),
+    withoutFetch: true,
+  });
+  return answers;
+}
+
+async function listFiles(git: Binary, commit: string, suffix: string): Promise<GitFile[]> {
+  checkObjectId(commit);
+  const files: GitFile[] = [];
+  await git.run(['ls-tree', '-r', '-z', '--full-tree', commit], {
+    onData: recordCutter(0, (record) => {
+      // MODE SP TYPE SP OID TAB PATH
+      const tab = record.indexOf(9);
+      const [mode, , oid] = record.toString('latin1', 0, tab).split(' ');
+      const path = fittingPath(record.subarray(tab + 1), suffix);
+      if (path === undefined || !isRegularMode(mode) || oid === undefined) return true;
+      files.push({ path, oid });
+      return true;
+    }),
+  });
+  return files.sort((a, b) => compareUtf8(a.path, b.path));
+}
+
+async function readFiles(
+  git: Binary,
+  oids: readonly string[],
+  bytesMax: number,
+  use: (oid: string, content: Buffer) => void,
+): Promise<void> {
+  const wanted = new Set(oids);
+  for (const oid of wanted) checkObjectId(oid);
+  if (wanted.size === 0) return;
+  if (git.layout.partialClone && wanted.size > 1) await prefetch(git, wanted);
+  let current = '';
+  let absent: string | undefined;
+  const stderr = await git.run(['cat-file', '--batch', '--buffer'], {
+    input: inParts(wanted, '\n'),
+    onData: batchReader({
+      header: (words) => {
+        const size = Number(words[2]);
+        if (words[1] === 'missing' || !Number.isSafeInteger(size)) {
+          absent ??= words[0];
+          return undefined;
+        }
+        current = words[0] ?? '';
+        if (words[1] !== 'blob') throw notAFile(current, words[1]);
+        if (size > bytesMax) throw tooLarge(current, size, bytesMax);
+        return size;
+      },
+      content: (bytes) => {
+        wanted.delete(current);
+        use(current, bytes);
+      },
+    }),
+  });
+  if (wanted.size === 0) return;
+  const [first] = absent === undefined ? wanted : [absent];
+  throw gitFailure('cat-file', 0, `fatal: object ${first} is missing\n${stderr}`, git.layout.root);
+}
+
+/**
+ * Lets Git fetch all absent contents of a partial clone at once: `cat-file` would open one connection
+ * for each. Making a pack needs them all, so Git gets them first; the pack itself is thrown away.
+ */
+async function prefetch(git: Binary, oids: ReadonlySet<string>): Promise<void> {
+  await git.run(
+    [
+      '-c',
+      'pack.compression=0',
+      'pack-objects',
+      '--stdout',
+      '-q',
+      '--window=0',
+      '--no-reuse-delta',
+    ],
+    { input: inParts(oids, '\n') },
+  );
+}
+
+async function references(git: Binary): Promise<GitReference[]> {
+  const found: Array<{ fullName: string; oid: string; type: string }> = [];
+  await git.run(
+    [
+      'for-each-ref',
+      '--format=%(objecttype) %(objectname) %(refname)',
+      'refs/heads',
+      'refs/tags',
+      'refs/remotes',
+    ],
+    {
+      onData: recordCutter(10, (line) => {
+        const [type = '', oid = '', ...name] = line.toString('utf8').split(' ');
+        found.push({ type, oid, fullName: name.join(' ') });
+        return true;
+      }),
+    },
+  );
+  // Git peels tags of tags in its own format strings only from 2.45 on.
+  const tags = found.filter((each) => each.type === 'tag');
+  const peeled =
+    tags.length === 0
+      ? []
+      : await resolveAll(
+          git,
+          tags.map((tag) => tag.oid),
+        );
+  const commitOfTag = new Map(tags.map((tag, i) => [tag.oid, peeled[i]]));
+  const result: GitReference[] = [];
+  for (const { fullName, oid, type } of found) {
+    const described = describeReference(fullName);
+    const commit = type === 'commit' ? oid : commitOfTag.get(oid);
+    if (described !== undefined && commit !== undefined) result.push({ ...described, commit });
+  }
+  return result;
+}
+
+async function history(
+  git: Binary,
+  from: readonly string[],
+  suffix: string,
+): Promise<Array<GitFile & { readonly commit: string }>> {
+  for (const commit of from) checkObjectId(commit);
+  // Without a commit, Git would begin at HEAD.
+  if (from.length === 0) return [];
+  const found = new Map<string, GitFile & { readonly commit: string }>();
+  const onRecord = rawLogReader((commit, oid, pathBytes) => {
+    const path = fittingPath(pathBytes, suffix);
+    if (path === undefined) return;
+    const key = `${oid} ${path}`;
+    if (!found.has(key)) found.set(key, { path, oid, commit });
+  });
+  // --full-history: else Git skips side branches whose changes a merge threw away. -m: a merge is
+  // compared with each parent, so that what only the merge itself brought is seen.
+  await git.run(
+    [
+      ...['-c', 'log.follow=false', '-c', 'log.showSignature=false'],
+      ...['log', '--full-history', '-m', '--root', '--raw', '-z', '--no-abbrev', '--no-renames'],
+      ...['--no-color', '--no-notes', '--diff-filter=AMT', '--format=%H', '--stdin', '--'],
+      `:(top,glob)**/*${suffix.replace(/[\\*?[\]]/g, '\\$&')}`,
+    ],
+    { input: inParts(new Set(from), '\n'), onData: recordCutter(0, onRecord) },
+  );
+  return [...found.values()];
+}
+
+/** Reads `log --raw -z --format=%H`: commit ids, and pairs of a line of ids and a path. */
+function rawLogReader(
+  onFile: (commit: string, oid: string, path: Buffer) => void,
+): (record: Buffer) => boolean {
+  let commit = '';
+  let change: readonly string[] | undefined;
+  return (record) => {
+    if (change !== undefined) {
+      // :OLDMODE SP NEWMODE SP OLDOID SP NEWOID SP LETTER
+      const [, mode, , oid] = change;
+      if (isRegularMode(mode) && oid !== undefined) onFile(commit, oid, record);
+      change = undefined;
+      return true;
+    }
+    const text = record.toString('latin1').replace(/^\n+/, '');
+    if (text.startsWith(':')) change = text.split(' ');
+    else if (isObjectId(text)) commit = text;
+    else if (text !== '') throw new MstoreError('git-failed', `Git log said ${printable(text)}`);
+    return true;
+  };
+}
+
+async function ignored(git: Binary, paths: readonly string[]): Promise<Set<string>> {
+  for (const path of paths) invariant(!path.includes('\0'), 'a path without a NUL byte');
+  const result = new Set<string>();
+  if (paths.length === 0) return result;
+  // The dot in front keeps a leading colon from being read as pathspec magic.
+  await git.run(['check-ignore', '-z', '--stdin'], {
+    input: inParts(
+      paths.map((path) => `./${path}`),
+      '\0',
+    ),
+    onData: recordCutter(0, (record) => {
+      result.add(record.toString('utf8').slice(2));
+      return true;
+    }),
+    // Exit code 1: none is ignored.
+    successCodes: [0, 1],
+  });
+  return result;
+}
+
+async function trackedBelow(git: Binary, path: string, max: number): Promise<string[]> {
+  invariant(!path.includes('\0'), 'a path without a NUL byte');
+  const found = new Set<string>();
+  const below = path.replace(/\/+$/, '');
+  const only = below === '' || below === '.' ? [] : [`:(top,literal)${below}`];
+  if (max <= 0) return [];
+  await git.run(['ls-files', '-z', '--', ...only], {
+    onData: recordCutter(0, (record) => {
+      // A file in conflict is listed once for each of its versions.
+      const tracked = fittingPath(record, '');
+      if (tracked !== undefined) found.add(tracked);
+      return found.size < max;
+    }),
+  });
+  return [...found];
+}
+
+/** Decodes a path that ends with `suffix`; undefined for others, and for those that are not UTF-8. */
+function fittingPath(bytes: Buffer, suffix: string): string | undefined {
+  const path = bytes.toString('utf8');
+  return path.endsWith(suffix) && !path.includes('\ufffd') ? path : undefined;
+}

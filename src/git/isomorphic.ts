@@ -1,0 +1,313 @@
+import { MstoreError } from '../base/errors.ts';
+import { compareUtf8 } from '../base/json.ts';
+import { printable } from '../base/names.ts';
+import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
+import type { GitLayout } from './layout.ts';
+import {
+  type CommitLinks,
+  type GitObjects,
+  openObjects,
+  parseCommit,
+  parseTag,
+  parseTree,
+  readShallow,
+  type TreeLine,
+} from './objects.ts';
+import { listReferences, readHead, readReference } from './refs.ts';
+import type { GitFile, GitHead, GitReference, GitRepository } from './repository.ts';
+import {
+  describeReference,
+  parseRevision,
+  type Revision,
+  referenceCandidates,
+} from './revision.ts';
+
+/** One repository, its objects and the trees parsed last. */
+interface Isomorphic {
+  readonly layout: GitLayout;
+  readonly objects: GitObjects;
+  readonly trees: { lines: number; readonly byOid: Map<string, readonly TreeLine[]> };
+}
+
+/** Lines of trees kept after parsing; each takes some hundred bytes. */
+const treeLinesKeptMax = 250_000;
+/** Tags that name tags. */
+const tagDepthMax = 64;
+
+/**
+ * Opens a repository whose questions are answered without the program `git`: references are read from
+ * their files, objects and the index through isomorphic-git. Paths that are not valid UTF-8 are left
+ * out of all lists, as mstore cannot name them. Works on what most repositories are; where it cannot,
+ * every method fails with `git-failed` and says that git is needed. Slower than git on large
+ * repositories, and holds whole packs in memory; content above a bound is refused only after reading.
+ */
+export function openIsomorphic(layout: GitLayout): GitRepository {
+  const git: Isomorphic = {
+    layout,
+    objects: openObjects(layout),
+    trees: { lines: 0, byOid: new Map() },
+  };
+  const known = async <T>(answer: () => Promise<T>): Promise<T> => {
+    const reason = needsGit(layout);
+    if (reason !== undefined) throw gitNeeded(layout, reason);
+    return answer();
+  };
+  return {
+    root: layout.root,
+    commonDir: layout.commonDir,
+    mainRoot: layout.mainRoot,
+    kind: 'isomorphic',
+    head: () => known(() => head(git)),
+    resolve: (rev) => known(() => resolve(git, rev)),
+    listFiles: (commit, suffix) => known(() => listFiles(git, commit, suffix)),
+    readFiles: (oids, bytesMax, use) => known(() => readFiles(git, oids, bytesMax, use)),
+    references: () => known(() => references(git)),
+    history: (from, suffix) => known(() => history(git, from, suffix)),
+    ignored: (paths) => known(() => ignored(git, paths)),
+    trackedBelow: (path, max) => known(() => trackedBelow(git, path, max)),
+  };
+}
+
+/** Says what of a repository only git itself can read, or undefined. */
+function needsGit(layout: GitLayout): string | undefined {
+  if (layout.objectFormat !== 'sha1') return 'SHA-256 object ids';
+  if (layout.refStorage !== 'files') return 'the reftable format for its references';
+  if (layout.alternates) return 'objects of another repository (objects/info/alternates)';
+  return undefined;
+}
+
+function gitNeeded(layout: GitLayout, reason: string): MstoreError {
+  return new MstoreError(
+    'git-failed',
+    `Cannot read the repository ${printable(layout.root)} without git`,
+    { hint: `Install git: this repository uses ${reason}, which needs the git program` },
+  );
+}
+
+async function head(git: Isomorphic): Promise<GitHead> {
+  const { name, oid } = readHead(git.layout);
+  return {
+    branch: name?.startsWith('refs/heads/') ? name.slice('refs/heads/'.length) : undefined,
+    commit: oid === undefined ? undefined : await peel(git, oid),
+  };
+}
+
+async function resolve(git: Isomorphic, rev: string): Promise<string | undefined> {
+  const revision = parseRevision(rev);
+  if (revision === undefined) return undefined;
+  const start = await resolveBase(git, revision.base);
+  return start === undefined ? undefined : await follow(git, start, revision.steps);
+}
+
+/** The order is Git's: a whole id, references, then abbreviated ids. */
+async function resolveBase(git: Isomorphic, base: string): Promise<string | undefined> {
+  if (/^[0-9a-f]{40}$/i.test(base)) return peel(git, base.toLowerCase());
+  for (const name of referenceCandidates(base)) {
+    const oid = readReference(git.layout, name);
+    if (oid !== undefined) return peel(git, oid);
+  }
+  // What `git describe` prints, v1-3-gabcdef, ends with an abbreviated id.
+  const digits = /^(?:.+-g)?([0-9a-f]{4,39})$/i.exec(base)?.[1]?.toLowerCase();
+  if (digits === undefined) return undefined;
+  const commits: string[] = [];
+  for (const oid of await git.objects.expand(digits)) {
+    const commit = await peel(git, oid);
+    if (commit !== undefined) commits.push(commit);
+  }
+  return commits.length === 1 ? commits[0] : undefined;
+}
+
+async function follow(
+  git: Isomorphic,
+  start: string,
+  steps: Revision['steps'],
+): Promise<string | undefined> {
+  let commit: string | undefined = start;
+  for (const { kind, count } of steps) {
+    const times = kind === 'ancestor' ? count : Math.min(count, 1);
+    const parent = kind === 'ancestor' ? 0 : count - 1;
+    for (let i = 0; i < times && commit !== undefined; i++) {
+      commit = (await linksOf(git, commit)).parents[parent];
+    }
+  }
+  return commit;
+}
+
+/** Follows tags to a commit; undefined when there is none at the end, or no such object. */
+async function peel(git: Isomorphic, oid: string, mustExist = false): Promise<string | undefined> {
+  let current = oid;
+  for (let depth = 0; depth < tagDepthMax; depth++) {
+    const object = await git.objects.find(current);
+    if (object === undefined && mustExist) throw absent(git, current);
+    if (object?.type === 'commit') return current;
+    if (object?.type !== 'tag') return undefined;
+    current = parseTag(current, object.content);
+  }
+  return undefined;
+}
+
+/** Reads what a commit leads to; the parents beyond the end of a shallow clone are left out. */
+async function linksOf(git: Isomorphic, commit: string): Promise<CommitLinks> {
+  const links = parseCommit(commit, await need(git, commit, 'commit'));
+  if (links.parents.length === 0 || !readShallow(git.layout.commonDir).has(commit)) return links;
+  return { tree: links.tree, parents: [] };
+}
+
+async function need(git: Isomorphic, oid: string, type: string): Promise<Buffer> {
+  const object = await git.objects.find(oid);
+  if (object === undefined) throw absent(git, oid);
+  if (object.type !== type) {
+    throw new MstoreError('git-failed', `Git object ${oid} is no ${type} but a ${object.type}`);
+  }
+  return object.content;
+}
+
+function absent(git: Isomorphic, oid: string): MstoreError {
+  if (git.layout.partialClone) return gitNeeded(git.layout, 'a partial clone');
+  return new MstoreError('git-failed', `The Git object ${oid} is missing`, {
+    hint: 'Fetch what is absent (git fetch, and git fetch --unshallow in a shallow clone), or run git fsck',
+    details: { oid },
+  });
+}
+
+async function treeLines(git: Isomorphic, oid: string): Promise<readonly TreeLine[]> {
+  const known = git.trees.byOid.get(oid);
+  if (known !== undefined) return known;
+  const lines = parseTree(oid, await need(git, oid, 'tree'));
+  if (git.trees.lines + lines.length > treeLinesKeptMax) {
+    git.trees.byOid.clear();
+    git.trees.lines = 0;
+  }
+  git.trees.byOid.set(oid, lines);
+  git.trees.lines += lines.length;
+  return lines;
+}
+
+/**
+ * Walks the trees below one, handing out regular files by path.
+ * @param enter tells whether a folder is to be read; asked once for each, also for the top
+ */
+async function walkTree(
+  git: Isomorphic,
+  top: string,
+  enter: (prefix: string, oid: string) => boolean,
+  onFile: (file: GitFile) => void,
+): Promise<void> {
+  const waiting = [{ prefix: '', oid: top }];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (!enter(next.prefix, next.oid)) continue;
+    for (const { name, mode, oid } of await treeLines(git, next.oid)) {
+      const path = next.prefix + name;
+      if (path.includes('\ufffd')) continue;
+      if (isRegularMode(mode)) onFile({ path, oid });
+      else if (/^0?40000$/.test(mode)) waiting.push({ prefix: `${path}/`, oid });
+    }
+  }
+}
+
+async function listFiles(git: Isomorphic, commit: string, suffix: string): Promise<GitFile[]> {
+  checkObjectId(commit);
+  const files: GitFile[] = [];
+  const { tree } = parseCommit(commit, await need(git, commit, 'commit'));
+  await walkTree(
+    git,
+    tree,
+    () => true,
+    (file) => {
+      if (file.path.endsWith(suffix)) files.push(file);
+    },
+  );
+  return files.sort((a, b) => compareUtf8(a.path, b.path));
+}
+
+async function readFiles(
+  git: Isomorphic,
+  oids: readonly string[],
+  bytesMax: number,
+  use: (oid: string, content: Buffer) => void,
+): Promise<void> {
+  const wanted = new Set(oids);
+  for (const oid of wanted) checkObjectId(oid);
+  for (const oid of wanted) {
+    const object = await git.objects.find(oid);
+    if (object === undefined) throw absent(git, oid);
+    if (object.type !== 'blob') throw notAFile(oid, object.type);
+    if (object.content.length > bytesMax) throw tooLarge(oid, object.content.length, bytesMax);
+    use(oid, object.content);
+  }
+}
+
+async function references(git: Isomorphic): Promise<GitReference[]> {
+  const result: GitReference[] = [];
+  for (const { fullName, oid } of listReferences(git.layout)) {
+    const described = describeReference(fullName);
+    if (described === undefined) continue;
+    // A list with a gap would make what only the gap reaches look unused.
+    const commit = await peel(git, oid, true);
+    if (commit !== undefined) result.push({ ...described, commit });
+  }
+  return result;
+}
+
+async function history(
+  git: Isomorphic,
+  from: readonly string[],
+  suffix: string,
+): Promise<Array<GitFile & { readonly commit: string }>> {
+  for (const commit of from) checkObjectId(commit);
+  const found = new Map<string, GitFile & { readonly commit: string }>();
+  const seenCommits = new Set(from);
+  // A tree with the same id at the same place has the same files: most of a commit is its parent's.
+  const seenTrees = new Set<string>();
+  const shallow = readShallow(git.layout.commonDir);
+  const waiting = [...seenCommits];
+  for (let commit = waiting.pop(); commit !== undefined; commit = waiting.pop()) {
+    const { tree, parents } = parseCommit(commit, await need(git, commit, 'commit'));
+    const holder = commit;
+    await walkTree(
+      git,
+      tree,
+      (prefix, oid) => seenTrees.size !== seenTrees.add(`${oid} ${prefix}`).size,
+      ({ path, oid }) => {
+        const key = `${oid} ${path}`;
+        if (!path.endsWith(suffix) || found.has(key)) return;
+        found.set(key, { path, oid, commit: holder });
+      },
+    );
+    if (shallow.has(commit)) continue;
+    for (const parent of parents) {
+      if (seenCommits.has(parent)) continue;
+      seenCommits.add(parent);
+      waiting.push(parent);
+    }
+  }
+  return [...found.values()];
+}
+
+async function ignored(git: Isomorphic, paths: readonly string[]): Promise<Set<string>> {
+  if (paths.length === 0) return new Set();
+  const { ignoreRules } = await import('./ignore-rules.ts');
+  const isIgnored = ignoreRules(git.layout);
+  const matching = paths.filter(isIgnored);
+  if (matching.length === 0) return new Set();
+  const tracked = new Set<string>();
+  for (const path of await git.objects.indexPaths()) {
+    // A folder with tracked files is not ignored either.
+    for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) {
+      tracked.add(path.slice(0, at));
+    }
+  }
+  return new Set(matching.filter((path) => !tracked.has(path.replace(/\/+$/, ''))));
+}
+
+async function trackedBelow(git: Isomorphic, path: string, max: number): Promise<string[]> {
+  const below = path.replace(/\/+$/, '');
+  const all = below === '' || below === '.';
+  const found: string[] = [];
+  for (const tracked of await git.objects.indexPaths()) {
+    if (found.length >= max) break;
+    if (tracked.includes('\ufffd')) continue;
+    if (all || tracked === below || tracked.startsWith(`${below}/`)) found.push(tracked);
+  }
+  return found;
+}

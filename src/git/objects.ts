@@ -1,0 +1,158 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { MstoreError } from '../base/errors.ts';
+import { readBounded } from '../base/files.ts';
+import { printable } from '../base/names.ts';
+import type { GitLayout } from './layout.ts';
+import { readOnlyFs } from './read-only-fs.ts';
+
+/** A Git object, whole. */
+interface GitObject {
+  readonly type: string;
+  readonly content: Buffer;
+}
+
+/** One line of a tree. */
+export interface TreeLine {
+  readonly name: string;
+  readonly mode: string;
+  readonly oid: string;
+}
+
+/** What of a commit leads to other objects. */
+export interface CommitLinks {
+  readonly tree: string;
+  readonly parents: readonly string[];
+}
+
+/** Reads objects of one repository without the program `git`. */
+export interface GitObjects {
+  /** Returns an object, or undefined when the repository does not have it. */
+  find(oid: string): Promise<GitObject | undefined>;
+  /** Returns the ids of all objects that start with the digits. */
+  expand(digits: string): Promise<readonly string[]>;
+  /** Lists the paths in the index of the working tree, sorted, each once. */
+  indexPaths(): Promise<string[]>;
+}
+
+/** Commit ids, one a line, whose parents a shallow clone does not have. */
+const shallowBytesMax = 64 * 1024 * 1024;
+
+/**
+ * Opens the objects through isomorphic-git, which is loaded at the first reading. Packs that are read
+ * stay in memory, whole, as long as the result is in use.
+ */
+export function openObjects(layout: GitLayout): GitObjects {
+  const cache = {};
+  // Objects are in the common directory; isomorphic-git itself knows nothing of linked working trees.
+  const files = readOnlyFs();
+  const from = { fs: files, gitdir: layout.commonDir, cache };
+  return {
+    async find(oid) {
+      const { readObject } = await import('isomorphic-git');
+      try {
+        const read = await readObject({ ...from, oid, format: 'content' });
+        return { type: read.type, content: Buffer.from(read.object as Uint8Array) };
+      } catch (error) {
+        if (codeOf(error) === 'NotFoundError') return undefined;
+        throw objectFailure(error, `reading the object ${oid}`);
+      }
+    },
+    async expand(digits) {
+      const { expandOid } = await import('isomorphic-git');
+      try {
+        return [await expandOid({ ...from, oid: digits })];
+      } catch (error) {
+        if (codeOf(error) === 'NotFoundError') return [];
+        if (codeOf(error) === 'AmbiguousError') return matchesOf(error);
+        throw objectFailure(error, `looking for objects ${digits}…`);
+      }
+    },
+    async indexPaths() {
+      if (!fs.existsSync(path.join(layout.gitDir, 'index'))) return [];
+      const { listFiles } = await import('isomorphic-git');
+      try {
+        // The index belongs to the working tree, not to the repository.
+        return await listFiles({ fs: files, gitdir: layout.gitDir, cache });
+      } catch (error) {
+        throw objectFailure(error, `reading the index of ${printable(layout.root)}`);
+      }
+    },
+  };
+}
+
+/** Reads the ids of the commits at which the history of a shallow clone ends. */
+export function readShallow(commonDir: string): Set<string> {
+  const text = readBounded(path.join(commonDir, 'shallow'), shallowBytesMax)?.toString('latin1');
+  return new Set(text?.split('\n').filter((line) => line !== ''));
+}
+
+/**
+ * Parses the content of a tree object.
+ * @throws MstoreError `git-failed`
+ */
+export function parseTree(oid: string, content: Buffer): TreeLine[] {
+  const lines: TreeLine[] = [];
+  for (let at = 0; at < content.length; ) {
+    // MODE SP NAME NUL, and the id as 20 bytes.
+    const space = content.indexOf(32, at);
+    const end = content.indexOf(0, space);
+    if (space < 0 || end < 0 || end + 21 > content.length) throw damaged('tree', oid);
+    lines.push({
+      mode: content.toString('latin1', at, space),
+      name: content.toString('utf8', space + 1, end),
+      oid: content.toString('hex', end + 1, end + 21),
+    });
+    at = end + 21;
+  }
+  return lines;
+}
+
+/**
+ * Parses the head of a commit object.
+ * @throws MstoreError `git-failed`
+ */
+export function parseCommit(oid: string, content: Buffer): CommitLinks {
+  const match = /^tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)/.exec(
+    content.toString('latin1'),
+  );
+  if (match === null) throw damaged('commit', oid);
+  const parents = (match[2] ?? '').split('\n').filter((line) => line !== '');
+  return { tree: match[1] ?? '', parents: parents.map((line) => line.slice('parent '.length)) };
+}
+
+/**
+ * Returns the id of the object that an annotated tag names.
+ * @throws MstoreError `git-failed`
+ */
+export function parseTag(oid: string, content: Buffer): string {
+  const match = /^object ([0-9a-f]{40})\n/.exec(content.toString('latin1'));
+  if (match === null) throw damaged('tag', oid);
+  return match[1] ?? '';
+}
+
+function damaged(kind: string, oid: string): MstoreError {
+  return new MstoreError('git-failed', `The Git ${kind} ${oid} has no valid content`, {
+    hint: 'Run git fsck to see what is damaged',
+    details: { oid },
+  });
+}
+
+function objectFailure(error: unknown, doing: string): MstoreError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new MstoreError('git-failed', `Failed ${doing}: ${printable(reason).slice(0, 600)}`, {
+    hint: 'Install git: the built-in reader does not know all forms that a repository may have; if git fails too, run git fsck',
+    cause: error,
+  });
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function matchesOf(error: unknown): readonly string[] {
+  const data = error instanceof Error && 'data' in error ? error.data : undefined;
+  const matches =
+    typeof data === 'object' && data !== null && 'matches' in data ? data.matches : [];
+  return Array.isArray(matches) ? matches.filter((oid) => typeof oid === 'string') : [];
+}

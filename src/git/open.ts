@@ -1,0 +1,108 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { MstoreError } from '../base/errors.ts';
+import { openBinary } from './binary.ts';
+import { openIsomorphic } from './isomorphic.ts';
+import { findLayout } from './layout.ts';
+import { isProgramMissing } from './process.ts';
+import type { GitRepository } from './repository.ts';
+
+/** Options of {@link openGit}. */
+export interface OpenGitOptions {
+  /** `auto` (the default) takes the program when PATH has it, and the built-in reader otherwise. */
+  readonly prefer?: 'auto' | 'binary' | 'isomorphic';
+  /** Environment for the search on PATH and for the program; default: that of the process. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Opens the repository whose working tree holds a folder; undefined when there is none. Starts no
+ * program yet.
+ * @throws MstoreError `git-failed` when `binary` is preferred and PATH has no git, or a `.git` file
+ * leads nowhere; `not-found` when the folder does not exist
+ */
+export async function openGit(
+  startDir: string,
+  options: OpenGitOptions = {},
+): Promise<GitRepository | undefined> {
+  const layout = findLayout(startDir);
+  if (layout === undefined) return undefined;
+  const prefer = options.prefer ?? 'auto';
+  if (prefer === 'isomorphic') return openIsomorphic(layout);
+  const env = options.env ?? process.env;
+  const program = findGit(env);
+  if (program === undefined && prefer === 'binary') {
+    throw new MstoreError('git-failed', 'The program git was not found on PATH', {
+      hint: 'Install git, or let mstore read the repository itself',
+    });
+  }
+  if (program === undefined) return openIsomorphic(layout);
+  const binary = openBinary(layout, program, env);
+  return prefer === 'binary' ? binary : fallingBack(binary, () => openIsomorphic(layout));
+}
+
+const foundOnPath = new Map<string, string | undefined>();
+const pathsKeptMax = 64;
+
+/**
+ * Looks for the program `git` in the folders of PATH. Relative folders are passed over: there, a
+ * repository could bring its own `git`. The answer for one PATH is kept.
+ */
+function findGit(env: NodeJS.ProcessEnv): string | undefined {
+  const windows = process.platform === 'win32';
+  // Windows writes the name in any case.
+  const key = windows ? Object.keys(env).find((name) => name.toUpperCase() === 'PATH') : 'PATH';
+  const folders = env[key ?? 'PATH'] ?? '';
+  if (foundOnPath.has(folders)) return foundOnPath.get(folders);
+  const program = folders
+    .split(path.delimiter)
+    .filter((folder) => path.isAbsolute(folder))
+    .map((folder) => path.join(folder, windows ? 'git.exe' : 'git'))
+    .find(isProgram);
+  if (foundOnPath.size >= pathsKeptMax) foundOnPath.clear();
+  foundOnPath.set(folders, program);
+  return program;
+}
+
+function isProgram(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.X_OK);
+    return fs.statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Answers through `first` until its program turns out not to start, and through `second` from then on.
+ * A program that starts and fails is no reason to change: it may refuse for the user's safety.
+ */
+function fallingBack(first: GitRepository, makeSecond: () => GitRepository): GitRepository {
+  let current = first;
+  async function ask<T>(question: (git: GitRepository) => Promise<T>): Promise<T> {
+    const asked = current;
+    try {
+      return await question(asked);
+    } catch (error) {
+      if (asked !== first || !isProgramMissing(error)) throw error;
+      if (current === first) current = makeSecond();
+      return question(current);
+    }
+  }
+  return {
+    root: first.root,
+    commonDir: first.commonDir,
+    mainRoot: first.mainRoot,
+    get kind() {
+      return current.kind;
+    },
+    head: () => ask((git) => git.head()),
+    resolve: (rev) => ask((git) => git.resolve(rev)),
+    listFiles: (commit, suffix) => ask((git) => git.listFiles(commit, suffix)),
+    readFiles: (oids, bytesMax, use) => ask((git) => git.readFiles(oids, bytesMax, use)),
+    references: () => ask((git) => git.references()),
+    history: (from, suffix) => ask((git) => git.history(from, suffix)),
+    ignored: (paths) => ask((git) => git.ignored(paths)),
+    trackedBelow: (path, max) => ask((git) => git.trackedBelow(path, max)),
+  };
+}

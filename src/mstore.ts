@@ -1,0 +1,24 @@
+/**
+ * The public library. A program opens a workspace and calls the same flows as the command line; every
+ * function rejects with {@link MstoreError} for what users, files and remotes can cause.
+ */
+export type { Digest } from './base/digest.ts';
+export { type ErrorCode, isMstoreError, MstoreError } from './base/errors.ts';
+export type { Progress, ProgressPhase } from './base/progress.ts';
+export type { TreeEntry } from './base/tree.ts';
+export { type AddResult, add, type WorkOptions } from './flow/add.ts';
+export { type CheckoutOptions, type CheckoutResult, checkout } from './flow/checkout.ts';
+export { type CheckoutToResult, checkoutTo } from './flow/checkout-to.ts';
+export { diffVersions, diffWorkspace, type PathDiff } from './flow/diff.ts';
+export { type FetchResult, fetch } from './flow/fetch.ts';
+export { allVersions } from './flow/history.ts';
+export { initWorkspace } from './flow/init.ts';
+export { findFile, type Listing, list, readFile } from './flow/list.ts';
+export { type MoveOptions, type PushResult, push } from './flow/push.ts';
+export { addRemote, chooseRemote, listRemotes, removeRemote } from './flow/remotes.ts';
+export { type PathStatus, type StatusResult, status } from './flow/status.ts';
+export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
+export { findTargets, type Targets } from './flow/targets.ts';
+export type { Tracked } from './flow/tracked.ts';
+export { untrack } from './flow/untrack.ts';
+export { openWorkspace, type Workspace } from './flow/workspace.ts';

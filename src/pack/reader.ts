@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { digestBytes, digestFromRaw } from '../base/digest.ts';
+import { MstoreError } from '../base/errors.ts';
+import { readFully } from '../base/files.ts';
+import {
+  encodingName,
+  type PackFooter,
+  type PackRow,
+  packProblem,
+  parseFooter,
+  parseTrailer,
+  trailerBytes,
+} from './format.ts';
+
+/**
+ * Reads the footer of a pack from the pack itself.
+ * @throws MstoreError `corrupt-pack` when the file is cut short or altered there
+ */
+export function readPackFooter(file: string): PackFooter {
+  const fd = fs.openSync(file, 'r');
+  try {
+    const size = fs.fstatSync(fd).size;
+    if (size < trailerBytes) throw packProblem('it is shorter than a trailer', file);
+    const trailer = Buffer.alloc(trailerBytes);
+    readFully(fd, trailer, size - trailerBytes);
+    const { footerStart, footerLength, id } = parseTrailer(trailer, size);
+    const bytes = Buffer.alloc(footerLength);
+    if (readFully(fd, bytes, footerStart) !== footerLength)
+      throw packProblem('it is cut short', file);
+    const footer = parseFooter(bytes, id);
+    if (footer.packBytes !== size) throw packProblem('its size is not what its footer says', file);
+    return footer;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * Checks that `raw` is the chunk with the id at `ids[at..at+32]`.
+ * @throws MstoreError `corrupt-chunk`
+ */
+export function verifyChunk(raw: Uint8Array, ids: Uint8Array, at: number, where: string): void {
+  const actual = createHash('sha256').update(raw).digest();
+  if (actual.compare(ids, at, at + digestBytes) === 0) return;
+  throw chunkProblem(digestFromRaw(ids, at), where, digestFromRaw(actual));
+}
+
+/** Builds the error of a chunk whose bytes are not what its id says. */
+export function chunkProblem(chunk: string, where: string, actual?: string): MstoreError {
+  return new MstoreError(
+    'corrupt-chunk',
+    `The chunk ${chunk} in ${where} is damaged: its bytes have another digest`,
+    {
+      hint: 'Remove that pack, then run "mstore fetch", or "mstore add" where the files are whole',
+      details: { chunk, actual, where },
+    },
+  );
+}
+
+/**
+ * Turns the stored bytes of a chunk into its raw bytes; the caller verifies them.
+ * @throws MstoreError `newer-format` for an encoding that this version cannot read
+ */
+export function decodeChunk(stored: Uint8Array, row: PackRow): Uint8Array {
+  if (row.encoding === 0) return stored;
+  const name = encodingName(row.encoding) ?? `number ${row.encoding}`;
+  throw new MstoreError(
+    'newer-format',
+    `A chunk is stored in the encoding ${name}, which this mstore cannot read`,
+    {
+      hint: 'Install a newer mstore',
+    },
+  );
+}

@@ -1,0 +1,228 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { Breather, throwIfAborted } from '../base/abort.ts';
+import { systemCode } from '../base/errors.ts';
+import {
+  clearDeadTemps,
+  publishIfAbsent,
+  removeFile,
+  syncFolder,
+  tempName,
+} from '../base/files.ts';
+import { printable } from '../base/names.ts';
+import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';
+import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './local-files.ts';
+import type { ByteRange, RemotePruner, RemoteSource } from './remote.ts';
+import { readSource } from './source.ts';
+import { fromRemoteSystemError } from './system-errors.ts';
+
+const blockBytes = 1024 * 1024;
+
+/**
+ * Makes a remote of a directory, which must exist: it is never made here, because the place of a
+ * missing mount must not fill up. Nothing is touched before the first call.
+ *
+ * Nothing outside the directory is read or written: each folder below it that leads to an object is
+ * looked at first, and a symbolic link there, or in the place of an object, is an error. (The directory
+ * itself may be named through links.) This guards against links that lie there, not against someone who
+ * swaps folders while we work; who can do that can change every object anyway.
+ */
+export function localRemote(folder: string): RemotePruner {
+  const root = path.resolve(folder);
+  const place: Place = { root, location: printable(root) };
+  let cleared = false;
+
+  const enterTemps = (): string => {
+    const temps = enterFolder(place, [reservedName], 'make');
+    if (!cleared) clearDeadTemps(temps);
+    cleared = true;
+    return temps;
+  };
+
+  return {
+    location: place.location,
+
+    async *get(key, range, options) {
+      checkKey(key);
+      throwIfAborted(options?.signal);
+      const handle = await openObject(place, key);
+      try {
+        const { size } = await onRemote(place, `read ${key} from`, () => handle.stat());
+        const wanted = checkRange(key, range, size, place.location);
+        yield* readRange(place, key, handle, wanted, options?.signal);
+      } finally {
+        await handle.close();
+      }
+    },
+
+    async stat(key, options) {
+      checkKey(key);
+      throwIfAborted(options?.signal);
+      return onRemote(place, `read ${key} from`, () => findObject(place, key)?.size);
+    },
+
+    async *list(prefix, options) {
+      checkPrefix(prefix);
+      throwIfAborted(options?.signal);
+      const breather = new Breather(options?.signal);
+      try {
+        const start = enterFolder(place, prefix.split('/').slice(0, -1));
+        if (start === undefined) return;
+        for (const object of objectsBelow(start, prefix)) {
+          yield object;
+          throwIfAborted(options?.signal);
+          if (breather.due()) await breather.turn();
+        }
+      } catch (error) {
+        throw fromRemoteSystemError(error, `list ${prefix || 'the objects'} of`, place.location);
+      }
+    },
+
+    create: (key, source, options) => createObject(place, enterTemps, key, source, options?.signal),
+
+    async delete(key, options) {
+      checkKey(key);
+      throwIfAborted(options?.signal);
+      await onRemote(place, `delete ${key} from`, () => {
+        if (findObject(place, key) === undefined) return;
+        const target = path.join(root, key);
+        removeFile(target);
+        syncFolder(path.dirname(target));
+      });
+    },
+  };
+}
+
+async function openObject(place: Place, key: string): Promise<fs.promises.FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  return onRemote(place, `read ${key} from`, async () => {
+    if (findObject(place, key) === undefined) throw noObject(key, place.location);
+    try {
+      // Windows knows neither flag; there the look before must do.
+      const flags = O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0);
+      return await fs.promises.open(path.join(place.root, key), flags);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') throw noObject(key, place.location);
+      throw error;
+    }
+  });
+}
+
+/**
+ * Reads with two buffers in turn, one filled while the caller works on the other: faster than
+ * synchronous reads as soon as the caller does anything with the bytes, and the event loop stays free.
+ */
+async function* readRange(
+  place: Place,
+  key: string,
+  handle: fs.promises.FileHandle,
+  { start, end }: ByteRange,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  const blockAt = (at: number, buffer: Buffer): Promise<Uint8Array> => {
+    const target = buffer.subarray(0, Math.min(buffer.length, end - at));
+    const block = onRemote(place, `read ${key} from`, async () => {
+      for (let done = 0; done < target.length; ) {
+        const count = target.length - done;
+        const { bytesRead } = await handle.read(target, done, count, at + done);
+        if (bytesRead === 0) throw shortObject(key, end, at + done, place.location);
+        done += bytesRead;
+      }
+      return target;
+    });
+    // It may fail while the caller holds the block before; the failure is thrown at its own turn.
+    block.catch(() => {});
+    return block;
+  };
+  const length = Math.min(blockBytes, end - start);
+  let [filling, spare] = [Buffer.allocUnsafeSlow(length), Buffer.alloc(0)];
+  let next = length > 0 ? blockAt(start, filling) : undefined;
+  for (let at = start + length; next !== undefined; at += length) {
+    throwIfAborted(signal);
+    const block = await next;
+    if (at < end && spare.length === 0) spare = Buffer.allocUnsafeSlow(length);
+    [filling, spare] = [spare, filling];
+    next = at < end ? blockAt(at, filling) : undefined;
+    yield block;
+  }
+}
+
+async function createObject(
+  place: Place,
+  enterTemps: () => string,
+  key: string,
+  source: RemoteSource,
+  signal: AbortSignal | undefined,
+): Promise<'created' | 'exists'> {
+  checkKey(key);
+  throwIfAborted(signal);
+  const attempt = `write ${key} to`;
+  const target = path.join(place.root, key);
+  const there = await onRemote(place, attempt, () => findObject(place, key));
+  if (there !== undefined) {
+    // Its creator may not have come to flush it yet, and our caller builds on it.
+    await onRemote(place, attempt, () => syncFolder(path.dirname(target)));
+    return 'exists';
+  }
+  const temp = await onRemote(place, attempt, () => path.join(enterTemps(), tempName()));
+  try {
+    await writeTemp(place, attempt, temp, source.size, readSource(key, source, signal));
+    throwIfAborted(signal);
+    return await onRemote(place, attempt, () => {
+      const folder = enterFolder(place, key.split('/').slice(0, -1), 'make');
+      const created = publishIfAbsent(temp, target);
+      // What took the name must be an object.
+      if (!created) findObject(place, key);
+      syncFolder(folder);
+      return created ? 'created' : 'exists';
+    });
+  } finally {
+    dropTemp(temp);
+  }
+}
+
+/** Writes and flushes a new temporary file, in blocks that are large even where the source's are not. */
+async function writeTemp(
+  place: Place,
+  attempt: string,
+  temp: string,
+  size: number,
+  blocks: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const handle = await onRemote(place, attempt, () => fs.promises.open(temp, 'wx'));
+  const write = (bytes: Uint8Array) =>
+    onRemote(place, attempt, async () => {
+      for (let done = 0; done < bytes.length; ) {
+        done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+      }
+    });
+  try {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(blockBytes, size));
+    let filled = 0;
+    for await (const block of blocks) {
+      if (filled + block.length > buffer.length) {
+        await write(buffer.subarray(0, filled));
+        filled = 0;
+      }
+      if (block.length >= buffer.length) {
+        await write(block);
+      } else {
+        buffer.set(block, filled);
+        filled += block.length;
+      }
+    }
+    await write(buffer.subarray(0, filled));
+    await onRemote(place, attempt, () => handle.sync());
+  } finally {
+    // Network file systems report a failed write as late as here.
+    await onRemote(place, attempt, () => handle.close());
+  }
+}
+
+function dropTemp(temp: string): void {
+  try {
+    removeFile(temp);
+  } catch {
+    // The object's own error counts; a later run clears the file.
+  }
+}

@@ -1,0 +1,127 @@
+import { homedir } from 'node:os';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MstoreError } from '../base/errors.ts';
+import { ensureFolder } from '../base/files.ts';
+import { printable } from '../base/names.ts';
+import { localRemote } from './local.ts';
+import type { RemotePruner } from './remote.ts';
+import { fromRemoteSystemError } from './system-errors.ts';
+
+/** What the URL of a remote names. */
+export type RemoteAddress =
+  | { readonly kind: 'directory'; readonly folder: string }
+  | {
+      readonly kind: 'service';
+      /** In lower case, without the colon. */
+      readonly scheme: string;
+      /** The URL without its query, fit to be printed. */
+      readonly shown: string;
+    };
+
+/** What paths in a remote's URL are relative to. */
+export interface RemoteUrlContext {
+  /** The folder of relative paths; absolute. */
+  readonly base: string;
+  /** The folder that `~` stands for. */
+  readonly home: string;
+}
+
+// One letter in front of a colon is a drive of Windows, not a scheme.
+const schemePattern = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//;
+const hostPathPattern = /^[^/\\]{2,}:/;
+
+/**
+ * Reads the URL of a remote: a path (absolute, `~/…` or relative), a `file://` URL, or the URL of a
+ * service. Touches nothing. Texts of errors never hold a part of the URL that could be a secret.
+ * @throws MstoreError `usage` when it cannot be read, or holds credentials
+ */
+export function parseRemoteUrl(url: string, context: RemoteUrlContext): RemoteAddress {
+  if (url.trim() === '' || url.includes('\0')) {
+    throw usage('Cannot open a remote: its URL is empty or not readable', 'Name a folder or a URL');
+  }
+  const scheme = schemePattern.exec(url)?.[1]?.toLowerCase();
+  if (scheme !== undefined) refuseCredentials(scheme, url);
+  if (scheme === 'file') return { kind: 'directory', folder: folderOfFileUrl(url) };
+  if (scheme !== undefined) {
+    return { kind: 'service', scheme, shown: printable(url.replace(/[?#].*$/s, '')) };
+  }
+  if (hostPathPattern.test(url)) {
+    throw usage(
+      'Cannot open a remote of the form HOST:PATH or SCHEME:PATH',
+      'Write ./ in front if a folder with a colon in its name is meant',
+    );
+  }
+  return { kind: 'directory', folder: folderOfPath(url, context) };
+}
+
+/**
+ * Opens the remote that `url` names. Nothing is read or written before the first call to it, so a
+ * folder that is missing is found out then.
+ * @param options.base the folder of relative paths
+ * @param options.offline refuses remotes that need a network; a directory needs none
+ * @throws MstoreError `usage` when the URL names nothing that can be opened
+ */
+export async function openRemote(
+  url: string,
+  options: { readonly base: string; readonly offline?: boolean | undefined },
+): Promise<RemotePruner> {
+  const address = parseRemoteUrl(url, { base: options.base, home: homedir() });
+  if (address.kind === 'directory') return localRemote(address.folder);
+  throw usage(
+    `Cannot open ${address.shown}: this build reads directory remotes only`,
+    'Name a folder: an absolute path, ~/PATH, a path in the workspace, or file:///PATH',
+  );
+}
+
+/**
+ * Makes the folder of a directory remote, with those above it; other kinds of remotes need none.
+ * @throws MstoreError `remote-refused` or `remote-full` when it cannot be made
+ */
+export function makeDirectoryRemote(url: string, options: { readonly base: string }): void {
+  const address = parseRemoteUrl(url, { base: options.base, home: homedir() });
+  if (address.kind !== 'directory') return;
+  try {
+    ensureFolder(address.folder);
+  } catch (error) {
+    throw fromRemoteSystemError(error, 'make the folder of', address.folder);
+  }
+}
+
+function refuseCredentials(scheme: string, url: string): void {
+  const rest = url.slice(url.indexOf('://') + 3);
+  const authority = /^[^/\\?#]*/.exec(rest)?.[0] ?? '';
+  // Behind a colon that starts no port, an @ further on may end a password that holds a slash.
+  const colon = authority.includes(':') && !/:\d{1,5}$/.test(authority);
+  if (!authority.includes('@') && !(colon && rest.includes('@'))) return;
+  throw usage(
+    `Cannot open ${scheme}://…: the URL holds a user name or a password`,
+    'Take them out of the URL: credentials come from the environment or the tools of the service',
+  );
+}
+
+function folderOfFileUrl(url: string): string {
+  const hint = 'Write file:/// and the absolute path, with %23 for #, %3F for ? and %25 for %';
+  if (/[?#]/.test(url)) throw usage('Cannot open a file:// URL with ? or # in it', hint);
+  try {
+    return path.normalize(fileURLToPath(url));
+  } catch (cause) {
+    throw usage('Cannot open the file:// URL: it names no local folder', hint, cause);
+  }
+}
+
+function folderOfPath(url: string, { base, home }: RemoteUrlContext): string {
+  const tilde = /^~([^/\\]*)[/\\]*(.*)$/s.exec(url);
+  if (tilde === null) return path.resolve(base, url);
+  if (tilde[1] !== '') {
+    throw usage(
+      `Cannot open ${printable(url)}: only ~ alone stands for a home folder`,
+      'Write the whole path, or ./ in front if the name starts with ~',
+    );
+  }
+  return path.resolve(home, tilde[2] ?? '');
+}
+
+function usage(message: string, hint: string, cause?: unknown): MstoreError {
+  return new MstoreError('usage', message, { hint, cause });
+}

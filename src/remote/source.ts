@@ -1,0 +1,84 @@
+import { throwIfAborted } from '../base/abort.ts';
+import { MstoreError } from '../base/errors.ts';
+import type { RemoteSource } from './remote.ts';
+
+/**
+ * Reads a source once, for a backend that stores it under `key`. Ends at once when the signal is
+ * aborted, even while the source keeps silent; ended early, it ends the source.
+ * @throws MstoreError `file-changed` when the source yields more or fewer bytes than its size
+ */
+export async function* readSource(
+  key: string,
+  source: RemoteSource,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  throwIfAborted(signal);
+  const abort = watchAbort(signal);
+  const iterator = source.open()[Symbol.asyncIterator]();
+  let state: 'between' | 'waiting' | 'ended' = 'between';
+  let received = 0;
+  try {
+    for (;;) {
+      state = 'waiting';
+      const next = iterator.next().catch((error: unknown) => {
+        state = 'ended';
+        throw error;
+      });
+      const step = await Promise.race([next, abort.happened]);
+      if (step.done === true) {
+        state = 'ended';
+        break;
+      }
+      state = 'between';
+      received += step.value.length;
+      if (received > source.size) throw wrongSize(key, source.size, received);
+      yield step.value;
+      throwIfAborted(signal);
+    }
+    if (received !== source.size) throw wrongSize(key, source.size, received);
+  } finally {
+    abort.stop();
+    const ended = state === 'ended' ? undefined : iterator.return?.();
+    // A source that is still busy with its next block may never answer: it is told, not waited for.
+    if (state === 'waiting') ended?.catch(() => {});
+    else await ended;
+  }
+}
+
+function watchAbort(signal: AbortSignal | undefined): {
+  readonly happened: Promise<never>;
+  stop(): void;
+} {
+  const { promise, reject } = deferred();
+  const onAbort = () => {
+    try {
+      throwIfAborted(signal);
+    } catch (error) {
+      reject(error);
+    }
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return { happened: promise, stop: () => signal?.removeEventListener('abort', onAbort) };
+}
+
+function deferred(): { promise: Promise<never>; reject: (error: unknown) => void } {
+  let reject: (error: unknown) => void = () => {};
+  const promise = new Promise<never>((_, rejectPromise) => {
+    reject = rejectPromise;
+  });
+  // Nobody may be waiting when it is rejected; that is no unhandled failure.
+  promise.catch(() => {});
+  return { promise, reject };
+}
+
+function wrongSize(key: string, expected: number, received: number): MstoreError {
+  const amount = received > expected ? `at least ${received}` : `${received}`;
+  return new MstoreError(
+    'file-changed',
+    `Cannot send ${key}: its source gave ${amount} bytes instead of ${expected}; it changed or was cut off`,
+    {
+      hint: 'Run the same command again; nothing of it was stored on the remote',
+      details: { key, expected, received },
+    },
+  );
+}

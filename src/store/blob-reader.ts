@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '../base/digest.ts';
+import { MstoreError } from '../base/errors.ts';
+import type { ChunkPlace } from '../index/chunk-index.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import type { Store } from './local-store.ts';
+import { type Recipe, recipeProblem } from './recipe.ts';
+
+/** Reads blobs, each chunk verified before it is handed out and the whole blob before the end. */
+export class BlobReader {
+  readonly #store: Store;
+  readonly #chunks: ChunkReader;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#chunks = new ChunkReader(store);
+  }
+
+  /**
+   * Yields the bytes of a blob in order. A block is valid until the next step. The digest of the whole
+   * is checked before the iteration ends: bytes handed out count only once it has ended.
+   * @throws MstoreError `objects-missing`, `corrupt-chunk`, `corrupt-recipe`, `corrupt-pack`
+   */
+  *read(blob: Digest): Generator<Uint8Array, void, undefined> {
+    const recipe = this.#store.recipe(blob);
+    if (recipe === undefined) throw blobMissing(blob);
+    // The one chunk of a small blob has the blob's own digest, and was just verified.
+    const whole = recipe.count > 1 ? createHash('sha256') : undefined;
+    for (const { bytes } of this.#chunks.read(this.#places(recipe))) {
+      whole?.update(bytes);
+      yield bytes;
+    }
+    if (whole !== undefined && whole.digest('hex') !== blob) {
+      throw recipeProblem(blob, 'it yields other bytes');
+    }
+  }
+
+  /** Reads a blob whole. For small ones: trees and the like. */
+  readWhole(blob: Digest, bytesMax: number): Buffer {
+    const recipe = this.#store.recipe(blob);
+    if (recipe === undefined) throw blobMissing(blob);
+    if (recipe.size > bytesMax) {
+      throw new MstoreError(
+        'too-large',
+        `The blob ${blob} has ${recipe.size} bytes; at most ${bytesMax} are read here`,
+      );
+    }
+    const whole = Buffer.alloc(recipe.size);
+    let at = 0;
+    for (const block of this.read(blob)) {
+      whole.set(block, at);
+      at += block.length;
+    }
+    return whole;
+  }
+
+  *#places(recipe: Recipe): Generator<ChunkPlace, void, undefined> {
+    const index = this.#store.index();
+    for (let row = 0; row < recipe.count; row++) {
+      const place = index.find(recipe.rows, recipe.idOffset(row));
+      if (place === undefined) throw chunkMissing(this.#store, recipe, row);
+      if (place.rawLength !== recipe.length(row)) {
+        throw recipeProblem(recipe.blob, `its chunk ${row} has another length in its pack`);
+      }
+      yield place;
+    }
+  }
+
+  /** Closes the packs that are open. */
+  close(): void {
+    this.#chunks.close();
+  }
+}
+
+function blobMissing(blob: Digest): MstoreError {
+  return new MstoreError('objects-missing', `The blob ${blob} is not in the local store`, {
+    hint: 'Run "mstore pull" to get it from a remote',
+    details: { blob },
+  });
+}
+
+/** A chunk that only a damaged pack holds is damage, not absence: the two need different remedies. */
+function chunkMissing(store: Store, recipe: Recipe, row: number): MstoreError {
+  const [damaged] = store.damagedPacks();
+  const details = { blob: recipe.blob, chunk: recipe.chunk(row) };
+  if (damaged !== undefined) {
+    return new MstoreError(
+      'corrupt-pack',
+      `A chunk of the blob ${recipe.blob} cannot be read; the pack ${damaged[0]} is damaged: ${damaged[1]}`,
+      {
+        hint: 'Run "mstore fetch" to get the data again from a remote, or add the file again where it is whole',
+        details,
+      },
+    );
+  }
+  return new MstoreError(
+    'objects-missing',
+    `A chunk of the blob ${recipe.blob} is not in the local store`,
+    {
+      hint: 'Run "mstore pull" to get it from a remote',
+      details,
+    },
+  );
+}

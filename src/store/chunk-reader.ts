@@ -1,0 +1,123 @@
+import * as fs from 'node:fs';
+import type { Digest } from '../base/digest.ts';
+import { fromSystemError, invariant, MstoreError, systemCode } from '../base/errors.ts';
+import { readFully } from '../base/files.ts';
+import type { ChunkPlace } from '../index/chunk-index.ts';
+import { chunkBytesMax, packProblem } from '../pack/format.ts';
+import { decodeChunk, verifyChunk } from '../pack/reader.ts';
+import { packKey } from './keys.ts';
+import type { Store } from './local-store.ts';
+
+/** Bytes of one read from a pack; chunks that lie side by side are read together. */
+const readBytesMax = 4 * 1024 * 1024;
+/** Packs kept open; a version that was edited often is spread over many. */
+const openPacksMax = 16;
+
+/** The raw, verified bytes of some chunks that follow each other. */
+export interface ChunkBlock {
+  /** Valid until the next step of the iteration. */
+  readonly bytes: Uint8Array;
+  readonly places: readonly ChunkPlace[];
+}
+
+/**
+ * Reads chunks from packs, in large reads where they lie side by side; each is verified before it is
+ * handed out. Memory: one buffer of 4 MiB, larger only for a chunk larger than that.
+ */
+export class ChunkReader {
+  readonly #store: Store;
+  readonly #packs = new Map<Digest, number>();
+  #buffer: Buffer = Buffer.alloc(0);
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /**
+   * Yields the bytes of the chunks at `places`, in that order.
+   * @throws MstoreError `objects-missing`, `corrupt-chunk`, `corrupt-pack`
+   */
+  *read(places: Iterable<ChunkPlace>): Generator<ChunkBlock, void, undefined> {
+    let run: ChunkPlace[] = [];
+    let bytes = 0;
+    for (const place of places) {
+      const before = run.at(-1);
+      const joins =
+        before !== undefined &&
+        place.footer === before.footer &&
+        place.offset === before.offset + before.storedLength &&
+        bytes + place.storedLength <= readBytesMax;
+      if (!joins && before !== undefined) {
+        yield* this.#readRun(run, bytes);
+        run = [];
+        bytes = 0;
+      }
+      run.push(place);
+      bytes += place.storedLength;
+    }
+    if (run.length > 0) yield* this.#readRun(run, bytes);
+  }
+
+  *#readRun(run: readonly ChunkPlace[], bytes: number): Generator<ChunkBlock, void, undefined> {
+    const stored = this.#readPack(run[0] as ChunkPlace, bytes);
+    const together = run.every((place) => place.encoding === 0);
+    let at = 0;
+    for (const place of run) {
+      const { footer, number } = place;
+      const raw = decodeChunk(stored.subarray(at, at + place.storedLength), place);
+      verifyChunk(raw, footer.bytes, footer.idOffset(number), this.#store.file(packKey(footer.id)));
+      at += place.storedLength;
+      if (!together) yield { bytes: raw, places: [place] };
+    }
+    if (together) yield { bytes: stored, places: run };
+  }
+
+  #readPack(place: ChunkPlace, bytes: number): Buffer {
+    if (this.#buffer.length < bytes) {
+      invariant(bytes <= Math.max(readBytesMax, chunkBytesMax), 'a read is bounded');
+      const usual = Math.min(readBytesMax, place.footer.payloadBytes);
+      this.#buffer = Buffer.allocUnsafeSlow(Math.max(bytes, usual));
+    }
+    const target = this.#buffer.subarray(0, bytes);
+    const pack = place.footer.id;
+    const fd = this.#open(pack);
+    let count: number;
+    try {
+      count = readFully(fd, target, place.offset);
+    } catch (error) {
+      throw fromSystemError(error, `reading the pack ${pack}`);
+    }
+    if (count !== bytes) throw packProblem('it is cut short', pack);
+    return target;
+  }
+
+  #open(pack: Digest): number {
+    const open = this.#packs.get(pack);
+    if (open !== undefined) return open;
+    if (this.#packs.size >= openPacksMax) {
+      const [oldest, fd] = this.#packs.entries().next().value as [Digest, number];
+      fs.closeSync(fd);
+      this.#packs.delete(oldest);
+    }
+    const file = this.#store.file(packKey(pack));
+    try {
+      const fd = fs.openSync(file, 'r');
+      this.#packs.set(pack, fd);
+      return fd;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') {
+        throw new MstoreError('objects-missing', `The pack ${pack} is missing from the store`, {
+          hint: 'Run "mstore fetch" to get its data again',
+          details: { pack },
+        });
+      }
+      throw fromSystemError(error, `reading ${file}`);
+    }
+  }
+
+  /** Closes the packs that are open. */
+  close(): void {
+    for (const fd of this.#packs.values()) fs.closeSync(fd);
+    this.#packs.clear();
+  }
+}

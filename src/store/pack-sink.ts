@@ -1,0 +1,78 @@
+import { removeFile } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { PackWriter } from '../pack/writer.ts';
+import type { Store } from './local-store.ts';
+import { publishPack } from './publish.ts';
+
+/**
+ * Takes new chunks into the store, each once: gathers them in packs and publishes each pack when it is
+ * full. What was appended is durable and visible once {@link finish} returns, not before.
+ */
+export class PackSink {
+  readonly #store: Store;
+  #writer: PackWriter | undefined;
+  #block: Buffer | undefined;
+  /** Chunks in the pack that is being written, as Latin-1 strings of their 32 bytes. */
+  readonly #pending = new Set<string>();
+
+  constructor(store: Store) {
+    this.#store = store;
+    store.prepareWriting();
+  }
+
+  /** Tells whether the store, or the pack being written, has the chunk. */
+  has(id: Uint8Array, at = 0): boolean {
+    return this.#store.index().has(id, at) || this.#pending.has(pendingName(id, at));
+  }
+
+  /**
+   * Appends a chunk that {@link has} denied. Its bytes are copied before the call returns.
+   * @param id 32 bytes, the SHA-256 of `raw`
+   */
+  append(id: Uint8Array, raw: Uint8Array): void {
+    if (this.#writer === undefined) {
+      this.#block ??= PackWriter.newBlock();
+      this.#writer = new PackWriter(this.#store.tempFile(), this.#block);
+    }
+    this.#writer.append(id, raw);
+    this.#pending.add(pendingName(id, 0));
+  }
+
+  /** Tells whether the pack being written is full and {@link publish} should be called. */
+  get full(): boolean {
+    const writer = this.#writer;
+    return (
+      writer !== undefined &&
+      (writer.payloadBytes >= limits.packBytesTarget || writer.count >= limits.packChunksTarget)
+    );
+  }
+
+  /** Completes the pack being written, if there is one, and makes its chunks visible. */
+  async publish(): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const footer = writer.finish();
+    await publishPack(this.#store, writer.file, footer);
+    this.#writer = undefined;
+    this.#pending.clear();
+  }
+
+  /** Ends: publishes what is left. */
+  async finish(): Promise<void> {
+    await this.publish();
+    this.close();
+  }
+
+  /** Ends in any case; a pack that was not published is dropped. */
+  close(): void {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    this.#writer = undefined;
+    writer.close();
+    removeFile(writer.file);
+  }
+}
+
+function pendingName(id: Uint8Array, at: number): string {
+  return Buffer.from(id.buffer, id.byteOffset + at, 32).toString('latin1');
+}

@@ -1,0 +1,278 @@
+import * as path from 'node:path';
+import pLimit from 'p-limit';
+import type { Clock, Random } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
+import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { ChunkIndex } from '../index/chunk-index.ts';
+import {
+  type PackFooter,
+  parseFooter,
+  parseTrailer,
+  rowBytes,
+  trailerBytes,
+} from '../pack/format.ts';
+import { bytesSource, type RemoteReader, type RemoteWriter } from '../remote/remote.ts';
+import { formatHeader, parseHeader } from './header.ts';
+import {
+  digestInKey,
+  headerKey,
+  indexKey,
+  indexPrefix,
+  packKey,
+  packsPrefix,
+  recipeKey,
+  recipesPrefix,
+} from './keys.ts';
+import type { Store } from './local-store.ts';
+import { parseRecipe, type Recipe, recipeBytesMax } from './recipe.ts';
+
+const idxBytesMax = 16 + limits.packChunksMax * rowBytes;
+/** Above this many, one listing costs less than asking for each recipe. */
+const recipesAskedMax = 200;
+
+/** Options of the calls that talk to a remote. */
+export interface TransferOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Requests at once. */
+  readonly jobs: number;
+}
+
+/** Reads an object whole into memory. */
+export async function readObject(
+  remote: RemoteReader,
+  key: string,
+  bytesMax: number,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Buffer> {
+  const blocks: Buffer[] = [];
+  let size = 0;
+  for await (const block of remote.get(key, undefined, options)) {
+    size += block.length;
+    if (size > bytesMax) {
+      throw new MstoreError(
+        'corrupt-remote',
+        `${remote.location}/${key} is larger than ${bytesMax} bytes`,
+        {
+          details: { key },
+        },
+      );
+    }
+    blocks.push(Buffer.from(block));
+  }
+  return Buffer.concat(blocks, size);
+}
+
+/**
+ * Makes an empty place an mstore remote; one that is a remote already is left as it is.
+ * @throws MstoreError `not-a-remote` when it holds something else
+ */
+export async function initRemote(
+  remote: RemoteWriter,
+  clock: Clock,
+  random: Random,
+): Promise<'created' | 'exists'> {
+  if ((await remote.stat(headerKey)) !== undefined) {
+    await readHeader(remote);
+    return 'exists';
+  }
+  for await (const object of remote.list('')) {
+    throw new MstoreError(
+      'not-a-remote',
+      `${remote.location} holds other files (${object.key}) and no mstore remote`,
+      {
+        hint: 'Use an empty or a new directory for the remote',
+        details: { location: remote.location },
+      },
+    );
+  }
+  return remote.create(headerKey, bytesSource(formatHeader(clock, random)));
+}
+
+async function readHeader(remote: RemoteReader): Promise<{ id: string }> {
+  try {
+    return parseHeader(await readObject(remote, headerKey, limits.headerBytesMax), remote.location);
+  } catch (error) {
+    if (isMstoreError(error, 'not-found')) {
+      throw new MstoreError(
+        'not-a-remote',
+        `${remote.location} is no mstore remote: it has no mstore.json`,
+        {
+          hint: 'Check the path; "mstore remote add NAME DIR" makes a new remote in an empty directory',
+          details: { location: remote.location },
+        },
+      );
+    }
+    if (isMstoreError(error, 'corrupt-store')) {
+      throw new MstoreError('corrupt-remote', error.message, {
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        details: error.details,
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** What a remote holds, as far as this host knows. Index objects are kept locally once fetched. */
+export class RemoteStore {
+  readonly remote: RemoteReader;
+  /** Identity of the remote, whatever it is called here. */
+  readonly id: string;
+  readonly #store: Store;
+  #index: ChunkIndex | undefined;
+  #recipes: Set<Digest> | undefined;
+
+  private constructor(remote: RemoteReader, id: string, store: Store) {
+    this.remote = remote;
+    this.id = id;
+    this.#store = store;
+  }
+
+  /** Opens a remote and checks its header. */
+  static async open(remote: RemoteReader, store: Store): Promise<RemoteStore> {
+    return new RemoteStore(remote, (await readHeader(remote)).id, store);
+  }
+
+  /**
+   * The index of all packs that are whole by their size, loaded at the first call. Memory: 60 bytes a
+   * chunk of the remote.
+   */
+  async index(options: TransferOptions): Promise<ChunkIndex> {
+    this.#index ??= await this.#loadIndex(options);
+    return this.#index;
+  }
+
+  async #loadIndex(options: TransferOptions): Promise<ChunkIndex> {
+    const sizes = new Map<Digest, number>();
+    for await (const { key, size } of this.remote.list(packsPrefix, options)) {
+      const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
+      if (pack !== undefined) sizes.set(pack, size);
+    }
+    const listed: Digest[] = [];
+    for await (const { key } of this.remote.list(indexPrefix, options)) {
+      const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;
+      if (pack !== undefined && sizes.has(pack)) listed.push(pack);
+    }
+    const limit = pLimit(options.jobs);
+    const footers = await Promise.all(
+      listed.map((pack) => limit(() => this.#footer(pack, sizes.get(pack) ?? 0, options))),
+    );
+    const index = new ChunkIndex();
+    for (const footer of footers) {
+      // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
+      if (footer !== undefined && footer.packBytes === sizes.get(footer.id)) index.addPack(footer);
+    }
+    return index;
+  }
+
+  /** Finds a footer where it costs least: local store, kept index objects, the remote. */
+  async #footer(
+    pack: Digest,
+    size: number,
+    options: TransferOptions,
+  ): Promise<PackFooter | undefined> {
+    const local = this.#store.footer(pack);
+    if (local !== undefined) return local;
+    const kept = this.#store.file(path.posix.join('remotes', this.id, indexKey(pack)));
+    try {
+      const bytes = readBounded(kept, idxBytesMax);
+      if (bytes !== undefined) return parseFooter(bytes, pack);
+    } catch (error) {
+      if (!isMstoreError(error, 'corrupt-pack', 'too-large')) throw error;
+    }
+    const footer = await this.#fetchFooter(pack, size, options);
+    if (footer !== undefined) keepFile(kept, footer.bytes);
+    return footer;
+  }
+
+  /** Fetches an index object; where it is damaged, the pack's own footer serves. */
+  async #fetchFooter(
+    pack: Digest,
+    size: number,
+    options: TransferOptions,
+  ): Promise<PackFooter | undefined> {
+    try {
+      return parseFooter(await readObject(this.remote, indexKey(pack), idxBytesMax, options), pack);
+    } catch (error) {
+      if (!isMstoreError(error, 'corrupt-pack', 'corrupt-remote', 'not-found')) throw error;
+    }
+    try {
+      if (size < trailerBytes) return undefined;
+      const range = { start: size - trailerBytes, end: size };
+      const trailer = await readRange(this.remote, packKey(pack), range, options);
+      const { footerStart, footerLength } = parseTrailer(trailer, size);
+      const footerRange = { start: footerStart, end: footerStart + footerLength };
+      return parseFooter(await readRange(this.remote, packKey(pack), footerRange, options), pack);
+    } catch (error) {
+      if (isMstoreError(error, 'corrupt-pack', 'corrupt-remote', 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Fetches the recipe of a blob of more than one chunk.
+   * @returns undefined when the remote has none
+   * @throws MstoreError `corrupt-recipe`
+   */
+  async recipe(blob: Digest, options: TransferOptions): Promise<Recipe | undefined> {
+    try {
+      return parseRecipe(
+        await readObject(this.remote, recipeKey(blob), recipeBytesMax, options),
+        blob,
+      );
+    } catch (error) {
+      if (isMstoreError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Returns those of the blobs for which the remote has no recipe. */
+  async withoutRecipe(blobs: readonly Digest[], options: TransferOptions): Promise<Digest[]> {
+    if (blobs.length > recipesAskedMax || this.#recipes !== undefined) {
+      this.#recipes ??= await this.#listRecipes(options);
+      const known = this.#recipes;
+      return blobs.filter((blob) => !known.has(blob));
+    }
+    const limit = pLimit(options.jobs);
+    const sizes = await Promise.all(
+      blobs.map((blob) => limit(() => this.remote.stat(recipeKey(blob), options))),
+    );
+    return blobs.filter((_, i) => sizes[i] === undefined);
+  }
+
+  async #listRecipes(options: TransferOptions): Promise<Set<Digest>> {
+    const recipes = new Set<Digest>();
+    for await (const { key } of this.remote.list(recipesPrefix, options)) {
+      const blob = digestInKey(key, '');
+      if (blob !== undefined) recipes.add(blob);
+    }
+    return recipes;
+  }
+}
+
+async function readRange(
+  remote: RemoteReader,
+  key: string,
+  range: { start: number; end: number },
+  options: TransferOptions,
+): Promise<Buffer> {
+  const target = Buffer.alloc(range.end - range.start);
+  let at = 0;
+  for await (const block of remote.get(key, range, options)) {
+    target.set(block, at);
+    at += block.length;
+  }
+  return target;
+}
+
+/** Keeps a fetched index object for the next run; a store that cannot be written does without. */
+function keepFile(file: string, bytes: Buffer): void {
+  try {
+    ensureFolder(path.dirname(file));
+    writeAtomically(file, bytes, { unsynced: true });
+  } catch {
+    // It is fetched again the next time.
+  }
+}

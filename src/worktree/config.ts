@@ -1,0 +1,239 @@
+import * as path from 'node:path';
+import { parse } from 'smol-toml';
+import { fromSystemError, MstoreError } from '../base/errors.ts';
+import { readBounded, writeAtomically } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { withLock } from '../base/lock.ts';
+import { printable } from '../base/names.ts';
+import { type ConfigValue, editToml } from './toml-edit.ts';
+
+/** The committed configuration file, in `.modelstore`. */
+export const configName = 'config.toml';
+/** Overrides of one machine, ignored by Git. */
+export const localConfigName = 'config.local.toml';
+
+/** How a key of the configuration is checked; `NAME` stands for the name of a remote. */
+interface KeyRule {
+  readonly type: 'string' | 'integer';
+  readonly about: string;
+  readonly readOnly?: true;
+  readonly check?: (value: ConfigValue) => boolean;
+}
+
+/** Every key that this version knows, for `mstore config` and its documentation. */
+export const configKeys: Readonly<Record<string, KeyRule>> = {
+  'core.format': { type: 'integer', about: 'Format of the workspace', readOnly: true },
+  'core.repository': {
+    type: 'string',
+    about: 'Identity of the repository in its remotes',
+    readOnly: true,
+  },
+  'core.remote': { type: 'string', about: 'Name of the default remote' },
+  'core.git': {
+    type: 'string',
+    about: 'How Git is read: auto, binary or isomorphic',
+    check: (value) => ['auto', 'binary', 'isomorphic'].includes(String(value)),
+  },
+  'store.path': {
+    type: 'string',
+    about: 'Folder of the local store, to share one between workspaces',
+  },
+  'checkout.link': {
+    type: 'string',
+    about: 'How files are placed, in order of preference: copy, reflink, hardlink, symlink',
+    check: (value) =>
+      String(value)
+        .split(',')
+        .every((kind) => linkKinds.includes(kind as LinkKind)),
+  },
+  'transfer.jobs': {
+    type: 'integer',
+    about: 'Transfers at once',
+    check: (value) => Number(value) >= 1 && Number(value) <= 256,
+  },
+  'remote.NAME.url': { type: 'string', about: 'Where a remote is: a directory' },
+};
+
+/** Ways to place a file in the workspace. */
+export const linkKinds = ['copy', 'reflink', 'hardlink', 'symlink'] as const;
+export type LinkKind = (typeof linkKinds)[number];
+
+/** Where a value comes from, strongest last. */
+export type ConfigSource = 'config' | 'local' | 'environment';
+
+/** One value of the configuration. */
+export interface ConfigEntry {
+  readonly key: string;
+  readonly value: ConfigValue;
+  readonly source: ConfigSource;
+}
+
+/** The merged configuration of a workspace. */
+export class Config {
+  readonly #entries = new Map<string, ConfigEntry>();
+
+  constructor(entries: Iterable<ConfigEntry>) {
+    for (const entry of entries) this.#entries.set(entry.key, entry);
+  }
+
+  /** All values, sorted by key. */
+  entries(): ConfigEntry[] {
+    return [...this.#entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  get(key: string): ConfigEntry | undefined {
+    return this.#entries.get(key);
+  }
+
+  string(key: string): string | undefined {
+    const value = this.#entries.get(key)?.value;
+    return value === undefined ? undefined : String(value);
+  }
+
+  integer(key: string): number | undefined {
+    const value = this.#entries.get(key)?.value;
+    return typeof value === 'number' ? value : undefined;
+  }
+
+  /** Names and URLs of the remotes, sorted by name. */
+  remotes(): Array<{ name: string; url: string }> {
+    return this.entries().flatMap(({ key, value }) => {
+      const match = /^remote\.([^.]+)\.url$/.exec(key);
+      return match?.[1] === undefined ? [] : [{ name: match[1], url: String(value) }];
+    });
+  }
+}
+
+/** The name a remote may have. */
+export const remoteNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** Splits a key into its parts and finds its rule. Remote names hold no dot. */
+export function keyRule(key: string): KeyRule | undefined {
+  const rule = configKeys[key];
+  if (rule !== undefined && Object.hasOwn(configKeys, key)) return rule;
+  const parts = key.split('.');
+  const isRemote =
+    parts.length === 3 && parts[0] === 'remote' && remoteNamePattern.test(parts[1] ?? '');
+  return isRemote && Object.hasOwn(configKeys, `remote.NAME.${parts[2]}`)
+    ? configKeys[`remote.NAME.${parts[2]}`]
+    : undefined;
+}
+
+/**
+ * Reads the configuration of a workspace: the committed file, the machine's own over it, the
+ * environment (`MSTORE_SECTION_KEY`) over both. Keys that this version does not know are left alone.
+ * @param folder the `.modelstore` folder
+ */
+export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
+  const entries: ConfigEntry[] = [
+    ...readFile(path.join(folder, configName), 'config'),
+    ...readFile(path.join(folder, localConfigName), 'local'),
+  ];
+  const names = new Set(entries.map(({ key }) => key));
+  for (const key of Object.keys(configKeys)) if (!key.includes('NAME')) names.add(key);
+  for (const key of names) {
+    const text = env[environmentName(key)];
+    if (text === undefined || text === '') continue;
+    entries.push({
+      key,
+      value: parseValue(key, text, environmentName(key)),
+      source: 'environment',
+    });
+  }
+  return new Config(entries);
+}
+
+/** The environment variable that sets a key. */
+export function environmentName(key: string): string {
+  return `MSTORE_${key.toUpperCase().replace(/[^A-Z0-9]/g, '_')}`;
+}
+
+/** Turns a text from the command line or the environment into the value of a key. */
+export function parseValue(key: string, text: string, where: string): ConfigValue {
+  const rule = keyRule(key);
+  if (rule === undefined) throw unknownKey(key);
+  const value = rule.type === 'integer' && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  checkValue(key, rule, value, where);
+  return value;
+}
+
+function checkValue(
+  key: string,
+  rule: KeyRule,
+  value: unknown,
+  where: string,
+): asserts value is ConfigValue {
+  const typed = rule.type === 'integer' ? Number.isSafeInteger(value) : typeof value === 'string';
+  if (typed && (rule.check?.(value as ConfigValue) ?? true)) return;
+  throw new MstoreError(
+    'config-invalid',
+    `${where}: ${printable(String(value))} is no value for ${key}`,
+    {
+      hint: `${rule.about} (${rule.type})`,
+      details: { key },
+    },
+  );
+}
+
+/** Builds the error of a key that does not exist, with all that do. */
+export function unknownKey(key: string): MstoreError {
+  return new MstoreError('unknown-key', `There is no configuration key ${printable(key)}`, {
+    hint: `Keys: ${Object.keys(configKeys).join(', ')}`,
+    details: { key },
+  });
+}
+
+function readFile(file: string, source: ConfigSource): ConfigEntry[] {
+  const text = readBounded(file, limits.configBytesMax)?.toString();
+  return text === undefined ? [] : flatten(parseFile(text, file), '', file, source);
+}
+
+function parseFile(text: string, file: string): object {
+  try {
+    return parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw new MstoreError('config-invalid', `${file} is not valid TOML: ${reason}`, {
+      hint: 'Correct the file by hand, or restore it from Git',
+      details: { path: file },
+      cause: error,
+    });
+  }
+}
+
+function flatten(table: object, prefix: string, file: string, source: ConfigSource): ConfigEntry[] {
+  return Object.entries(table).flatMap(([name, value]): ConfigEntry[] => {
+    const key = prefix === '' ? name : `${prefix}.${name}`;
+    const rule = keyRule(key);
+    if (rule !== undefined) {
+      checkValue(key, rule, value, file);
+      return [{ key, value, source }];
+    }
+    const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return nested && !(value instanceof Date) ? flatten(value, key, file, source) : [];
+  });
+}
+
+/**
+ * Sets or, with undefined, removes a key in one of the two files. Other lines stay as they are.
+ * @param file absolute path; made when it does not exist
+ */
+export async function writeConfigKey(
+  file: string,
+  key: string,
+  value: ConfigValue | undefined,
+  lockFolder: string,
+): Promise<void> {
+  await withLock(path.join(lockFolder, 'config.lock'), () => {
+    const text = readBounded(file, limits.configBytesMax)?.toString() ?? '';
+    if (text === '' && value === undefined) return;
+    parseFile(text, file);
+    const edited = editToml(text, key.split('.'), value);
+    if (edited === text) return;
+    try {
+      writeAtomically(file, edited);
+    } catch (error) {
+      throw fromSystemError(error, `writing ${file}`);
+    }
+  });
+}

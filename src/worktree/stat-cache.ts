@@ -1,0 +1,176 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { type Digest, isDigest, sha256 } from '../base/digest.ts';
+import { ensureFolder, readBounded, tempName, writeAtomically } from '../base/files.ts';
+
+const cacheVersion = 1;
+const cacheBytesMax = 1024 * 1024 * 1024;
+
+/**
+ * A file changed within this time of being read may carry the same times afterwards: clocks of file
+ * systems tick every 1 to 10 ms, that of FAT every 2 s.
+ */
+const fineTickNs = 20_000_000n;
+const coarseTickNs = 2_000_000_000n;
+
+type Row = readonly [
+  path: string,
+  size: string,
+  mtime: string,
+  ctime: string,
+  ino: string,
+  digest: string,
+];
+
+interface Known {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly ino: bigint;
+  readonly digest: Digest;
+}
+
+/**
+ * Remembers the digests of the files of one tracked path with the size, times and inode they had, so
+ * that an unchanged file costs one stat and no read. A file that was changed so shortly before it was
+ * read that a later change might not show in its times is never remembered. Losing the cache loses
+ * time, nothing else: a cache that cannot be read is an empty one.
+ */
+export class StatCache {
+  readonly #file: string;
+  readonly #startNs: bigint;
+  #known = new Map<string, Known>();
+  #changed = false;
+
+  private constructor(file: string, startNs: bigint) {
+    this.#file = file;
+    this.#startNs = startNs;
+  }
+
+  /**
+   * Opens the cache of one tracked path.
+   * @param folder where caches lie
+   * @param tracked path from the top of the workspace
+   * @param startNs a moment, by the file system's clock, before the first file is read
+   */
+  static open(folder: string, tracked: string, startNs: bigint): StatCache {
+    const cache = new StatCache(path.join(folder, `${sha256(tracked).slice(0, 32)}.json`), startNs);
+    cache.#load(tracked);
+    return cache;
+  }
+
+  #load(tracked: string): void {
+    try {
+      const bytes = readBounded(this.#file, cacheBytesMax);
+      if (bytes === undefined) return;
+      const value = JSON.parse(bytes.toString()) as {
+        version: number;
+        tracked: string;
+        rows: Row[];
+      };
+      if (value.version !== cacheVersion || value.tracked !== tracked) return;
+      for (const [name, size, mtime, ctime, ino, digest] of value.rows) {
+        if (!isDigest(digest)) continue;
+        this.#known.set(name, {
+          size: BigInt(size),
+          mtimeNs: BigInt(mtime),
+          ctimeNs: BigInt(ctime),
+          ino: BigInt(ino),
+          digest,
+        });
+      }
+    } catch {
+      this.#known = new Map();
+    }
+  }
+
+  /** Returns the digest of a file if it is surely the same as when it was remembered. */
+  find(name: string, stat: fs.BigIntStats): Digest | undefined {
+    const known = this.#known.get(name);
+    const same =
+      known !== undefined &&
+      known.size === stat.size &&
+      known.mtimeNs === stat.mtimeNs &&
+      known.ctimeNs === stat.ctimeNs &&
+      known.ino === stat.ino;
+    return same ? known.digest : undefined;
+  }
+
+  /** Remembers a digest with the stat that held before and after the file was read. */
+  rememberRead(name: string, stat: fs.BigIntStats, digest: Digest): void {
+    if (this.find(name, stat) === digest) return;
+    if (!this.#isRacy(stat)) this.#set(name, stat, digest);
+    else if (this.#known.delete(name)) this.#changed = true;
+  }
+
+  /**
+   * Remembers a file that this process has written and stamped ({@link stampNow}): its time is none
+   * that the file system's clock would give to a later change.
+   */
+  rememberWritten(name: string, stat: fs.BigIntStats, digest: Digest): void {
+    this.#set(name, stat, digest);
+  }
+
+  #set(name: string, stat: fs.BigIntStats, digest: Digest): void {
+    const { size, mtimeNs, ctimeNs, ino } = stat;
+    this.#known.set(name, { size, mtimeNs, ctimeNs, ino, digest });
+    this.#changed = true;
+  }
+
+  #isRacy(stat: fs.BigIntStats): boolean {
+    const latest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs;
+    const coarse = stat.mtimeNs % 1_000_000_000n === 0n && stat.ctimeNs % 1_000_000_000n === 0n;
+    return latest + (coarse ? coarseTickNs : fineTickNs) >= this.#startNs;
+  }
+
+  /** Forgets all files but those named. */
+  keepOnly(names: ReadonlySet<string>): void {
+    for (const name of this.#known.keys()) {
+      if (names.has(name)) continue;
+      this.#known.delete(name);
+      this.#changed = true;
+    }
+  }
+
+  /** Writes the cache if it changed. A cache that cannot be written is left as it is. */
+  save(tracked: string): void {
+    if (!this.#changed) return;
+    const rows = [...this.#known].map(
+      ([name, k]): Row => [name, `${k.size}`, `${k.mtimeNs}`, `${k.ctimeNs}`, `${k.ino}`, k.digest],
+    );
+    try {
+      ensureFolder(path.dirname(this.#file));
+      const text = JSON.stringify({ version: cacheVersion, tracked, rows });
+      writeAtomically(this.#file, text, { unsynced: true });
+      this.#changed = false;
+    } catch {
+      // A read-only workspace or a full disk: the next run reads the files again.
+    }
+  }
+}
+
+/**
+ * Stamps a file that is being written with the present moment in microseconds. Clocks of file systems
+ * tick in milliseconds, so that a change within the same tick shows all the same.
+ */
+export function stampNow(fd: number, nowMs: number): void {
+  const seconds = Math.floor(nowMs) / 1000 + (process.hrtime()[1] % 1000) / 1e6 + 1e-6;
+  fs.futimesSync(fd, seconds, seconds);
+}
+
+/**
+ * Reads the file system's own clock by making a file; it can differ from the system's on network file
+ * systems. Where no file can be made there is no cache to write either.
+ */
+export function fileClockNs(folder: string, fallbackMs: number): bigint {
+  const probe = path.join(folder, tempName());
+  try {
+    ensureFolder(folder);
+    fs.closeSync(fs.openSync(probe, 'wx'));
+    return fs.statSync(probe, { bigint: true }).mtimeNs;
+  } catch {
+    return BigInt(fallbackMs) * 1_000_000n;
+  } finally {
+    fs.rmSync(probe, { force: true });
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The layers of src/, one rule a row of the table in docs/architecture.md. `comment` is the reason that
+ * is printed when a rule is broken.
+ */
+const layer = (name, mayImport, comment) => ({
+  name: `layer-${name}`,
+  severity: 'error',
+  comment,
+  from: { path: `^src/${name}/` },
+  to: { path: '^src/', pathNot: `^src/(${[name, ...mayImport].join('|')})/` },
+});
+
+const onlyIn = (packages, folders, comment) => ({
+  name: `package-${packages[0].replace(/\W/g, '-')}`,
+  severity: 'error',
+  comment,
+  from: { path: '^src/', pathNot: `^src/(${folders.join('|')})/` },
+  to: { path: `node_modules/(${packages.join('|')})(/|$)` },
+});
+
+const store = ['base', 'chunk', 'pack', 'index', 'weights', 'remote'];
+
+module.exports = {
+  forbidden: [
+    layer('base', [], 'base is what all stand on: it knows nothing of the others'),
+    layer('chunk', ['base'], 'chunking is pure: it is handed hard cuts and knows no file formats'),
+    layer('weights', ['base'], 'readers of model headers are pure'),
+    layer('pack', ['base'], 'packs know chunks, not where they are indexed or stored'),
+    layer('index', ['base', 'pack'], 'the index is a table over the footers of packs'),
+    layer(
+      'remote',
+      ['base'],
+      'a remote moves keys and bytes: it must not know what a chunk or a pack is',
+    ),
+    layer('git', ['base'], 'Git is read, and nothing of ours is known there'),
+    layer(
+      'worktree',
+      ['base'],
+      'the working tree is files and pointers: it must not reach into the store',
+    ),
+    layer(
+      'store',
+      ['base', 'chunk', 'pack', 'index', 'weights', 'remote'],
+      'the store stands on chunks, packs and the remote interface',
+    ),
+    layer(
+      'flow',
+      [...store, 'store', 'worktree', 'git'],
+      'flows decide; they do not print or parse arguments',
+    ),
+    layer('cli', [...store, 'store', 'worktree', 'git', 'flow'], 'the command line is on top'),
+    {
+      name: 'store-knows-no-backend',
+      severity: 'error',
+      comment: 'the store is handed its remotes; naming a backend would tie formats to one place',
+      from: { path: '^src/store/' },
+      to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
+    },
+    {
+      name: 'flow-opens-through-surroundings',
+      severity: 'error',
+      comment: 'backends are opened in one place, so that tests can put others there',
+      from: { path: '^src/flow/', pathNot: '^src/flow/(surroundings|remotes)\\.ts$' },
+      to: { path: '^src/remote/', pathNot: '^src/remote/(remote\\.ts|wrappers/)' },
+    },
+    {
+      name: 'no-library-inside',
+      severity: 'error',
+      comment: 'mstore.ts is for other programs; inside, modules are imported where they are',
+      from: { path: '^src/' },
+      to: { path: '^src/mstore\\.ts$' },
+    },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      comment: 'modules that import each other cannot be understood one by one',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-tests-in-src',
+      severity: 'error',
+      comment: 'what ships must not depend on tests',
+      from: { path: '^src/' },
+      to: { path: '^test/' },
+    },
+    onlyIn(['isomorphic-git'], ['git'], 'only the Git layer reads Git'),
+    onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
+    onlyIn(
+      ['ignore'],
+      ['worktree', 'git'],
+      'ignore patterns are read by the working tree and by Git',
+    ),
+    onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'default'],
+      extensions: ['.ts', '.js'],
+    },
+  },
+};
