@@ -14,6 +14,17 @@ const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const forbidden = /[\u0000-\u001f\u007f\\]/;
 const loneSurrogate = /\p{Surrogate}/u;
+/** Characters that HFS+ does not see in names. */
+const unseen = /[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g;
+const keptFolder = /^(?:\.git|git~1|\.modelstore)[. ]*$/i;
+
+/**
+ * Tells whether some file system takes the name for the folder of Git or of mstore. A version from
+ * elsewhere that could write there would run its author's hooks.
+ */
+function isKeptFolder(name: string): boolean {
+  return keptFolder.test(name.replace(unseen, ''));
+}
 
 /**
  * Says what makes one component of a path unfit to be stored, or undefined when it is fit. The rules
@@ -26,6 +37,7 @@ export function nameProblem(name: string): string | undefined {
   if (forbidden.test(name)) {
     return name.includes('\\') ? 'a backslash' : 'a control character such as a newline';
   }
+  if (isKeptFolder(name)) return 'a name that belongs to Git or mstore itself';
   if (loneSurrogate.test(name) || name.includes('\ufffd')) return 'bytes that are not UTF-8';
   if (name.normalize('NFC') !== name) return 'letters in a decomposed Unicode form (not NFC)';
   if (Buffer.byteLength(name) > limits.nameBytesMax) {
@@ -49,11 +61,18 @@ export function pathProblem(path: string): string | undefined {
 
 /**
  * Two paths with the same key would be one file on a system that ignores case or Unicode form
- * (Windows, macOS).
+ * (Windows, macOS). Letters that share a capital are one (σ and ς), whatever stands beside them; only
+ * the dotless i has its own key, as it is no form of i there.
  */
 export function collisionKey(path: string): string {
-  return path.normalize('NFC').toLowerCase().normalize('NFC');
+  if (ascii.test(path)) return path.toLowerCase();
+  let key = '';
+  for (const c of path.normalize('NFC')) key += c === 'ı' ? c : c.toUpperCase().toLowerCase();
+  return key.normalize('NFC');
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
+const ascii = /^[\u0000-\u007f]*$/;
 
 const windowsReserved = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\.|$)/i;
 

@@ -180,17 +180,16 @@ function checkStructure(entries: readonly TreeEntry[]): void {
     }
     kinds.set(entry.path, 'leaf');
     claim(entry.path);
-    let depth = 0;
+    if (entry.path.split('/').length > limits.treeDepthMax + 1) {
+      throw new TreeProblem(
+        `more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`,
+      );
+    }
     for (
       let cut = entry.path.lastIndexOf('/');
       cut > 0;
       cut = entry.path.lastIndexOf('/', cut - 1)
     ) {
-      if (++depth > limits.treeDepthMax) {
-        throw new TreeProblem(
-          `more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`,
-        );
-      }
       const parent = entry.path.slice(0, cut);
       const kind = kinds.get(parent);
       if (kind === 'folder') break;

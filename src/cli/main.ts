@@ -1,169 +1,20 @@
 import * as fs from 'node:fs';
-import * as path from 'node:path';
-import { exitCodes, fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { printable } from '../base/names.ts';
-import { type Progress, silentProgress } from '../base/progress.ts';
-import { systemSurroundings } from '../flow/surroundings.ts';
-import { openWorkspace } from '../flow/workspace.ts';
-import type { Command } from './command.ts';
-import type { Context, ErrorDocument, GlobalOptions } from './context.ts';
-import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
-import { makePaint, useColour } from './text.ts';
 
 /**
- * Runs the command line.
+ * Runs the command line. The version is told before anything else is loaded.
  * @returns the exit code
  */
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === '--version') {
     process.stdout.write(`${version()}\n`);
-    return exitCodes.done;
+    return 0;
   }
-  process.stdout.on('error', endOnClosedPipe);
-  const { parseCommandLine } = await import('./parser.ts');
-  const wantsJson = argv.includes('--json') || argv.includes('--json-events');
-  try {
-    const parsed = await parseCommandLine(argv, version());
-    if (parsed.kind === 'text') {
-      (parsed.exitCode === exitCodes.done ? process.stdout : process.stderr).write(
-        `${parsed.text}\n`,
-      );
-      return parsed.exitCode;
-    }
-    return await runCommand(parsed.command, parsed.args, parsed.options, parsed.directory);
-  } catch (error) {
-    return report(error, wantsJson, argv.includes('-v') || argv.includes('--verbose'));
-  }
+  const { runCommandLine } = await import('./run.ts');
+  return runCommandLine(argv, version());
 }
 
 /** The version in package.json. */
 function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
-}
-
-/** Whoever reads our output has seen enough (`mstore ls | head`). */
-function endOnClosedPipe(error: Error & { code?: string }): void {
-  if (error.code === 'EPIPE') process.exit(exitCodes.done);
-  throw error;
-}
-
-async function runCommand(
-  command: Command,
-  args: Readonly<Record<string, unknown>>,
-  options: GlobalOptions,
-  directory: string | undefined,
-): Promise<number> {
-  const abort = new AbortController();
-  const interrupt = (): void => {
-    // The second signal does not wait for tidying up; nothing visible is half-written at any moment.
-    if (abort.signal.aborted) process.exit(exitCodes.interrupted);
-    abort.abort();
-  };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
-  process.on('SIGHUP', interrupt);
-  const context = makeContext(options, directory, abort.signal);
-  try {
-    return (await command.run(context, args)) ?? exitCodes.done;
-  } finally {
-    context.progress.finish();
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
-    process.off('SIGHUP', interrupt);
-  }
-}
-
-function makeContext(
-  options: GlobalOptions,
-  directory: string | undefined,
-  signal: AbortSignal,
-): Context {
-  const env = process.env;
-  const offline =
-    options.offline || ['1', 'true', 'yes'].includes((env['MSTORE_OFFLINE'] ?? '').toLowerCase());
-  const surroundings = systemSurroundings(env, offline);
-  const cwd = workingDirectory(directory);
-  const machine = options.json || options.jsonEvents;
-  const note = (line: string): void => void process.stderr.write(`${line}\n`);
-  return {
-    cwd,
-    options,
-    surroundings,
-    signal,
-    progress: chooseProgress(options, surroundings.clock),
-    paint: makePaint(useColour(process.stdout, env)),
-    workspace: () => openWorkspace(cwd, surroundings),
-    result(document, lines) {
-      if (options.jsonEvents)
-        process.stdout.write(`${JSON.stringify({ event: 'result', ...document })}\n`);
-      else if (options.json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-      else for (const line of lines) process.stdout.write(`${line}\n`);
-    },
-    note: (line) => (options.quiet || machine ? undefined : note(line)),
-    warn: (line) => note(`warning: ${line}`),
-    write: (bytes) =>
-      new Promise((resolve, reject) => {
-        process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()));
-      }),
-  };
-}
-
-function chooseProgress(
-  options: GlobalOptions,
-  clock: Parameters<typeof barProgress>[1],
-): Progress {
-  if (options.jsonEvents) return eventProgress(process.stdout, clock);
-  if (!options.progress || options.quiet || options.json) return silentProgress;
-  return process.stderr.isTTY
-    ? barProgress(process.stderr, clock)
-    : plainProgress(process.stderr, clock);
-}
-
-function workingDirectory(directory: string | undefined): string {
-  const folder = path.resolve(directory ?? '.');
-  try {
-    return fs.realpathSync(folder);
-  } catch (error) {
-    throw fromSystemError(error, `changing to ${printable(folder)}`);
-  }
-}
-
-/** Tells the user of an error, as text or as JSON, and returns the exit code. */
-function report(thrown: unknown, json: boolean, verbose: boolean): number {
-  const error = asMstoreError(thrown);
-  if (json) {
-    const document: ErrorDocument = {
-      error: {
-        code: error.code,
-        message: error.message,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-        ...(Object.keys(error.details).length === 0 ? {} : { details: error.details }),
-      },
-    };
-    process.stdout.write(`${JSON.stringify(document)}\n`);
-  } else {
-    const paint = makePaint(useColour(process.stderr, process.env));
-    process.stderr.write(
-      `${paint.bad('error:')} ${error.message} ${paint.faint(`[${error.code}]`)}\n`,
-    );
-    if (error.hint !== undefined) process.stderr.write(`${paint.strong('hint:')} ${error.hint}\n`);
-  }
-  if (verbose && thrown instanceof Error) {
-    for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
-      process.stderr.write(`${cause.stack ?? cause.message}\n`);
-    }
-  }
-  return error.exitCode;
-}
-
-function asMstoreError(thrown: unknown): MstoreError {
-  if (isMstoreError(thrown)) return thrown;
-  const translated = fromSystemError(thrown, 'the operation');
-  if (isMstoreError(translated)) return translated;
-  const reason = thrown instanceof Error ? thrown.message : String(thrown);
-  return new MstoreError('internal', `Unexpected failure: ${reason}`, {
-    hint: 'This is a defect in mstore; run it again with -v and report what it prints',
-    cause: thrown,
-  });
 }

@@ -1,5 +1,6 @@
 import yargs, { type Argv } from 'yargs';
 import { exitCodes, MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
 import type { Args, Command } from './command.ts';
 import { commandTable } from './commands.ts';
 import type { GlobalOptions } from './context.ts';
@@ -48,14 +49,16 @@ export async function parseCommandLine(
     );
   }
   let text = '';
-  let failure: string | undefined;
+  const failures: string[] = [];
   parser = parser
+    // Texts in the user's language would stand among ours, which are English.
+    .detectLocale(false)
     .demandCommand(1, 'Name a command')
     .strict()
     .recommendCommands()
     .completion('completion', 'Print a completion script for bash or zsh')
     .help('help')
-    .alias('h', 'help')
+    .alias('help', 'h')
     .version(version)
     .epilogue(exitCodeHelp)
     .wrap(Math.min(100, process.stdout.columns ?? 100))
@@ -67,12 +70,12 @@ export async function parseCommandLine(
     .exitProcess(false)
     .fail((message, error) => {
       if (error instanceof Error && message === null) throw error;
-      failure = message ?? error.message;
+      failures.push(message ?? error.message);
     });
   const args = (await parser.parse([...argv], {}, (_error, _args, output) => {
     text = output;
   })) as Args;
-  if (failure !== undefined) throw usage(failure, argv);
+  if (failures.length > 0) throw usage(failures, argv);
   if (chosen === undefined) {
     return { kind: 'text', text, exitCode: text === '' ? exitCodes.usage : exitCodes.done };
   }
@@ -145,7 +148,9 @@ function readOptions(args: Args): GlobalOptions {
   };
   const jobs = lastText(args['jobs']);
   if (jobs !== undefined && !/^[1-9]\d{0,2}$/.test(jobs)) {
-    throw new MstoreError('usage', `--jobs needs a number from 1 to 999, not ${jobs}`);
+    throw new MstoreError('usage', `--jobs needs a number from 1 to 999, not ${printable(jobs)}`, {
+      hint: 'It says how many transfers run at once; 4 is the default',
+    });
   }
   return {
     json: flag('json'),
@@ -163,10 +168,17 @@ function lastText(value: unknown): string | undefined {
   return typeof last === 'string' ? last : undefined;
 }
 
-function usage(message: string, argv: readonly string[]): MstoreError {
+/** The parser reports a guess of what was meant before the fault itself: it makes a better hint. */
+function usage(failures: readonly string[], argv: readonly string[]): MstoreError {
   const name = argv.find((word) => commandTable.some((entry) => entry.name === word));
-  const oneLine = message.trim().replace(/\s*\n\s*/g, '. ');
-  return new MstoreError('usage', oneLine, {
-    hint: `Run "mstore ${name === undefined ? '' : `${name} `}--help"`,
+  const lines = failures.map((failure) =>
+    failure.trim().replace(/(:?)\s*\n\s*/g, (_, colon) => (colon === '' ? '. ' : ': ')),
+  );
+  const guess = lines.find((line) => line.startsWith('Did you mean'));
+  const fault = lines.findLast((line) => line !== guess) ?? 'The command line cannot be read';
+  const isWord = argv.some((word) => fault === `Unknown argument: ${word}`);
+  const message = name === undefined && isWord ? fault.replace('argument', 'command') : fault;
+  return new MstoreError('usage', printable(message), {
+    hint: guess ?? `Run "mstore ${name === undefined ? '' : `${name} `}--help"`,
   });
 }

@@ -145,6 +145,8 @@ export function parseRecipe(bytes: Buffer, blob: Digest): Recipe {
   if (count > limits.recipeChunksMax || body.length !== headBytes + count * rowBytes) {
     throw recipeProblem(blob, 'its length is not what its count says');
   }
+  // A blob of one chunk is that chunk: a recipe of one row could only pass other bytes off as the blob.
+  if (count < 2) throw recipeProblem(blob, 'it has fewer than two chunks');
   if (digestFromRaw(bytes, 24) !== blob) throw recipeProblem(blob, 'it belongs to another blob');
   const recipe = new Recipe(blob, size, Buffer.from(body.subarray(headBytes)));
   let sum = 0;

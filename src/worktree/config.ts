@@ -12,6 +12,9 @@ export const configName = 'config.toml';
 /** Overrides of one machine, ignored by Git. */
 export const localConfigName = 'config.local.toml';
 
+/** The format of workspaces that this version reads and writes, `core.format`. */
+const workspaceFormat = 1;
+
 /** How a key of the configuration is checked; `NAME` stands for the name of a remote. */
 interface KeyRule {
   readonly type: 'string' | 'integer';
@@ -140,7 +143,14 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
       source: 'environment',
     });
   }
-  return new Config(entries);
+  const config = new Config(entries);
+  const format = config.integer('core.format') ?? workspaceFormat;
+  if (format <= workspaceFormat) return config;
+  throw new MstoreError(
+    'newer-format',
+    `The workspace has format ${format}; this mstore reads ${workspaceFormat}`,
+    { hint: 'Install a newer mstore', details: { path: folder, format } },
+  );
 }
 
 /** The environment variable that sets a key. */

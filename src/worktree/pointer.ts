@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { type Digest, isDigest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { readBounded, writeAtomically } from '../base/files.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJsonBytes } from '../base/json.ts';
+import { isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { nameProblem, printable } from '../base/names.ts';
 import {
@@ -150,8 +150,8 @@ function checkPointer(value: JsonObject, problem: (what: string) => MstoreError)
   if (!isDigest(sha256)) throw problem('its sha256 is no digest');
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
     throw problem('its size is no size');
-  const extra: Record<string, JsonValue> = {};
-  for (const [key, kept] of Object.entries(value)) if (!knownKeys.has(key)) extra[key] = kept;
+  // Made from entries, so that a key __proto__ is kept like any other.
+  const extra = Object.fromEntries(Object.entries(value).filter(([key]) => !knownKeys.has(key)));
   if (kind === 'file') {
     if (files !== undefined) throw problem('a file has no list of files');
     if (executable !== undefined && executable !== true)

