@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { type Clock, type Random, systemClock, systemRandom } from './clock.ts';
+import { type Clock, systemClock, systemRandom } from './clock.ts';
 import { sha256 } from './digest.ts';
 import { fromSystemError, MstoreError, systemCode } from './errors.ts';
 import { ownerIsGone, parseOwner, thisOwner } from './host.ts';
@@ -83,6 +83,7 @@ export function readBounded(file: string, bytesMax: number): Buffer | undefined 
         'too-large',
         `${file} holds ${stat.size} bytes; at most ${bytesMax} are read`,
         {
+          hint: 'Such files are small: look whether something else was put in its place',
           details: { path: file, size: stat.size },
         },
       );
@@ -105,10 +106,17 @@ export function removeFile(file: string): void {
   }
 }
 
-/** Makes names for temporary files that tell who made them: `HOST-PID-RANDOM.tmp`. */
-export function tempName(random: Random = systemRandom): string {
+let tempsMade = 0;
+let tempBase: string | undefined;
+
+/**
+ * Makes names for temporary files that tell who made them: `HOST-PID-NUMBER.tmp`. No two are the same:
+ * behind the process come a random number, one a thread, and a count.
+ */
+export function tempName(): string {
   const owner = thisOwner();
-  return `${owner.host}-${owner.pid}-${random.hex(8)}.tmp`;
+  tempBase ??= `${owner.host}-${owner.pid}-${systemRandom.hex(4)}`;
+  return `${tempBase}${(tempsMade++).toString(16).padStart(8, '0')}.tmp`;
 }
 
 const tempNamePattern = /^\.?(?:[^/]*\.)?([0-9a-f]{12})-(\d{1,10})-[0-9a-f]{16}\.tmp$/;

@@ -67,7 +67,9 @@ export function pathProblem(path: string): string | undefined {
 export function collisionKey(path: string): string {
   if (ascii.test(path)) return path.toLowerCase();
   let key = '';
-  for (const c of path.normalize('NFC')) key += c === 'ı' ? c : c.toUpperCase().toLowerCase();
+  for (const c of path.normalize('NFC')) {
+    key += c === 'ı' ? c : c.toLowerCase().toUpperCase().toLowerCase();
+  }
   return key.normalize('NFC');
 }
 

@@ -1,4 +1,5 @@
 import { invariant } from '../base/errors.ts';
+import { type Scan, scanBytes } from './scan.ts';
 
 /** Sizes that steer the cuts, in bytes. */
 export interface ChunkParams {
@@ -22,8 +23,6 @@ export const chunkRuleName = 'mh8';
 
 /** Bytes before a position that decide, the position's own included. */
 const windowBytes = 8;
-const k1 = 0x9e3779b1 | 0;
-const k2 = 0x85ebca77 | 0;
 
 /**
  * Content-defined chunking by the rule `mh8`, the reference implementation: the last eight bytes alone
@@ -41,20 +40,29 @@ export class Chunker {
   readonly #rareT: number;
   readonly #commonT: number;
   readonly #hardCuts: readonly number[];
+  readonly #scan: Scan;
   #hardNext = 0;
   /** Offset in the blob at which the current chunk starts. */
   #at = 0;
   /** Bytes of the current chunk known to hold no cut. */
   #scanned = 0;
 
-  /** @param hardCuts offsets in the blob, ascending, at which a chunk ends whatever the content says */
-  constructor(params: ChunkParams = formatChunkParams, hardCuts: readonly number[] = []) {
+  /**
+   * @param hardCuts offsets in the blob, ascending, at which a chunk ends whatever the content says
+   * @param scan how to search; a faster one than the reference gives the same cuts
+   */
+  constructor(
+    params: ChunkParams = formatChunkParams,
+    hardCuts: readonly number[] = [],
+    scan: Scan = scanBytes,
+  ) {
     const { min, norm, max } = params;
     invariant(min >= windowBytes && min < norm && norm < max, 'chunk sizes are ordered');
     this.#params = params;
     this.#rareT = Math.floor(-(2 ** 31) + 2 ** 32 / (2 * norm));
     this.#commonT = Math.floor(-(2 ** 31) + (2 * 2 ** 32) / norm);
     this.#hardCuts = hardCuts;
+    this.#scan = scan;
   }
 
   /**
@@ -92,12 +100,12 @@ export class Chunker {
     let length = Math.max(min, this.#scanned + 1);
     const rareEnd = Math.min(limit, norm - 1);
     if (length <= rareEnd) {
-      const hit = scan(bytes, start + length - 1, start + rareEnd, this.#rareT);
+      const hit = this.#scan(bytes, start + length - 1, start + rareEnd, this.#rareT);
       if (hit >= 0) return hit + 1;
       length = rareEnd + 1;
     }
     if (length <= limit) {
-      const hit = scan(bytes, start + length - 1, start + limit, this.#commonT);
+      const hit = this.#scan(bytes, start + length - 1, start + limit, this.#commonT);
       if (hit >= 0) return hit + 1;
     }
     if (available >= max) return start + max;
@@ -105,23 +113,4 @@ export class Chunker {
     this.#scanned = available;
     return -1;
   }
-}
-
-/** Returns the first index in [from, to) behind which the rule cuts, or -1. Needs from >= 7. */
-function scan(bytes: Uint8Array, from: number, to: number, threshold: number): number {
-  // Two words roll along, one ending at i and one ending at i - 4; each step shifts one byte in.
-  let late = word(bytes, from - 4);
-  let early = word(bytes, from - 8);
-  for (let i = from; i < to; i++) {
-    late = (late >>> 8) | ((bytes[i] as number) << 24);
-    early = (early >>> 8) | ((bytes[i - 4] as number) << 24);
-    if (((Math.imul(early, k1) + Math.imul(late, k2)) | 0) < threshold) return i;
-  }
-  return -1;
-}
-
-/** The little-endian word at `at`; bytes before the array count as zero, as they are shifted out. */
-function word(bytes: Uint8Array, at: number): number {
-  const byte = (i: number): number => (i < 0 ? 0 : (bytes[i] as number));
-  return byte(at) | (byte(at + 1) << 8) | (byte(at + 2) << 16) | (byte(at + 3) << 24);
 }

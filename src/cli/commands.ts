@@ -76,4 +76,9 @@ export const commandTable: readonly CommandEntry[] = [
     about: 'Read and change the configuration',
     load: async () => (await import('./commands/config.ts')).configCommand,
   },
+  {
+    name: 'textconv',
+    about: 'Print a pointer as a list of files, for git diff',
+    load: async () => (await import('./commands/textconv.ts')).textconvCommand,
+  },
 ];

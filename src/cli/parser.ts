@@ -3,7 +3,11 @@ import { exitCodes, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import type { Args, Command } from './command.ts';
 import { commandTable } from './commands.ts';
+import { proposals } from './complete.ts';
 import type { GlobalOptions } from './context.ts';
+
+/** How the completion script asks for proposals; the words of the command line follow. */
+const completionFlag = '--get-yargs-completions';
 
 /** What a command line means: a command to run, or a text to show. */
 export type ParsedCommandLine =
@@ -30,6 +34,14 @@ export async function parseCommandLine(
   argv: readonly string[],
   version: string,
 ): Promise<ParsedCommandLine> {
+  if (argv[0] === completionFlag) {
+    const parserOf = (command: Command | undefined): Argv => {
+      const parser = globalOptions(yargs([])).help('help').version(version);
+      return command?.options?.(parser) ?? parser;
+    };
+    const text = (await proposals(argv.slice(1), parserOf)).join('\n');
+    return { kind: 'text', text, exitCode: exitCodes.done };
+  }
   let chosen: { command: Command; args: Args } | undefined;
   const loaded = await loadNamed(argv);
   let parser = globalOptions(

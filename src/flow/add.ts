@@ -3,25 +3,19 @@ import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
-import { limits } from '../base/limits.ts';
-import { nameProblem, printable } from '../base/names.ts';
+import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import { formatTree, type TreeEntry } from '../base/tree.ts';
 import { BlobWriter } from '../store/blob-writer.ts';
 import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
 import { IgnoreRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
-import {
-  type Pointer,
-  pointerSuffix,
-  readPointer,
-  treePointer,
-  writePointer,
-} from '../worktree/pointer.ts';
+import { type Pointer, readPointer, treePointer, writePointer } from '../worktree/pointer.ts';
 import { type Scan, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
+import { checkGit, checkPlaces } from './add-checks.ts';
 import { diskState } from './disk.ts';
 import { pointerPath } from './tracked.ts';
-import { type Workspace, workspaceFolderName } from './workspace.ts';
+import type { Workspace } from './workspace.ts';
 
 /** Options of long work. */
 export interface WorkOptions {
@@ -71,6 +65,7 @@ export async function add(
   const progress = options.progress ?? silentProgress;
   progress.start('scan');
   const candidates: Candidate[] = [];
+  checkPlaces(workspace, paths);
   for (const given of new Set(paths)) candidates.push(await inspect(workspace, given));
   progress.finish();
   const files = candidates.flatMap(({ scan }) =>
@@ -102,7 +97,6 @@ export async function add(
 
 /** Looks at a path and refuses what cannot be tracked. */
 async function inspect(workspace: Workspace, given: string): Promise<Candidate> {
-  checkPlace(workspace, given);
   const full = workspace.absolute(given);
   const stat = fs.lstatSync(full, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) {
@@ -117,7 +111,7 @@ async function inspect(workspace: Workspace, given: string): Promise<Candidate> 
       'ignored',
       `${printable(given)} is left out by a pattern in ${mstoreIgnoreName}`,
       {
-        hint: `Change the pattern, or add "!/${printable(path.posix.basename(given))}" below it`,
+        hint: `Change the pattern, or put "!/${printable(path.posix.basename(given))}" below it, in the ${mstoreIgnoreName} of its folder`,
         details: { path: given },
       },
     );
@@ -146,88 +140,10 @@ function soleFile(given: string, state: Scan | undefined): Scan {
   const entries = entry === undefined ? [] : [{ ...entry, path: path.posix.basename(given) }];
   const problems = (state?.problems ?? []).map((problem) => ({
     ...problem,
+    path: given,
     message: `${printable(given)} ${problem.message}`,
   }));
-  return { entries, problems };
-}
-
-/** Refuses paths by their place alone. */
-function checkPlace(workspace: Workspace, given: string): void {
-  const name = path.posix.basename(given);
-  const details = { path: given };
-  if (given === '') {
-    throw new MstoreError('usage', 'The top of the workspace cannot be tracked as a whole', {
-      hint: 'Name the files or directories that hold the model',
-    });
-  }
-  const parts = given.split('/');
-  if (parts.includes('.git') || parts.includes(workspaceFolderName)) {
-    throw new MstoreError('usage', `${printable(given)} belongs to Git or mstore itself`, {
-      hint: 'Name the files or directories that hold the model',
-      details,
-    });
-  }
-  if (name.endsWith(pointerSuffix)) {
-    throw new MstoreError('is-a-pointer', `${printable(given)} is a pointer, not a model`, {
-      hint: `Name the path it stands for: ${printable(given.slice(0, -pointerSuffix.length))}`,
-      details,
-    });
-  }
-  for (const part of parts) {
-    const problem = nameProblem(part);
-    if (problem === undefined) continue;
-    throw new MstoreError('bad-name', `${printable(given)} has ${problem} in its name`, {
-      hint: 'Rename it, then add it',
-      details,
-    });
-  }
-  if (Buffer.byteLength(name) + pointerSuffix.length > limits.nameBytesMax) {
-    throw new MstoreError(
-      'bad-name',
-      `${printable(given)} has a name too long for its pointer, which is ${pointerSuffix.length} bytes longer`,
-      {
-        hint: `Use a name of at most ${limits.nameBytesMax - pointerSuffix.length} bytes`,
-        details,
-      },
-    );
-  }
-  for (let cut = given.lastIndexOf('/'); cut > 0; cut = given.lastIndexOf('/', cut - 1)) {
-    const parent = given.slice(0, cut);
-    if (!fs.existsSync(workspace.absolute(pointerPath(parent)))) continue;
-    throw new MstoreError(
-      'inside-tracked',
-      `${printable(given)} lies in ${printable(parent)}, which is tracked as a whole`,
-      {
-        hint: `Run "mstore add ${printable(parent)}" to store its present state`,
-        details: { path: given, tracked: parent },
-      },
-    );
-  }
-}
-
-/** Refuses what Git has already, and pointers that Git would not keep. */
-async function checkGit(workspace: Workspace, given: string): Promise<void> {
-  const { git, gitPrefix } = workspace;
-  if (git === undefined) return;
-  const [inGit, ...others] = await git.trackedBelow(gitPrefix + given, 2);
-  if (inGit !== undefined) {
-    const more = others.length === 0 ? '' : ' and others';
-    throw new MstoreError('tracked-by-git', `Git already keeps ${printable(inGit)}${more}`, {
-      hint: `Run "git rm -r --cached -- ${printable(given)}" (the files stay), then add it again`,
-      details: { path: given },
-    });
-  }
-  const pointer = gitPrefix + pointerPath(given);
-  if ((await git.ignored([pointer])).has(pointer)) {
-    throw new MstoreError(
-      'pointer-ignored',
-      `Git ignores the pointer ${printable(pointer)}, so it could not be committed`,
-      {
-        hint: `Find the pattern with "git check-ignore -v -- ${printable(pointer)}" and narrow it`,
-        details: { path: pointer },
-      },
-    );
-  }
+  return { entries, problems, tempFolders: [] };
 }
 
 interface StoreTools {
@@ -246,6 +162,7 @@ async function store(
   const entries: TreeEntry[] = [];
   for (const entry of candidate.scan.entries) {
     if (entry.kind !== 'file') {
+      if (entry.kind === 'link') candidate.cache.rememberLink(entry.path, entry.link);
       entries.push(
         entry.kind === 'link'
           ? { path: entry.path, link: entry.link }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import type { Breather } from '../base/abort.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError } from '../base/errors.ts';
@@ -34,6 +35,8 @@ export interface PathPlan {
   /** Files with the right bytes and the wrong executable bit. */
   readonly chmod: FileEntry[];
   readonly remove: string[];
+  /** Folders with temporary files of an earlier run, which may be dead. */
+  readonly tempFolders: readonly string[];
   /** Files stored nowhere that are in the way. */
   readonly conflicts: string[];
   /** Files that are no part of the version and stay. */
@@ -64,10 +67,10 @@ export async function planPath(
   const wanted = new Map(entries.map((entry) => [prefix + entry.path, entry]));
   for (const full of wanted.keys()) checkWritableOn(full, workspace.surroundings.platform);
   const disk = diskAt(workspace, target.path);
-  const planner = new Planner(workspace, target, prefix, wanted, tools);
+  const planner = new Planner(workspace, target, prefix, wanted, disk, tools);
   for (const [full, found] of disk.entries) await planner.found(full, found);
   for (const full of disk.foreign) planner.foreign(full);
-  planner.rest(disk.entries);
+  planner.rest();
   return planner.plan;
 }
 
@@ -76,6 +79,7 @@ interface Disk {
   readonly entries: Map<string, ScannedEntry>;
   /** Things that can be neither stored nor judged. */
   readonly foreign: string[];
+  readonly tempFolders: readonly string[];
 }
 
 function diskAt(workspace: Workspace, tracked: string): Disk {
@@ -86,7 +90,7 @@ function diskAt(workspace: Workspace, tracked: string): Disk {
   const foreign = (state?.problems ?? [])
     .map(({ path }) => at(path))
     .filter((full) => !entries.has(full));
-  return { entries, foreign };
+  return { entries, foreign, tempFolders: (state?.tempFolders ?? []).map(at) };
 }
 
 class Planner {
@@ -95,6 +99,9 @@ class Planner {
   readonly #before: ReadonlyMap<string, TreeEntry>;
   readonly #tools: PlanTools;
   readonly #folders = new Set<string>();
+  /** What the scan named, and the folders it was found in. */
+  readonly #seen = new Set<string>();
+  readonly #diskFolders = new Set<string>();
   #unchanged = 0;
   readonly #done = new Set<string>();
   readonly #plan: PathPlan;
@@ -104,6 +111,7 @@ class Planner {
     target: Tracked,
     prefix: string,
     wanted: ReadonlyMap<string, TreeEntry>,
+    disk: Disk,
     tools: PlanTools,
   ) {
     this.#workspace = workspace;
@@ -127,6 +135,7 @@ class Planner {
       directories: target.pointer.kind === 'tree' ? [target.path] : [],
       chmod: [],
       remove: [],
+      tempFolders: disk.tempFolders,
       conflicts: [],
       kept: [],
       names: new Set([...wanted.values()].map((entry) => entry.path)),
@@ -142,7 +151,11 @@ class Planner {
   async found(full: string, found: ScannedEntry): Promise<void> {
     if (this.#tools.breather.due()) await this.#tools.breather.turn();
     const wanted = this.#wanted.get(full);
+    this.#seen.add(full);
+    for (let cut = full.lastIndexOf('/'); cut > 0; cut = full.lastIndexOf('/', cut - 1))
+      this.#diskFolders.add(full.slice(0, cut));
     if (found.kind === 'directory') {
+      this.#diskFolders.add(full);
       if (wanted !== undefined && 'directory' in wanted) this.#done.add(full);
       else if (!this.#folders.has(full)) this.#plan.remove.push(full);
     } else if (found.kind === 'link') {
@@ -153,13 +166,17 @@ class Planner {
   }
 
   #foundLink(full: string, link: string, wanted: TreeEntry | undefined): void {
+    const name = full.slice(this.#plan.prefix.length);
     if (wanted !== undefined && isLinkEntry(wanted) && wanted.link === link) {
+      this.#plan.cache.rememberLink(name, link);
       this.#done.add(full);
       this.#unchanged++;
       return;
     }
     const before = this.#before.get(full);
-    const tracked = before !== undefined && isLinkEntry(before) && before.link === link;
+    const tracked =
+      (before !== undefined && isLinkEntry(before) && before.link === link) ||
+      this.#plan.cache.knowsLink(name, link);
     this.#replace(full, tracked, tracked);
   }
 
@@ -174,15 +191,22 @@ class Planner {
         cache.rememberRead(name, found.stat, digest);
       }
       if (digest === wanted.sha256) {
+        const sameMode = found.executable === (wanted.executable ?? false);
+        // Written anew by `rest`: other names of the same file, the store's own above all, keep their mode.
+        if (!sameMode && this.#isShared(full, found)) return;
         this.#done.add(full);
         this.#unchanged++;
-        if (found.executable !== (wanted.executable ?? false)) this.#plan.chmod.push(wanted);
+        if (!sameMode) this.#plan.chmod.push(wanted);
         return;
       }
     }
     if (!this.#tools.force && this.#mustJudge(full, known))
       digest ??= await hashFile(found, this.#tools);
     this.#replace(full, digest !== undefined && this.#workspace.store.has(digest), known);
+  }
+
+  #isShared(full: string, found: ScannedFile): boolean {
+    return found.stat.nlink > 1n || found.source !== this.#workspace.absolute(full);
   }
 
   /** Tells whether it matters if the bytes at a path are stored somewhere. */
@@ -193,7 +217,9 @@ class Planner {
   #standsInTheWay(full: string): boolean {
     if (this.#folders.has(full)) return true;
     for (let cut = full.lastIndexOf('/'); cut > 0; cut = full.lastIndexOf('/', cut - 1)) {
-      if (this.#wanted.has(full.slice(0, cut))) return true;
+      const above = this.#wanted.get(full.slice(0, cut));
+      // A directory that has no entries in the version may have some on disk.
+      if (above !== undefined && !('directory' in above)) return true;
     }
     return false;
   }
@@ -220,21 +246,44 @@ class Planner {
 
   /** Takes a socket, a device or an unfit name into account. */
   foreign(full: string): void {
+    this.#seen.add(full);
     if (this.#wanted.has(full) || this.#standsInTheWay(full)) this.#plan.conflicts.push(full);
     else this.#plan.kept.push(full);
   }
 
+  /** Finds files that scans pass over, in directories that must become a file or a link. */
+  #findPassedOver(): void {
+    for (const [full, entry] of this.#wanted) {
+      if ('directory' in entry || !this.#diskFolders.has(full)) continue;
+      for (const leaf of leavesBelow(this.#workspace.absolute(full), full)) {
+        if (this.#seen.has(leaf)) continue;
+        if (this.#tools.force) this.#plan.remove.push(leaf);
+        else this.#plan.conflicts.push(leaf);
+      }
+    }
+  }
+
   /** Plans the entries of the version that are not on disk as they should be. */
-  rest(disk: ReadonlyMap<string, ScannedEntry>): void {
+  rest(): void {
+    this.#findPassedOver();
     const conflicts = new Set(this.#plan.conflicts);
     for (const [full, entry] of this.#wanted) {
       if (this.#done.has(full) || conflicts.has(full)) continue;
       const moved = { ...entry, path: full };
       if (isFileEntry(moved)) this.#plan.write.push(moved);
       else if (isLinkEntry(moved)) this.#plan.links.push(moved);
-      else if (!disk.has(full)) this.#plan.directories.push(full);
+      else this.#plan.directories.push(full);
     }
   }
+}
+
+/** Lists everything below a folder but folders with entries; paths start with `prefix`. */
+function leavesBelow(folder: string, prefix: string): string[] {
+  return fs.readdirSync(folder, { withFileTypes: true }).flatMap((dirent) => {
+    const full = `${prefix}/${dirent.name}`;
+    const inner = dirent.isDirectory() ? leavesBelow(path.join(folder, dirent.name), full) : [];
+    return inner.length === 0 ? [full] : inner;
+  });
 }
 
 /** What the pointer on disk says was at each path; nothing when it cannot be read. */

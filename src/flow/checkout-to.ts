@@ -47,7 +47,7 @@ export async function checkoutTo(
   } catch (error) {
     throw fromSystemError(error, `making ${printable(parent)}`);
   }
-  const temp = path.join(parent, prefix + tempName(workspace.surroundings.random));
+  const temp = path.join(parent, prefix + tempName());
   try {
     const result = await build(workspace, entries, temp, options);
     replace(temp, directory, options.force ?? false);
@@ -95,7 +95,8 @@ async function build(
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   progress.start('checkout', { bytesTotal: bytes, filesTotal: files.length });
   fs.mkdirSync(temp);
-  const building = `${temp}/.building`;
+  // A name that no scan takes for an entry, so that no version can hold one like it.
+  const building = path.join(temp, `.${tempName()}`);
   const placer = new Placer(temp, building, { clock: workspace.surroundings.clock });
   const link = linkKindsOf(workspace, options.link);
   const maker = new Materializer(workspace.store, placer, {
@@ -108,7 +109,7 @@ async function build(
   try {
     for (const entry of entries) {
       if (isFileEntry(entry)) {
-        await maker.file(entry.path, entry);
+        await maker.file(entry.path, entry, true);
         flushes.push(flush(() => flushFile(placer.absolute(entry.path))));
       } else if (isLinkEntry(entry)) placer.writeLink(entry.path, entry.link);
       else placer.ensureFolder(entry.path);

@@ -14,6 +14,7 @@ import { type PathPlan, planPath } from './checkout-plan.ts';
 import { Materializer } from './materialize.ts';
 import { type MissingPath, missingError } from './missing.ts';
 import {
+  checkSize,
   existsNoFollow,
   type NeededBlob,
   neededBlobs,
@@ -82,20 +83,32 @@ export async function checkout(
   return { ...result, bytesWritten: bytesTotal };
 }
 
-/** Ends with `objects-missing` unless the store has every byte of the versions. */
+/**
+ * Ends with `objects-missing` unless the store has every byte of the versions; with `corrupt-pack` when
+ * it may have had them, in a pack that is damaged.
+ */
 export function checkPresent(store: Store, targets: readonly Tracked[]): void {
   const missing: MissingPath[] = [];
   for (const target of targets) {
     const bytes = missingBytes(store, target);
     if (bytes > 0) missing.push({ path: target.path, bytes });
   }
-  if (missing.length > 0) {
-    throw missingError(
-      missing,
-      'not in the local store',
-      'Run "mstore pull" (or "mstore fetch") to get them from a remote',
-    );
-  }
+  if (missing.length === 0) return;
+  const error = missingError(
+    missing,
+    'not in the local store',
+    'Run "mstore pull" (or "mstore fetch") to get them from a remote',
+  );
+  const [damaged] = store.damagedPacks();
+  if (damaged === undefined) throw error;
+  throw new MstoreError(
+    'corrupt-pack',
+    `${error.message}, where the pack ${damaged[0]} is damaged: ${damaged[1]}`,
+    {
+      hint: 'Run "mstore pull" to get them again from a remote, or add the files where they are whole',
+      details: { ...error.details, pack: damaged[0] },
+    },
+  );
 }
 
 function missingBytes(store: Store, target: Tracked): number {
@@ -104,8 +117,11 @@ function missingBytes(store: Store, target: Tracked): number {
     return Math.max(1, pointer.size);
   }
   let bytes = 0;
-  for (const { sha256, size } of neededFiles(store, target))
-    bytes += store.missing(sha256, size)?.bytes ?? 0;
+  for (const blob of neededFiles(store, target)) {
+    const missing = store.missing(blob.sha256, blob.size);
+    if (missing === undefined) checkSize(target.path, blob, store.recipe(blob.sha256)?.size ?? 0);
+    else bytes += missing.bytes;
+  }
   return bytes;
 }
 
@@ -172,10 +188,15 @@ async function execute(
 
 async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer): Promise<void> {
   const { cache, prefix } = plan;
+  for (const folder of plan.tempFolders) clearDeadTemps(placer.absolute(folder), '.');
   removeAll(plan, placer);
   for (const directory of plan.directories) placer.ensureFolder(directory);
   for (const entry of plan.write) {
-    const { stat, stamped } = await maker.file(entry.path, entry);
+    const { stat, stamped } = await maker.file(
+      entry.path,
+      entry,
+      plan.target.pointer.kind === 'tree',
+    );
     const name = entry.path.slice(prefix.length);
     if (stamped) cache.rememberWritten(name, stat, entry.sha256);
     else cache.rememberRead(name, stat, entry.sha256);
@@ -186,7 +207,10 @@ async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer):
     // Changing the mode changed the file's times but not its bytes, which were compared just before.
     cache.rememberRead(name, stat, entry.sha256);
   }
-  for (const { path: full, link } of plan.links) placer.writeLink(full, link);
+  for (const { path: full, link } of plan.links) {
+    placer.writeLink(full, link);
+    cache.rememberLink(full.slice(prefix.length), link);
+  }
   cache.keepOnly(plan.names);
 }
 

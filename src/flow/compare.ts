@@ -136,7 +136,7 @@ async function changeOnDisk(
   }
   const after = { size, sha256: digest };
   if (was === undefined) return { path: found.path, change: 'added', before, after };
-  if (!isFileEntry(was) || was.sha256 !== digest)
+  if (!isFileEntry(was) || was.sha256 !== digest || was.size !== size)
     return { path: found.path, change: 'modified', before, after };
   if (found.executable === (was.executable ?? false)) return undefined;
   return { path: found.path, change: 'mode', before, after };

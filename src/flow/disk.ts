@@ -37,6 +37,7 @@ export function diskState(workspace: Workspace, tracked: string): DiskState | un
     isFolder: false,
     entries: [entry],
     problems: [],
+    tempFolders: [],
   });
   if (stat.isFile()) {
     return only({ kind: 'file', path: '', source, stat, executable: isExecutable(stat) });
@@ -58,6 +59,7 @@ export function diskState(workspace: Workspace, tracked: string): DiskState | un
   return {
     isFolder: false,
     entries: [],
+    tempFolders: [],
     problems: [
       {
         path: '',

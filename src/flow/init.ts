@@ -4,7 +4,7 @@ import { fromSystemError, MstoreError } from '../base/errors.ts';
 import { ensureFolder, writeAtomically } from '../base/files.ts';
 import { openGit } from '../git/open.ts';
 import { configName, localConfigName } from '../worktree/config.ts';
-import { ensureAttributes } from '../worktree/git-files.ts';
+import { addDiffDriver, ensureAttributes } from '../worktree/git-files.ts';
 import type { Surroundings } from './surroundings.ts';
 import { openWorkspace, type Workspace, workspaceFolderName } from './workspace.ts';
 
@@ -18,11 +18,12 @@ export interface InitResult {
 /**
  * Makes a workspace: at the top of the Git repository that `start` lies in, or, without Git, in `start`.
  * Run again it adds what is missing (ignore rules, attributes) and changes nothing else.
+ * @param options `diffDriver` also names the driver that shows pointers as lists of files in `git diff`
  * @throws MstoreError `no-git` when there is no repository and `git` is true
  */
 export async function initWorkspace(
   start: string,
-  options: { git: boolean },
+  options: { git: boolean; diffDriver?: boolean },
   surroundings: Surroundings,
 ): Promise<InitResult> {
   const git = options.git ? await openGit(start, { env: surroundings.env }) : undefined;
@@ -44,7 +45,10 @@ export async function initWorkspace(
       path.join(folder, configName),
       `[core]\nformat = 1\nrepository = "${surroundings.random.hex(16)}"\n`,
     );
-    if (git !== undefined) await ensureAttributes(root, path.join(folder, 'cache'));
+    if (git !== undefined) {
+      await ensureAttributes(root, path.join(folder, 'cache'));
+      if (options.diffDriver) await addDiffDriver(root, path.join(folder, 'cache'));
+    }
     return { workspace: await openWorkspace(root, surroundings), created };
   } catch (error) {
     throw fromSystemError(error, `making ${folder}`);

@@ -10,6 +10,9 @@ import { wholeFile } from '../store/whole-files.ts';
 import type { LinkKind } from '../worktree/config.ts';
 import type { Placer } from '../worktree/place.ts';
 
+/** Files up to this size count as small. */
+const smallFileBytes = 1024 * 1024;
+
 /** Options of {@link Materializer}. */
 export interface MaterializeOptions {
   /** Ways to place a file, tried in this order. */
@@ -49,12 +52,15 @@ export class Materializer {
   /**
    * Places a file.
    * @param relative path from the root of the placer
+   * @param besideSmall make small files beside their place: making many in one folder and moving them
+   * to others costs several times as much
    * @throws MstoreError `link-unsupported` when none of the ways works here
    */
-  async file(relative: string, entry: FileEntry): Promise<PlacedFile> {
+  async file(relative: string, entry: FileEntry, besideSmall: boolean): Promise<PlacedFile> {
     await this.pause();
     for (const kind of this.#options.link) {
-      const stat = await this.#tryFile(kind, relative, entry);
+      const beside = besideSmall && entry.size <= smallFileBytes;
+      const stat = await this.#tryFile(kind, relative, entry, beside);
       if (stat === undefined) continue;
       this.#options.progress.advance({ files: 1, name: relative });
       return { stat, stamped: kind === 'copy' };
@@ -73,12 +79,14 @@ export class Materializer {
     kind: LinkKind,
     relative: string,
     entry: FileEntry,
+    beside: boolean,
   ): Promise<fs.BigIntStats | undefined> {
     const { progress } = this.#options;
     const executable = entry.executable ?? false;
     if (kind === 'copy') {
       return this.#placer.writeFile(relative, this.#counted(entry), {
         executable,
+        beside,
         pause: this.pause,
       });
     }

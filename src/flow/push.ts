@@ -19,7 +19,7 @@ import type { WorkOptions } from './add.ts';
 import { type MissingPath, missingError } from './missing.ts';
 import { type ChosenRemote, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
-import { type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
+import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Options of transfers. */
@@ -116,6 +116,7 @@ async function planPush(
         if (!(await isThere(there, index, blob, transfer))) lacking += blob.size;
         continue;
       }
+      checkSize(item.path, blob, recipe.size);
       if (recipe.count > 1) recipes.push(recipe);
       lacking += collect(store.index(), index, recipe, wanted);
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import { isMstoreError } from '../base/errors.ts';
+import { exitCodes, isMstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
@@ -35,7 +35,7 @@ export interface PathStatus {
   readonly missingBytes: number;
   /** How the pointer stands to HEAD; undefined without Git. */
   readonly pointer: 'committed' | 'changed' | 'new' | undefined;
-  /** Why the pointer cannot be used. */
+  /** Why the pointer, or what the store has of it, cannot be used. */
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }
 
@@ -87,10 +87,10 @@ async function pathStatus(
     problems: [],
     missingBytes: 0,
   };
-  if (fs.lstatSync(workspace.absolute(path), { throwIfNoEntry: false }) === undefined) {
-    return { ...base, state: 'missing', missingBytes: missingBytes(workspace, item) };
-  }
   try {
+    if (fs.lstatSync(workspace.absolute(path), { throwIfNoEntry: false }) === undefined) {
+      return { ...base, state: 'missing', missingBytes: missingBytes(workspace, item) };
+    }
     const { changes, problems } = await compareWithDisk(workspace, item, tools);
     const state = changes.length + problems.length === 0 ? 'unchanged' : 'modified';
     return { ...base, state, changes, problems };
@@ -98,6 +98,9 @@ async function pathStatus(
     // The list of a large tree comes from the store; without it nothing can be compared.
     if (isMstoreError(error, 'objects-missing'))
       return { ...base, state: 'unlisted', missingBytes: pointer.size };
+    // What is damaged about one path must not hide how the others stand.
+    if (isMstoreError(error) && error.exitCode === exitCodes.corrupt)
+      return { ...base, state: 'broken', error: { code: error.code, message: error.message } };
     throw error;
   }
 }

@@ -10,6 +10,7 @@ import {
   isFileEntry,
   parseTree,
   type TreeEntry,
+  treeSize,
 } from '../base/tree.ts';
 import type { GitFile } from '../git/repository.ts';
 import { BlobReader } from '../store/blob-reader.ts';
@@ -176,7 +177,13 @@ export interface TrackedFiles {
  * @throws MstoreError `objects-missing` when the list of a large tree is not in the store
  */
 export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked): TrackedFiles {
-  if (pointer.kind === 'tree') return { base: tracked, entries: treeEntries(store, pointer) };
+  if (pointer.kind === 'tree') {
+    const entries = treeEntries(store, pointer);
+    const size = treeSize(entries);
+    if (size !== pointer.size)
+      throw wrongSize(tracked, `its size is ${pointer.size}, that of its files ${size}`);
+    return { base: tracked, entries };
+  }
   const base = path.posix.dirname(tracked);
   const entry = { path: pointer.path, size: pointer.size, sha256: pointer.sha256 };
   return {
@@ -218,10 +225,32 @@ export function neededBlobs(store: Store, tracked: readonly Tracked[]): NeededBl
       blobs.set(sha256, { sha256, size: formatTree(entries).length });
     }
     for (const entry of entries) {
-      if (isFileEntry(entry)) blobs.set(entry.sha256, { sha256: entry.sha256, size: entry.size });
+      if (!isFileEntry(entry)) continue;
+      const { sha256, size } = entry;
+      const same = blobs.get(sha256);
+      if (same === undefined) blobs.set(sha256, { sha256, size });
+      else if (same.size !== size)
+        throw wrongSize(item.path, `it gives both ${same.size} and ${size} bytes to ${sha256}`);
     }
   }
   return [...blobs.values()];
+}
+
+/**
+ * Checks the size that a version gives a blob against the blob's own.
+ * @throws MstoreError `corrupt-pointer`
+ */
+export function checkSize(tracked: string, { sha256, size }: NeededBlob, actual: number): void {
+  if (size === actual) return;
+  throw wrongSize(tracked, `it gives ${size} bytes to ${sha256}, which has ${actual}`);
+}
+
+function wrongSize(tracked: string, what: string): MstoreError {
+  const where = printable(pointerPath(tracked));
+  return new MstoreError('corrupt-pointer', `The pointer ${where} cannot be used: ${what}`, {
+    hint: `Restore it from Git ("git checkout -- ${where}"), or add its file again`,
+    details: { path: pointerPath(tracked) },
+  });
 }
 
 /** Tells whether something exists at a path, links not followed. */

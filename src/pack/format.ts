@@ -136,7 +136,7 @@ export function packProblem(what: string, pack?: string): MstoreError {
     `The pack ${pack ?? ''} is damaged: ${what}`.replace('  ', ' '),
     {
       hint: 'Fetch its data from a remote that has it, or add the files again where they are whole',
-      details: { pack },
+      details: { pack, reason: what },
     },
   );
 }

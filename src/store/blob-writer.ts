@@ -6,6 +6,8 @@ import { fromSystemError, isMstoreError, MstoreError, systemCode } from '../base
 import { readFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
+import { makeKernel } from '../chunk/kernel.ts';
+import type { Scan } from '../chunk/scan.ts';
 import { findHardCuts } from '../weights/hard-cuts.ts';
 import { recipeKey } from './keys.ts';
 import type { Store } from './local-store.ts';
@@ -52,6 +54,7 @@ export class BlobWriter {
   readonly #breather: Breather;
   readonly #onBytes: (bytes: number) => void;
   readonly #window: Buffer;
+  readonly #scan: Scan | undefined;
   #recipes: Array<{ key: string; bytes: Buffer }> = [];
   #recipeBytes = 0;
   readonly stats: BlobWriterStats = { bytesRead: 0, chunks: 0, chunksNew: 0, bytesNew: 0 };
@@ -61,7 +64,9 @@ export class BlobWriter {
     this.#sink = new PackSink(store);
     this.#breather = new Breather(options.signal);
     this.#onBytes = options.onBytes ?? (() => {});
-    this.#window = Buffer.allocUnsafeSlow(windowBytes);
+    const kernel = makeKernel(windowBytes);
+    this.#window = kernel?.bytes ?? Buffer.allocUnsafeSlow(windowBytes);
+    this.#scan = kernel?.scan;
   }
 
   /**
@@ -101,10 +106,8 @@ export class BlobWriter {
     const recipe = new RecipeBuilder();
     // A file that can only be one chunk needs no second hash: its chunk id is its digest.
     const whole = size <= formatChunkParams.min ? undefined : createHash('sha256');
-    const chunker = new Chunker(
-      formatChunkParams,
-      size <= formatChunkParams.min ? [] : cutsOf(fd, size),
-    );
+    const cuts = size <= formatChunkParams.min ? [] : cutsOf(fd, size);
+    const chunker = new Chunker(formatChunkParams, cuts, this.#scan);
     let fill = 0;
     let offset = 0;
     for (;;) {

@@ -55,7 +55,7 @@ export class Store {
 
   /** Returns a fresh path for a temporary file of this process. */
   tempFile(): string {
-    return path.join(this.folder, 'tmp', tempName(this.#random));
+    return path.join(this.folder, 'tmp', tempName());
   }
 
   /** Makes the folders and the header, once; clears what dead processes left in `tmp/`. */
@@ -106,7 +106,7 @@ export class Store {
         else this.#damaged.set(pack, `it has ${size} bytes instead of ${footer.packBytes}`);
       } catch (error) {
         if (!isMstoreError(error, 'corrupt-pack')) throw error;
-        this.#damaged.set(pack, error.message);
+        this.#damaged.set(pack, String(error.details['reason'] ?? error.message));
       }
     }
     return index;

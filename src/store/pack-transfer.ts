@@ -17,12 +17,14 @@ const blockBytes = 1024 * 1024;
  * Passes the bytes of a pack on and verifies them on the way: every chunk against its id, the end of
  * the pack against its footer. Nothing is held back but the last bytes: the receiver makes the pack
  * visible only after the iteration has ended.
+ * @param where names the pack in errors
  */
 export async function* verifiedPack(
   blocks: AsyncIterable<Uint8Array>,
   footer: PackFooter,
+  where = `the pack ${footer.id}`,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const check = new PackCheck(footer);
+  const check = new PackCheck(footer, where);
   for await (const block of blocks) {
     check.update(block);
     yield block;
@@ -33,6 +35,7 @@ export async function* verifiedPack(
 /** Verifies the bytes of a pack as they come. Memory: one chunk where it is encoded, else none. */
 class PackCheck {
   readonly #footer: PackFooter;
+  readonly #where: string;
   readonly #tail: Buffer;
   #row = 0;
   /** Bytes of the current chunk, or of the tail behind the chunks, that have come. */
@@ -40,8 +43,9 @@ class PackCheck {
   #hash: Hash | undefined;
   #stored: Buffer | undefined;
 
-  constructor(footer: PackFooter) {
+  constructor(footer: PackFooter, where: string) {
     this.#footer = footer;
+    this.#where = where;
     this.#tail = Buffer.concat([footer.bytes, footer.trailer()]);
   }
 
@@ -69,17 +73,17 @@ class PackCheck {
   }
 
   #endChunk(encoding: number): void {
-    const { bytes, id } = this.#footer;
+    const { bytes } = this.#footer;
     const idAt = this.#footer.idOffset(this.#row);
     if (encoding === 0) {
       const actual = this.#hash?.digest() ?? Buffer.alloc(0);
       if (actual.compare(bytes, idAt, idAt + 32) !== 0) {
-        throw chunkProblem(this.#footer.chunk(this.#row), `the pack ${id}`, actual.toString('hex'));
+        throw chunkProblem(this.#footer.chunk(this.#row), this.#where, actual.toString('hex'));
       }
       this.#hash = undefined;
     } else {
       const raw = decodeChunk(this.#stored as Buffer, this.#footer.row(this.#row));
-      verifyChunk(raw, bytes, idAt, `the pack ${id}`);
+      verifyChunk(raw, bytes, idAt, this.#where);
       this.#stored = undefined;
     }
     this.#row++;
@@ -123,7 +127,7 @@ async function* fileBlocks(file: string): AsyncGenerator<Uint8Array, void, undef
 
 /** A pack file as the source of a remote object, verified each time it is read. */
 export function packSource(file: string, footer: PackFooter): RemoteSource {
-  return { size: footer.packBytes, open: () => verifiedPack(fileBlocks(file), footer) };
+  return { size: footer.packBytes, open: () => verifiedPack(fileBlocks(file), footer, file) };
 }
 
 /**
@@ -166,7 +170,7 @@ export function remoteDamage(error: unknown, remote: RemoteReader): unknown {
     'corrupt-remote',
     `${remote.location} sent damaged data. ${error.message}`,
     {
-      hint: 'Fetch from another remote, or push the data again from a host that has it',
+      hint: 'Fetch from another remote; or remove that pack there, then push again from a host that has the data',
       details: { ...error.details, location: remote.location },
       cause: error,
     },

@@ -214,7 +214,7 @@ export class RemoteStore {
   /**
    * Fetches the recipe of a blob of more than one chunk.
    * @returns undefined when the remote has none
-   * @throws MstoreError `corrupt-recipe`
+   * @throws MstoreError `corrupt-remote` when it is damaged
    */
   async recipe(blob: Digest, options: TransferOptions): Promise<Recipe | undefined> {
     try {
@@ -224,6 +224,7 @@ export class RemoteStore {
       );
     } catch (error) {
       if (isMstoreError(error, 'not-found')) return undefined;
+      if (isMstoreError(error, 'corrupt-recipe')) throw damagedThere(this.remote, blob, error);
       throw error;
     }
   }
@@ -250,6 +251,18 @@ export class RemoteStore {
     }
     return recipes;
   }
+}
+
+function damagedThere(remote: RemoteReader, blob: Digest, cause: MstoreError): MstoreError {
+  return new MstoreError(
+    'corrupt-remote',
+    `${remote.location} sent damaged data. ${cause.message}`,
+    {
+      hint: `Remove ${recipeKey(blob)} from the remote, then push again from a host that has the file`,
+      details: { key: recipeKey(blob), location: remote.location },
+      cause,
+    },
+  );
 }
 
 async function readRange(

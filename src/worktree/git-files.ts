@@ -22,8 +22,8 @@ export function ignorePattern(name: string): string {
  */
 export function addIgnoreLine(folder: string, name: string, lockFolder: string): Promise<boolean> {
   return editLines(path.join(folder, '.gitignore'), lockFolder, (lines) => {
-    const pattern = ignorePattern(name);
-    return lines.includes(pattern) ? lines : [...lines, pattern];
+    const pattern = asLatin1(ignorePattern(name));
+    return lines.some((line) => bare(line) === pattern) ? lines : withLine(lines, pattern);
   });
 }
 
@@ -34,18 +34,50 @@ export function removeIgnoreLine(
   lockFolder: string,
 ): Promise<boolean> {
   return editLines(path.join(folder, '.gitignore'), lockFolder, (lines) => {
-    const pattern = ignorePattern(name);
-    return lines.filter((line) => line !== pattern);
+    const pattern = asLatin1(ignorePattern(name));
+    return lines.filter((line) => bare(line) !== pattern);
   });
 }
 
 /** Adds the attributes of pointers to `.gitattributes`, unless the user has set some for them. */
 export function ensureAttributes(root: string, lockFolder: string): Promise<boolean> {
   return editLines(path.join(root, '.gitattributes'), lockFolder, (lines) => {
-    const set = lines.some((line) => line.trim().split(/\s+/)[0] === `*${pointerSuffix}`);
-    return set ? lines : [...lines, attributesLine];
+    return lines.some(isPointerLine) ? lines : withLine(lines, attributesLine);
   });
 }
+
+/** Names the diff driver `mstore` for pointers, beside the attributes that are set. */
+export function addDiffDriver(root: string, lockFolder: string): Promise<boolean> {
+  return editLines(path.join(root, '.gitattributes'), lockFolder, (lines) => {
+    const named = lines.some((line) => isPointerLine(line) && /\sdiff=/.test(line));
+    return named ? lines : withLine(lines, `*${pointerSuffix} diff=mstore`);
+  });
+}
+
+function isPointerLine(line: string): boolean {
+  return line.trim().split(/\s+/)[0] === `*${pointerSuffix}`;
+}
+
+/** A line without its end. */
+function bare(line: string): string {
+  return line.replace(/\r?\n$/, '');
+}
+
+/** Adds a line that ends as the others do; where the last has no end, it gets one. */
+function withLine(lines: readonly string[], added: string): string[] {
+  const newline = lines.some((line) => line.endsWith('\r\n')) ? '\r\n' : '\n';
+  const ended = lines.map((line) => (line.endsWith('\n') ? line : line + newline));
+  return [...ended, added + newline];
+}
+
+function asLatin1(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+/**
+ * Edits a file as a list of lines, each with its end. Every character stands for one byte, so that
+ * lines in whatever encoding stay as they are.
+ */
 
 async function editLines(
   file: string,
@@ -53,14 +85,12 @@ async function editLines(
   edit: (lines: readonly string[]) => readonly string[],
 ): Promise<boolean> {
   return withLock(path.join(lockFolder, 'git-files.lock'), () => {
-    const text = readBounded(file, limits.ignoreBytesMax)?.toString() ?? '';
-    const newline = text.includes('\r\n') ? '\r\n' : '\n';
-    const lines = text === '' ? [] : text.split(/\r?\n/);
-    if (lines.at(-1) === '') lines.pop();
+    const text = readBounded(file, limits.ignoreBytesMax)?.toString('latin1') ?? '';
+    const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
     const edited = edit(lines);
     if (edited.length === lines.length) return false;
     if (edited.length === 0) removeFile(file);
-    else writeAtomically(file, edited.map((line) => line + newline).join(''));
+    else writeAtomically(file, Buffer.from(edited.join(''), 'latin1'));
     return true;
   });
 }

@@ -14,20 +14,17 @@ export class Placer {
   readonly #root: string;
   readonly #tempFolder: string;
   readonly #clock: Clock;
-  readonly #sync: boolean;
   /** Folders below the root known to be real folders. */
   readonly #folders = new Set<string>(['']);
 
   /**
    * @param root absolute folder that nothing is written outside of
    * @param tempFolder for files under construction, best on the same file system
-   * @param options `sync` flushes each file to the disk
    */
-  constructor(root: string, tempFolder: string, options: { clock?: Clock; sync?: boolean } = {}) {
+  constructor(root: string, tempFolder: string, options: { clock?: Clock } = {}) {
     this.#root = root;
     this.#tempFolder = tempFolder;
     this.#clock = options.clock ?? systemClock;
-    this.#sync = options.sync ?? false;
     ensureFolder(tempFolder);
   }
 
@@ -79,16 +76,19 @@ export class Placer {
 
   /**
    * Writes a file from blocks; whatever interrupts them leaves the old file.
+   * @param options `beside` makes the temporary file in the target's own folder
    * @returns the file's stat under its final name; its times are stamped ({@link stampNow})
    */
   async writeFile(
     relative: string,
     blocks: Iterable<Uint8Array>,
-    options: { executable: boolean; pause?: () => Promise<void> | undefined },
+    options: { executable: boolean; beside: boolean; pause?: () => Promise<void> | undefined },
   ): Promise<fs.BigIntStats> {
     this.ensureParents(relative);
     const target = this.absolute(relative);
-    const temp = path.join(this.#tempFolder, tempName());
+    const temp = options.beside
+      ? path.join(path.dirname(target), `.${tempName()}`)
+      : path.join(this.#tempFolder, tempName());
     try {
       const fd = fs.openSync(temp, 'wx', options.executable ? 0o777 : 0o666);
       try {
@@ -96,7 +96,6 @@ export class Placer {
           writeFully(fd, block);
           await options.pause?.();
         }
-        if (this.#sync) fs.fdatasyncSync(fd);
         stampNow(fd, this.#clock.now());
       } finally {
         fs.closeSync(fd);
@@ -104,9 +103,8 @@ export class Placer {
       this.#publish(temp, target, options.executable);
       return fs.lstatSync(target, { bigint: true });
     } catch (error) {
+      fs.rmSync(temp, { force: true });
       throw fromSystemError(error, `writing ${printable(target)}`);
-    } finally {
-      removeFile(temp);
     }
   }
 
@@ -123,6 +121,7 @@ export class Placer {
         fs.chmodSync(beside, mode & (executable ? 0o777 : 0o666));
         fs.utimesSync(beside, mtimeMs / 1000, mtimeMs / 1000);
         fs.renameSync(beside, target);
+        removeFile(temp);
       } finally {
         removeFile(beside);
       }

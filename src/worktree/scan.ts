@@ -54,6 +54,8 @@ export interface Scan {
   /** Sorted by the UTF-8 bytes of the paths. */
   readonly entries: ScannedEntry[];
   readonly problems: ScanProblem[];
+  /** Folders that hold temporary files of ours, alive or dead; they are no part of the content. */
+  readonly tempFolders: string[];
 }
 
 /** Options of {@link scanFolder}. */
@@ -75,7 +77,7 @@ const leftOut = new Set(['.git', '.modelstore']);
  * Nothing is thrown for what cannot be stored: it is listed as a problem.
  */
 export function scanFolder(folder: string, options: ScanOptions): Scan {
-  const scan: Scan = { entries: [], problems: [] };
+  const scan: Scan = { entries: [], problems: [], tempFolders: [] };
   const walk = { folder, options, scan, depth: 0 };
   scanInto(walk, '');
   scan.entries.sort((a, b) => compareUtf8(a.path, b.path));
@@ -111,7 +113,11 @@ function scanInto(walk: Walk, prefix: string): void {
   }
   let kept = 0;
   for (const dirent of names) {
-    if (leftOut.has(dirent.name) || isTempName(dirent.name)) continue;
+    if (leftOut.has(dirent.name)) continue;
+    if (isTempName(dirent.name)) {
+      if (walk.scan.tempFolders.at(-1) !== prefix) walk.scan.tempFolders.push(prefix);
+      continue;
+    }
     const name = nameFromFolder(dirent.name, walk.options.platform);
     const relative = prefix === '' ? name : `${prefix}/${name}`;
     if (isIgnored(walk.options, relative, dirent.isDirectory())) continue;

@@ -40,6 +40,8 @@ export class StatCache {
   readonly #file: string;
   readonly #startNs: bigint;
   #known = new Map<string, Known>();
+  /** Targets of links that were part of a version, by name. */
+  #links = new Map<string, string>();
   #changed = false;
 
   private constructor(file: string, startNs: bigint) {
@@ -67,8 +69,10 @@ export class StatCache {
         version: number;
         tracked: string;
         rows: Row[];
+        links?: Array<[name: string, target: string]>;
       };
       if (value.version !== cacheVersion || value.tracked !== tracked) return;
+      this.#links = new Map(value.links ?? []);
       for (const [name, size, mtime, ctime, ino, digest] of value.rows) {
         if (!isDigest(digest)) continue;
         this.#known.set(name, {
@@ -81,7 +85,20 @@ export class StatCache {
       }
     } catch {
       this.#known = new Map();
+      this.#links = new Map();
     }
+  }
+
+  /** Remembers a link that is part of a version: nothing is lost with it. */
+  rememberLink(name: string, target: string): void {
+    if (this.knowsLink(name, target)) return;
+    this.#links.set(name, target);
+    this.#changed = true;
+  }
+
+  /** Tells whether a link with this target was part of a version when it was last seen. */
+  knowsLink(name: string, target: string): boolean {
+    return this.#links.get(name) === target;
   }
 
   /** Returns the digest of a file if it is surely the same as when it was remembered. */
@@ -125,10 +142,12 @@ export class StatCache {
 
   /** Forgets all files but those named. */
   keepOnly(names: ReadonlySet<string>): void {
-    for (const name of this.#known.keys()) {
-      if (names.has(name)) continue;
-      this.#known.delete(name);
-      this.#changed = true;
+    for (const remembered of [this.#known, this.#links]) {
+      for (const name of remembered.keys()) {
+        if (names.has(name)) continue;
+        remembered.delete(name);
+        this.#changed = true;
+      }
     }
   }
 
@@ -140,7 +159,12 @@ export class StatCache {
     );
     try {
       ensureFolder(path.dirname(this.#file));
-      const text = JSON.stringify({ version: cacheVersion, tracked, rows });
+      const text = JSON.stringify({
+        version: cacheVersion,
+        tracked,
+        rows,
+        links: [...this.#links],
+      });
       writeAtomically(this.#file, text, { unsynced: true });
       this.#changed = false;
     } catch {

@@ -22,18 +22,20 @@ export function editToml(
   const section = keys.slice(0, -1);
   const key = keys.at(-1) as string;
   const range = sectionRange(lines, section);
+  // Lines keep the carriage return that Windows editors write; new ones get it where the file has it.
+  const end = text.includes('\r\n') ? '\r' : '';
   const line = value === undefined ? undefined : `${bareOrQuoted(key)} = ${tomlLiteral(value)}`;
   if (range === undefined) {
     if (line !== undefined) {
-      if (lines.length > 0 && lines.at(-1) !== '') lines.push('');
-      lines.push(`[${section.map(bareOrQuoted).join('.')}]`, line);
+      if (lines.length > 0 && lines.at(-1)?.trim() !== '') lines.push(end);
+      lines.push(`[${section.map(bareOrQuoted).join('.')}]${end}`, line + end);
     }
   } else {
-    editSection(lines, range, key, line);
+    editSection(lines, range, { key, line, end });
   }
   const result = lines.length === 0 ? '' : `${lines.join('\n')}\n`;
   const wanted = withKey(parse(text) as TomlTable, keys, value);
-  if (isDeepStrictEqual(plain(dropEmpty(parse(result))), plain(dropEmpty(wanted)))) return result;
+  if (means(result, wanted)) return result;
   throw new MstoreError(
     'config-invalid',
     `Cannot change ${keys.join('.')} without changing other settings`,
@@ -41,6 +43,14 @@ export function editToml(
       hint: 'The file has an unusual layout; edit it by hand',
     },
   );
+}
+
+function means(text: string, wanted: TomlTable): boolean {
+  try {
+    return isDeepStrictEqual(plain(dropEmpty(parse(text))), plain(dropEmpty(wanted)));
+  } catch {
+    return false;
+  }
 }
 
 interface SectionRange {
@@ -66,7 +76,7 @@ function headerPath(line: string): string[] | undefined {
   if (!/^\s*\[[^[]/.test(line)) return undefined;
   try {
     const names: string[] = [];
-    let table = parse(line) as TomlTable;
+    let table = parse(line.trim()) as TomlTable;
     for (;;) {
       const [name] = Object.keys(table);
       if (name === undefined) return names;
@@ -80,28 +90,37 @@ function headerPath(line: string): string[] | undefined {
 
 function editSection(
   lines: string[],
-  { header, end }: SectionRange,
-  key: string,
-  line: string | undefined,
+  range: SectionRange,
+  change: { readonly key: string; readonly line: string | undefined; readonly end: string },
 ): void {
+  const { header, end } = range;
+  const { key, line } = change;
   for (let at = header + 1; at < end; at++) {
-    const match = /^\s*("[^"]*"|[A-Za-z0-9_-]+)\s*=/.exec(lines[at] as string);
-    if (match?.[1]?.replaceAll('"', '') !== key) continue;
+    const old = lines[at] as string;
+    const match = /^\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=/.exec(old);
+    if (match?.[1]?.replaceAll(/["']/g, '') !== key) continue;
     if (line !== undefined) {
-      const comment = /\s#[^"']*$/.exec(lines[at] as string)?.[0] ?? '';
-      lines[at] = line + comment;
+      lines[at] = line + commentOf(old) + (old.endsWith('\r') ? '\r' : '');
       return;
     }
     lines.splice(at, 1);
     const rest = lines.slice(header + 1, end - 1);
     if (rest.every((other) => other.trim() === '')) lines.splice(header, rest.length + 1);
-    while (lines.at(-1) === '') lines.pop();
+    while (lines.at(-1)?.trim() === '') lines.pop();
     return;
   }
   if (line === undefined) return;
   let at = end;
   while (at > header + 1 && lines[at - 1]?.trim() === '') at--;
-  lines.splice(at, 0, line);
+  lines.splice(at, 0, line + change.end);
+}
+
+/** The comment behind a value on one line, with the space before it; a `#` in a string is none. */
+function commentOf(line: string): string {
+  const match = /^(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*#/.exec(line);
+  if (match === null) return '';
+  const before = match[0].slice(0, -1);
+  return line.slice(before.trimEnd().length).trimEnd();
 }
 
 function bareOrQuoted(key: string): string {
@@ -109,8 +128,8 @@ function bareOrQuoted(key: string): string {
 }
 
 function tomlLiteral(value: ConfigValue): string {
-  // JSON's string escapes are a subset of those of TOML's basic strings.
-  return JSON.stringify(value);
+  // JSON's string escapes are a subset of those of TOML's basic strings, which want one more.
+  return JSON.stringify(value).replaceAll('\u007f', '\\u007f');
 }
 
 function withKey(

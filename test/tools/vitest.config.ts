@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     root: new URL('../..', import.meta.url).pathname,
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/tools/build.ts'],
     exclude: ['test/interop/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -1,4 +1,4 @@
-import { MstoreError } from '../../base/errors.ts';
+import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import type { Command } from '../command.ts';
 import { flagOf } from '../command.ts';
 import {
@@ -48,8 +48,7 @@ function isPresent(check: () => void): boolean {
     check();
     return true;
   } catch (error) {
-    if (error instanceof MstoreError && ['objects-missing', 'corrupt-recipe'].includes(error.code))
-      return false;
+    if (isMstoreError(error, 'objects-missing', 'corrupt-recipe', 'corrupt-pack')) return false;
     throw error;
   }
 }
