@@ -204,7 +204,7 @@ function checkStructure(entries: readonly TreeEntry[]): void {
 }
 
 /** Checks that every link of a tree stays inside it, as the system would follow it, and ends. */
-export function checkLinks(entries: readonly TreeEntry[]): void {
+function checkLinks(entries: readonly TreeEntry[]): void {
   const links = new Map<string, string>();
   for (const entry of entries) if (isLinkEntry(entry)) links.set(entry.path, entry.link);
   for (const [path, target] of links) {

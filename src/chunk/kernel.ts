@@ -1,28 +1,17 @@
 import * as fs from 'node:fs';
 import { invariant } from '../base/errors.ts';
+import {
+  compileWasm,
+  instantiateWasm,
+  makeWasmMemory,
+  type WasmModule,
+  wasmPageBytes,
+} from '../base/wasm-memory.ts';
 import type { Scan } from './scan.ts';
-
-/** The little of WebAssembly that is used; its published types come with those of browsers. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => WasmModule;
-  readonly Memory: new (size: {
-    initial: number;
-    maximum: number;
-    shared: true;
-  }) => {
-    readonly buffer: SharedArrayBuffer;
-  };
-  readonly Instance: new (
-    module: WasmModule,
-    imports: { env: { memory: object } },
-  ) => { readonly exports: Record<string, unknown> };
-};
-type WasmModule = object;
 
 /** Which compiled kernel searches for cuts. */
 export type KernelKind = 'simd' | 'scalar';
 
-const pageBytes = 64 * 1024;
 /** Both kernels are compiled for a memory of at most 256 MiB. */
 const pagesMax = 4096;
 
@@ -36,7 +25,7 @@ function kernelModule(kind: KernelKind): WasmModule | undefined {
     const name = kind === 'simd' ? 'mh8.wasm' : 'mh8-scalar.wasm';
     // The same place from the sources and from what is built of them.
     const file = new URL(`../../dist/chunk/${name}`, import.meta.url);
-    module = new WebAssembly.Module(fs.readFileSync(file));
+    module = compileWasm(fs.readFileSync(file));
   } catch {
     module = undefined;
   }
@@ -62,21 +51,27 @@ export function makeKernel(
   bytes: number,
   kinds: readonly KernelKind[] = ['simd', 'scalar'],
 ): Kernel | undefined {
-  invariant(bytes % pageBytes === 0 && bytes < pagesMax * pageBytes, 'the memory fits the kernel');
+  invariant(
+    bytes % wasmPageBytes === 0 && bytes < pagesMax * wasmPageBytes,
+    'the memory fits the kernel',
+  );
   for (const kind of kinds) {
     const module = kernelModule(kind);
     if (module === undefined) continue;
     // One page more: the search reads some bytes before the first position and behind the last.
-    const pages = bytes / pageBytes + 2;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pagesMax, shared: true });
-    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-    const search = exports['scan'] as (from: number, to: number, threshold: number) => number;
+    const pages = bytes / wasmPageBytes + 2;
+    const memory = makeWasmMemory(pages, pagesMax);
+    const search = instantiateWasm(module, memory)['scan'] as (
+      from: number,
+      to: number,
+      threshold: number,
+    ) => number;
     const scan: Scan = (view, from, to, threshold) => {
       invariant(view.buffer === memory.buffer, 'the bytes lie in the memory of the kernel');
       const hit = search(view.byteOffset + from, view.byteOffset + to, threshold);
       return hit === -1 ? -1 : hit - view.byteOffset;
     };
-    return { bytes: Buffer.from(memory.buffer, pageBytes, bytes), scan };
+    return { bytes: Buffer.from(memory.buffer, wasmPageBytes, bytes), scan };
   }
   return undefined;
 }

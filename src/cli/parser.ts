@@ -1,6 +1,8 @@
 import yargs, { type Argv } from 'yargs';
 import { exitCodes, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
+import { nearest } from '../base/nearest.ts';
+import { jobsMax } from '../worktree/config.ts';
 import type { Args, Command } from './command.ts';
 import { commandTable } from './commands.ts';
 import { proposals } from './complete.ts';
@@ -47,7 +49,7 @@ export async function parseCommandLine(
   let parser = globalOptions(
     yargs()
       .scriptName('mstore')
-      .usage('$0 <command>\n\nKeeps models beside Git: chunks once, verified always.'),
+      .usage('$0 <command>\n\nKeeps versions of models beside Git, verified, each chunk once.'),
   );
   for (const { name, about } of commandTable) {
     const command = loaded.get(name);
@@ -67,7 +69,6 @@ export async function parseCommandLine(
     .detectLocale(false)
     .demandCommand(1, 'Name a command')
     .strict()
-    .recommendCommands()
     .completion('completion', 'Print a completion script for bash or zsh')
     .help('help')
     .alias('help', 'h')
@@ -84,7 +85,7 @@ export async function parseCommandLine(
       if (error instanceof Error && message === null) throw error;
       failures.push(message ?? error.message);
     });
-  const args = (await parser.parse([...argv], {}, (_error, _args, output) => {
+  const args = (await parser.parse(plainPaths(argv), {}, (_error, _args, output) => {
     text = output;
   })) as Args;
   if (failures.length > 0) throw usage(failures, argv);
@@ -92,6 +93,17 @@ export async function parseCommandLine(
     return { kind: 'text', text, exitCode: text === '' ? exitCodes.usage : exitCodes.done };
   }
   return { kind: 'command', ...chosen, options: readOptions(args), directory: lastText(args['C']) };
+}
+
+/**
+ * What follows `--` is no option, whatever it starts with; the parser is handed it as a path that cannot
+ * be taken for one.
+ */
+function plainPaths(argv: readonly string[]): string[] {
+  const at = argv.indexOf('--');
+  if (at === -1) return [...argv];
+  const rest = argv.slice(at + 1).map((word) => (word.startsWith('-') ? `./${word}` : word));
+  return [...argv.slice(0, at), ...rest];
 }
 
 /** Loads the module of the first word that is a command; the help of all needs none. */
@@ -159,10 +171,14 @@ function readOptions(args: Args): GlobalOptions {
     return (Array.isArray(value) ? value.at(-1) : value) === true;
   };
   const jobs = lastText(args['jobs']);
-  if (jobs !== undefined && !/^[1-9]\d{0,2}$/.test(jobs)) {
-    throw new MstoreError('usage', `--jobs needs a number from 1 to 999, not ${printable(jobs)}`, {
-      hint: 'It says how many transfers run at once; 4 is the default',
-    });
+  if (jobs !== undefined && !(/^\d{1,3}$/.test(jobs) && +jobs >= 1 && +jobs <= jobsMax)) {
+    throw new MstoreError(
+      'usage',
+      `--jobs needs a number from 1 to ${jobsMax}, not ${printable(jobs)}`,
+      {
+        hint: 'It says how many transfers run at once; 4 is the default',
+      },
+    );
   }
   return {
     json: flag('json'),
@@ -180,17 +196,34 @@ function lastText(value: unknown): string | undefined {
   return typeof last === 'string' ? last : undefined;
 }
 
-/** The parser reports a guess of what was meant before the fault itself: it makes a better hint. */
+/** Puts the parser's complaints into our words: what is wrong, and what to write. */
 function usage(failures: readonly string[], argv: readonly string[]): MstoreError {
-  const name = argv.find((word) => commandTable.some((entry) => entry.name === word));
-  const lines = failures.map((failure) =>
-    failure.trim().replace(/(:?)\s*\n\s*/g, (_, colon) => (colon === '' ? '. ' : ': ')),
+  const entry = commandTable.find(({ name }) => argv.includes(name));
+  const fault = (failures.at(-1) ?? 'The command line cannot be read')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+  const help = `Run "mstore ${entry === undefined ? '' : `${entry.name} `}--help"`;
+  const unknown = /^Unknown arguments?: (.*)$/.exec(fault)?.[1]?.split(', ') ?? [];
+  const [first] = unknown;
+  if (first === undefined)
+    return new MstoreError('usage', printable(reword(fault)), { hint: help });
+  const word =
+    argv.find((given) => given.replace(/^--?(?:no-)?/, '').split('=')[0] === first) ?? first;
+  if (entry !== undefined || word.startsWith('-')) {
+    const kind = word.startsWith('-') ? 'option' : 'argument';
+    return new MstoreError('usage', `Unknown ${kind}: ${printable(word)}`, { hint: help });
+  }
+  const near = nearest(
+    word,
+    commandTable.map(({ name }) => name),
   );
-  const guess = lines.find((line) => line.startsWith('Did you mean'));
-  const fault = lines.findLast((line) => line !== guess) ?? 'The command line cannot be read';
-  const isWord = argv.some((word) => fault === `Unknown argument: ${word}`);
-  const message = name === undefined && isWord ? fault.replace('argument', 'command') : fault;
-  return new MstoreError('usage', printable(message), {
-    hint: guess ?? `Run "mstore ${name === undefined ? '' : `${name} `}--help"`,
-  });
+  const hint = near === undefined ? help : `Did you mean ${near}?`;
+  return new MstoreError('usage', `Unknown command: ${printable(word)}`, { hint });
+}
+
+function reword(fault: string): string {
+  if (fault.startsWith('Not enough non-option arguments')) return 'An argument is missing';
+  const choice = /^Invalid values: Argument: (\w+), Given: (.*), Choices: (.*)$/.exec(fault);
+  if (choice === null) return fault;
+  return `There is no ${choice[1]} ${choice[2]}; there are ${choice[3]?.replaceAll('"', '')}`;
 }

@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module';
 import type { Clock } from '../base/clock.ts';
+import { formatBytes } from '../base/format-bytes.ts';
 import { printable } from '../base/names.ts';
 import type { Progress, ProgressPhase } from '../base/progress.ts';
-import { formatBytes, formatSeconds } from './text.ts';
+import { formatSeconds } from './text.ts';
 
 /** Where progress is shown. */
 export interface ProgressStream {

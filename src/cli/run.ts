@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { throwIfAborted } from '../base/abort.ts';
 import { exitCodes, fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
@@ -18,6 +19,8 @@ import { makePaint, useColour } from './text.ts';
  */
 export async function runCommandLine(argv: readonly string[], version: string): Promise<number> {
   process.stdout.on('error', endOnClosedPipe);
+  // Nobody reads what is said; the work itself goes on.
+  process.stderr.on('error', () => {});
   const wantsJson = argv.includes('--json') || argv.includes('--json-events');
   try {
     const parsed = await parseCommandLine(argv, version);
@@ -29,7 +32,12 @@ export async function runCommandLine(argv: readonly string[], version: string): 
     }
     return await runCommand(parsed.command, parsed.args, parsed.options, parsed.directory);
   } catch (error) {
-    return report(error, wantsJson, argv.includes('-v') || argv.includes('--verbose'));
+    const events = argv.includes('--json-events');
+    return report(
+      error,
+      { json: wantsJson, events },
+      argv.includes('-v') || argv.includes('--verbose'),
+    );
   }
 }
 
@@ -57,6 +65,11 @@ async function runCommand(
   const context = makeContext(options, directory, abort.signal);
   try {
     return (await command.run(context, args)) ?? exitCodes.done;
+  } catch (error) {
+    // Ctrl-C ends a Git that we wait for as well: its failure is not what happened.
+    await new Promise((resolve) => setImmediate(resolve));
+    throwIfAborted(abort.signal);
+    throw error;
   } finally {
     context.progress.finish();
     process.off('SIGINT', interrupt);
@@ -121,7 +134,11 @@ function workingDirectory(directory: string | undefined): string {
 }
 
 /** Tells the user of an error, as text or as JSON, and returns the exit code. */
-function report(thrown: unknown, json: boolean, verbose: boolean): number {
+function report(
+  thrown: unknown,
+  { json, events }: { json: boolean; events: boolean },
+  verbose: boolean,
+): number {
   const error = asMstoreError(thrown);
   if (json) {
     const document: ErrorDocument = {
@@ -132,7 +149,9 @@ function report(thrown: unknown, json: boolean, verbose: boolean): number {
         ...(Object.keys(error.details).length === 0 ? {} : { details: error.details }),
       },
     };
-    process.stdout.write(`${JSON.stringify(document)}\n`);
+    process.stdout.write(
+      `${JSON.stringify(events ? { event: 'error', ...document } : document)}\n`,
+    );
   } else {
     const paint = makePaint(useColour(process.stderr, process.env));
     process.stderr.write(

@@ -14,6 +14,7 @@ import { type Scan, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
 import { diskState } from './disk.ts';
+import { clearLeftovers } from './leftovers.ts';
 import { pointerPath } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -68,6 +69,10 @@ export async function add(
   checkPlaces(workspace, paths);
   for (const given of new Set(paths)) candidates.push(await inspect(workspace, given));
   progress.finish();
+  const tempFolders = candidates.flatMap(({ path: tracked, scan }) =>
+    scan.tempFolders.map((folder) => path.posix.join(tracked, folder)),
+  );
+  clearLeftovers(workspace, paths, tempFolders);
   const files = candidates.flatMap(({ scan }) =>
     scan.entries.filter((entry) => entry.kind === 'file'),
   );
@@ -75,6 +80,7 @@ export async function add(
   progress.start('add', { bytesTotal, filesTotal: files.length });
   const writer = new BlobWriter(workspace.store, {
     signal: options.signal,
+    bytesExpected: bytesTotal,
     onBytes: (bytes) => progress.advance({ bytes }),
   });
   try {

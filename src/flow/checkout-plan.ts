@@ -16,7 +16,7 @@ import {
 } from '../base/tree.ts';
 import { openRegular } from '../store/blob-writer.ts';
 import { readPointer } from '../worktree/pointer.ts';
-import type { ScannedEntry, ScannedFile } from '../worktree/scan.ts';
+import { isExecutable, type ScannedEntry, type ScannedFile } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { diskState } from './disk.ts';
 import { pointerPath, type Tracked, trackedFiles } from './tracked.ts';
@@ -67,6 +67,7 @@ export async function planPath(
   const wanted = new Map(entries.map((entry) => [prefix + entry.path, entry]));
   for (const full of wanted.keys()) checkWritableOn(full, workspace.surroundings.platform);
   const disk = diskAt(workspace, target.path);
+  findIgnored(workspace, target.path, wanted, disk);
   const planner = new Planner(workspace, target, prefix, wanted, disk, tools);
   for (const [full, found] of disk.entries) await planner.found(full, found);
   for (const full of disk.foreign) planner.foreign(full);
@@ -80,6 +81,8 @@ interface Disk {
   /** Things that can be neither stored nor judged. */
   readonly foreign: string[];
   readonly tempFolders: readonly string[];
+  /** Whether anything stands at the tracked path. */
+  readonly exists: boolean;
 }
 
 function diskAt(workspace: Workspace, tracked: string): Disk {
@@ -90,7 +93,53 @@ function diskAt(workspace: Workspace, tracked: string): Disk {
   const foreign = (state?.problems ?? [])
     .map(({ path }) => at(path))
     .filter((full) => !entries.has(full));
-  return { entries, foreign, tempFolders: (state?.tempFolders ?? []).map(at) };
+  return {
+    entries,
+    foreign,
+    tempFolders: (state?.tempFolders ?? []).map(at),
+    exists: state !== undefined,
+  };
+}
+
+/**
+ * Adds what stands where the version has something and was passed over for a pattern in
+ * `.mstoreignore`: it would be overwritten all the same. Looks below real folders only.
+ */
+function findIgnored(
+  workspace: Workspace,
+  tracked: string,
+  wanted: ReadonlyMap<string, TreeEntry>,
+  disk: Disk,
+): void {
+  if (!disk.exists) return;
+  const foreign = new Set(disk.foreign);
+  const folders = new Set<string>();
+  const isFolder = (full: string): boolean => {
+    if (folders.has(full)) return true;
+    if (foreign.has(full)) return false;
+    const found = disk.entries.get(full) ?? entryAt(workspace.absolute(full), full);
+    if (found === undefined) return false;
+    if (found.kind === 'directory') folders.add(full);
+    else disk.entries.set(full, found);
+    return found.kind === 'directory';
+  };
+  for (const [full, entry] of wanted) {
+    let above = full === tracked || isFolder(tracked);
+    for (let cut = full.indexOf('/', tracked.length + 1); above && cut > 0; ) {
+      above = isFolder(full.slice(0, cut));
+      cut = full.indexOf('/', cut + 1);
+    }
+    if (!above || 'directory' in entry || disk.entries.has(full) || !isFolder(full)) continue;
+    disk.entries.set(full, { kind: 'directory', path: full });
+  }
+}
+
+function entryAt(source: string, full: string): ScannedEntry | undefined {
+  const stat = fs.lstatSync(source, { bigint: true, throwIfNoEntry: false });
+  if (stat?.isDirectory()) return { kind: 'directory', path: full };
+  if (stat?.isSymbolicLink()) return { kind: 'link', path: full, link: fs.readlinkSync(source) };
+  if (!stat?.isFile()) return undefined;
+  return { kind: 'file', path: full, source, stat, executable: isExecutable(stat) };
 }
 
 class Planner {

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import pLimit from 'p-limit';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
@@ -10,10 +11,16 @@ import { Placer } from '../worktree/place.ts';
 import { type CheckoutOptions, checkPresent, linkKindsOf } from './checkout.ts';
 import { Materializer } from './materialize.ts';
 import { type Tracked, trackedFiles } from './tracked.ts';
-import type { Workspace } from './workspace.ts';
+import { type Workspace, workspaceFolderName } from './workspace.ts';
 
 /** Files flushed at once; the disk joins flushes that wait together. */
 const flushesAtOnce = 8;
+
+/** Options of {@link checkoutTo}. */
+export interface CheckoutToOptions extends CheckoutOptions {
+  /** Absolute folders that are never replaced, besides those mstore itself needs. */
+  readonly keep?: readonly string[];
+}
 
 /** What {@link checkoutTo} did. */
 export interface CheckoutToResult {
@@ -33,8 +40,9 @@ export async function checkoutTo(
   workspace: Workspace,
   targets: readonly Tracked[],
   directory: string,
-  options: CheckoutOptions = {},
+  options: CheckoutToOptions = {},
 ): Promise<CheckoutToResult> {
+  refuseProtected(workspace, targets, directory, options.keep ?? []);
   checkDestination(directory, options.force ?? false);
   checkPresent(workspace.store, targets);
   const entries = layOut(workspace, targets);
@@ -56,6 +64,45 @@ export async function checkoutTo(
     throw fromSystemError(error, `writing ${printable(directory)}`);
   } finally {
     fs.rmSync(temp, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Refuses destinations that hold more than a version: the workspace, the store, Git's own folder, home
+ * or the current folder, whatever `--force` says.
+ */
+function refuseProtected(
+  workspace: Workspace,
+  targets: readonly Tracked[],
+  directory: string,
+  keep: readonly string[],
+): void {
+  const { root, folder, store, git } = workspace;
+  const own = [folder, store.folder, ...(git === undefined ? [] : [git.commonDir])];
+  const tracked = targets.map(({ path: name }) => workspace.absolute(name));
+  const places = [root, homedir(), ...keep, ...own, ...tracked];
+  const held = places.find((place) => isAtOrBelow(place, directory));
+  const inside = own.find((place) => isAtOrBelow(directory, place));
+  const nested = ['.git', workspaceFolderName].find((name) =>
+    fs.existsSync(path.join(directory, name)),
+  );
+  if (held === undefined && inside === undefined && nested === undefined) return;
+  throw new MstoreError('usage', `${printable(directory)} cannot be replaced by a version`, {
+    hint: `It is, holds or belongs to ${printable(held ?? inside ?? path.join(directory, nested ?? ''))}; choose a directory of its own`,
+    details: { path: directory },
+  });
+}
+
+function isAtOrBelow(inner: string, outer: string): boolean {
+  const relative = path.relative(realOrGiven(outer), realOrGiven(inner));
+  return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
+}
+
+function realOrGiven(place: string): string {
+  try {
+    return fs.realpathSync(place);
+  } catch {
+    return place;
   }
 }
 

@@ -1,16 +1,17 @@
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
 import { MstoreError } from '../base/errors.ts';
-import { clearDeadTemps, ensureFolder } from '../base/files.ts';
+import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { Store } from '../store/local-store.ts';
-import type { LinkKind } from '../worktree/config.ts';
+import { type LinkKind, parseLinkKinds } from '../worktree/config.ts';
 import { addIgnoreLine } from '../worktree/git-files.ts';
 import { Placer } from '../worktree/place.ts';
 import { writePointer } from '../worktree/pointer.ts';
 import type { WorkOptions } from './add.ts';
 import { type PathPlan, planPath } from './checkout-plan.ts';
+import { clearLeftovers } from './leftovers.ts';
 import { Materializer } from './materialize.ts';
 import { type MissingPath, missingError } from './missing.ts';
 import {
@@ -49,8 +50,8 @@ export function linkKindsOf(
   workspace: Workspace,
   asked: readonly LinkKind[] | undefined,
 ): readonly LinkKind[] {
-  const configured = workspace.config.string('checkout.link')?.split(',') as LinkKind[] | undefined;
-  return asked ?? configured ?? ['copy'];
+  const configured = workspace.config.string('checkout.link');
+  return asked ?? parseLinkKinds(configured ?? 'copy') ?? ['copy'];
 }
 
 /**
@@ -153,7 +154,12 @@ async function execute(
   options: CheckoutOptions,
   progress: Progress,
 ): Promise<Omit<CheckoutResult, 'bytesWritten'>> {
-  clearDeadTemps(workspace.tempFolder, '', workspace.surroundings.clock);
+  const tracked = plans.map(({ target }) => target.path);
+  clearLeftovers(
+    workspace,
+    tracked,
+    plans.flatMap(({ tempFolders }) => tempFolders),
+  );
   const placer = new Placer(workspace.root, workspace.tempFolder, {
     clock: workspace.surroundings.clock,
   });
@@ -188,7 +194,6 @@ async function execute(
 
 async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer): Promise<void> {
   const { cache, prefix } = plan;
-  for (const folder of plan.tempFolders) clearDeadTemps(placer.absolute(folder), '.');
   removeAll(plan, placer);
   for (const directory of plan.directories) placer.ensureFolder(directory);
   for (const entry of plan.write) {

@@ -13,6 +13,8 @@ export interface FileSide {
   readonly size: number;
   /** Known where it was needed to tell the sides apart. */
   readonly sha256: Digest | undefined;
+  /** Target of a link. */
+  readonly link?: string;
 }
 
 /** A file, link or directory that differs. */
@@ -54,9 +56,9 @@ function changeOf(a: TreeEntry, b: TreeEntry): 'modified' | 'mode' | undefined {
 }
 
 function sideOf(entry: TreeEntry): FileSide {
-  return isFileEntry(entry)
-    ? { size: entry.size, sha256: entry.sha256 }
-    : { size: 0, sha256: undefined };
+  if (isFileEntry(entry)) return { size: entry.size, sha256: entry.sha256 };
+  const side = { size: 0, sha256: undefined };
+  return isLinkEntry(entry) ? { ...side, link: entry.link } : side;
 }
 
 /** What {@link compareWithDisk} found. */
@@ -124,7 +126,11 @@ async function changeOnDisk(
       found.kind === 'link'
         ? was && isLinkEntry(was) && was.link === found.link
         : was && 'directory' in was;
-    const after = { size: 0, sha256: undefined };
+    const after: FileSide = {
+      size: 0,
+      sha256: undefined,
+      ...(found.kind === 'link' ? { link: found.link } : {}),
+    };
     if (same) return undefined;
     return { path: found.path, change: was === undefined ? 'added' : 'modified', before, after };
   }

@@ -53,28 +53,47 @@ export function diffVersions(
   return diffs.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Compares pointers with the files of the workspace. */
+/**
+ * Compares pointers with the files of the workspace.
+ * @param tracked what is tracked now; a path that `before` does not have counts as added
+ */
 export async function diffWorkspace(
   workspace: Workspace,
   before: readonly Tracked[],
+  tracked: readonly Tracked[],
   options: WorkOptions = {},
 ): Promise<PathDiff[]> {
-  const tools = {
+  const { breather, progress } = {
     breather: new Breather(options.signal),
     progress: options.progress ?? silentProgress,
   };
+  const known = new Set(before.map(({ path }) => path));
   const diffs: PathDiff[] = [];
   for (const item of before) {
-    const { changes } = await compareWithDisk(workspace, item, tools);
+    const { changes } = await compareWithDisk(workspace, item, { breather, progress });
     if (changes.length === 0) continue;
-    const gone =
-      changes.filter(({ change }) => change === 'removed').length ===
-      trackedFiles(workspace.store, item).entries.length;
-    const size = changes.reduce((sum, { after }) => sum + (after?.size ?? 0), 0);
-    const change = gone && changes.every((c) => c.change === 'removed') ? 'removed' : 'modified';
-    diffs.push({ path: item.path, change, files: changes, sharedBytes: undefined, size });
+    const { entries } = trackedFiles(workspace.store, item);
+    const gone = changes.length === entries.length && changes.every((c) => c.change === 'removed');
+    const grown = changes.reduce((sum, c) => sum + (c.after?.size ?? 0) - (c.before?.size ?? 0), 0);
+    diffs.push({
+      path: item.path,
+      change: gone ? 'removed' : 'modified',
+      files: changes,
+      sharedBytes: undefined,
+      size: item.pointer.size + grown,
+    });
   }
-  return diffs;
+  for (const item of tracked.filter(({ path }) => !known.has(path))) {
+    const files = compareEntries([], trackedFiles(workspace.store, item).entries);
+    diffs.push({
+      path: item.path,
+      change: 'added',
+      files,
+      sharedBytes: 0,
+      size: item.pointer.size,
+    });
+  }
+  return diffs.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** Counts the bytes of one version whose chunks another has too. */

@@ -220,6 +220,7 @@ class Fetcher {
       }
       await sink.finish();
     } catch (error) {
+      await keepArrived(sink);
       throw remoteDamage(error, this.#remote);
     } finally {
       sink.close();
@@ -260,6 +261,15 @@ class Fetcher {
       const id = footer.bytes.subarray(idAt, idAt + 32);
       if (!sink.has(id)) sink.append(id, raw);
     }
+  }
+}
+
+/** Keeps the chunks that came before a failure: each was verified, and need not come again. */
+async function keepArrived(sink: PackSink): Promise<void> {
+  try {
+    await sink.publish();
+  } catch {
+    // The failure that is on its way tells more than this one.
   }
 }
 

@@ -62,6 +62,12 @@ export async function findFile(
   const name = base === '' ? full : full.slice(base.length + 1);
   const entry = entries.find(({ path }) => path === name);
   if (entry !== undefined && isFileEntry(entry)) return entry;
+  if (full === item.path || entries.some(({ path }) => path.startsWith(`${name}/`))) {
+    throw new MstoreError('usage', `${printable(full)} is a directory; cat prints one file`, {
+      hint: `Run "mstore ls ${printable(item.path)}" to see its files`,
+      details: { path: full },
+    });
+  }
   throw new MstoreError('not-found', `${printable(full)} is no file of ${printable(item.path)}`, {
     hint: `Run "mstore ls ${printable(item.path)}" to see its files`,
     details: { path: full },

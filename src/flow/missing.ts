@@ -1,4 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
+import { formatBytes } from '../base/format-bytes.ts';
 import { printable } from '../base/names.ts';
 
 /** A tracked path of which some bytes cannot be had. */
@@ -24,7 +25,7 @@ export function missingError(
   const more = paths.length > pathsShown ? ` and ${paths.length - pathsShown} more` : '';
   return new MstoreError(
     'objects-missing',
-    `${bytes} bytes of ${named.join(', ')}${more} are ${where}`,
+    `${formatBytes(bytes)} of ${named.join(', ')}${more} are ${where}`,
     {
       hint,
       details: { bytes, paths: paths.map(({ path }) => path) },

@@ -5,6 +5,7 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
+import { newBlock } from '../base/sequential-file.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import type { PackFooter } from '../pack/format.ts';
@@ -231,7 +232,7 @@ class Sender {
     store.prepareWriting();
     const reader = new ChunkReader(store);
     const breather = new Breather(this.#transfer.signal);
-    const block = PackWriter.newBlock();
+    const block = newBlock();
     let writer: PackWriter | undefined;
     try {
       for (const { footer, rows } of plan.parts) {

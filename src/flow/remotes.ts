@@ -20,7 +20,8 @@ const jobsDefault = 4;
 export interface ChosenRemote {
   /** Its name, or the URL where it has none. */
   readonly name: string;
-  readonly remote: CountingRemote;
+  /** Without the power to delete: only garbage collection has it. */
+  readonly remote: Omit<CountingRemote, 'delete'>;
 }
 
 /** A remote of the configuration. */
@@ -56,6 +57,11 @@ export async function chooseRemote(
   chosen: string | undefined,
   cwd: string,
 ): Promise<ChosenRemote> {
+  if (chosen === '') {
+    throw new MstoreError('usage', '--remote names no remote', {
+      hint: 'Write --remote NAME or --remote ./DIR',
+    });
+  }
   const name = chosen ?? defaultName(workspace);
   const remotes = workspace.config.remotes();
   if (name === undefined) {
@@ -86,11 +92,12 @@ function looksLikeUrl(text: string): boolean {
 
 function unknownRemote(workspace: Workspace, name: string): MstoreError {
   const known = workspace.config.remotes().map((remote) => remote.name);
+  const hint =
+    known.length === 0
+      ? `Run "mstore remote add ${printable(name)} DIR"`
+      : `Remotes: ${known.join(', ')}`;
   return new MstoreError('unknown-remote', `There is no remote ${printable(name)}`, {
-    hint:
-      known.length === 0
-        ? `Run "mstore remote add ${printable(name)} DIR"; a directory is written with a slash: ./${printable(name)}`
-        : `Remotes: ${known.join(', ')}; a directory is written with a slash: ./${printable(name)}`,
+    hint: `${hint}; a directory is written with a slash: ./${printable(name)}`,
     details: { name },
   });
 }
@@ -193,4 +200,14 @@ export async function removeRemote(workspace: Workspace, name: string): Promise<
 /** Requests at once: `--jobs`, else the configuration, else 4. */
 export function transferJobs(workspace: Workspace, jobs: number | undefined): number {
   return jobs ?? workspace.config.integer('transfer.jobs') ?? jobsDefault;
+}
+
+/**
+ * Tells whether a directory remote lies in the workspace, where Git would pick its packs up.
+ * @param url as {@link listRemotes} gives it
+ */
+export function liesInWorkspace(workspace: Workspace, url: string): boolean {
+  if (url.includes('://') || url.startsWith('~')) return false;
+  const relative = path.relative(workspace.root, path.resolve(workspace.root, url));
+  return !relative.startsWith('..') && !path.isAbsolute(relative);
 }

@@ -17,6 +17,7 @@ export async function publishRoot(
   tracked: readonly Tracked[],
   options: TransferOptions,
 ): Promise<boolean> {
+  if (tracked.length === 0) return false;
   const repository = workspace.config.string('core.repository');
   if (repository === undefined || !/^[0-9a-f]{32}$/.test(repository)) {
     throw new MstoreError(

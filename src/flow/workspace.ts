@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
@@ -111,7 +112,7 @@ function realParent(absolute: string): string {
 }
 
 /** Finds the top of the workspace that a folder lies in. */
-export function findWorkspaceRoot(start: string): string | undefined {
+function findWorkspaceRoot(start: string): string | undefined {
   for (let folder = start; ; folder = path.dirname(folder)) {
     if (fs.existsSync(path.join(folder, workspaceFolderName, configName))) return folder;
     if (folder === path.dirname(folder)) return undefined;
@@ -158,7 +159,8 @@ function realFolder(start: string): string {
  */
 function storeFolder(root: string, config: Config, git: GitRepository | undefined): string {
   const configured = config.string('store.path');
-  if (configured !== undefined) return path.resolve(root, configured);
+  if (configured !== undefined)
+    return path.resolve(root, configured.replace(/^~(?=[\\/]|$)/, homedir()));
   const main = git?.mainRoot;
   if (git !== undefined && main !== undefined) {
     const inMain = path.join(main, path.relative(git.root, root));

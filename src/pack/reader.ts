@@ -52,7 +52,7 @@ export function chunkProblem(chunk: string, where: string, actual?: string): Mst
     'corrupt-chunk',
     `The chunk ${chunk} in ${where} is damaged: its bytes have another digest`,
     {
-      hint: 'Remove that pack, then run "mstore fetch", or "mstore add" where the files are whole',
+      hint: 'Move that pack away, then run "mstore fetch", or "mstore add" where the files are whole',
       details: { chunk, actual, where },
     },
   );

@@ -1,20 +1,13 @@
-import * as fs from 'node:fs';
 import { invariant } from '../base/errors.ts';
-import { writeFully } from '../base/files.ts';
+import { SequentialFile } from '../base/sequential-file.ts';
 import { FooterBuilder, type PackFooter } from './format.ts';
-
-/** Bytes gathered before each write: large sequential writes cost the least. */
-const blockBytes = 4 * 1024 * 1024;
 
 /**
  * Writes one pack into a new file: chunks back to back, then footer and trailer. Memory: one block of
  * 4 MiB and 52 bytes a chunk.
  */
 export class PackWriter {
-  readonly file: string;
-  #fd: number | undefined;
-  readonly #block: Buffer;
-  #fill = 0;
+  readonly #out: SequentialFile;
   #payload = 0;
   readonly #footer = new FooterBuilder();
 
@@ -23,14 +16,11 @@ export class PackWriter {
    * @param block working memory to reuse from a writer that has ended
    */
   constructor(file: string, block?: Buffer) {
-    this.file = file;
-    this.#block = block ?? PackWriter.newBlock();
-    this.#fd = fs.openSync(file, 'wx');
+    this.#out = new SequentialFile(file, block === undefined ? {} : { block });
   }
 
-  /** Working memory for one writer at a time. */
-  static newBlock(): Buffer {
-    return Buffer.allocUnsafeSlow(blockBytes);
+  get file(): string {
+    return this.#out.file;
   }
 
   /** Chunks so far. */
@@ -56,42 +46,22 @@ export class PackWriter {
       encoding: 0,
     });
     this.#payload += raw.length;
-    this.#put(raw);
-  }
-
-  #put(bytes: Uint8Array): void {
-    let from = 0;
-    while (from < bytes.length) {
-      const count = Math.min(bytes.length - from, this.#block.length - this.#fill);
-      this.#block.set(bytes.subarray(from, from + count), this.#fill);
-      this.#fill += count;
-      from += count;
-      if (this.#fill === this.#block.length) this.#flush();
-    }
-  }
-
-  #flush(): void {
-    invariant(this.#fd !== undefined, 'the pack is open');
-    writeFully(this.#fd, this.#block.subarray(0, this.#fill));
-    this.#fill = 0;
+    this.#out.write(raw);
   }
 
   /** Completes the file and flushes it to the disk. */
   finish(): PackFooter {
-    invariant(this.#fd !== undefined, 'the pack is open');
     const footer = this.#footer.finish();
-    this.#put(footer.bytes);
-    this.#put(footer.trailer());
-    this.#flush();
-    fs.fsyncSync(this.#fd);
+    this.#out.write(footer.bytes);
+    this.#out.write(footer.trailer());
+    this.#out.end();
+    this.#out.sync();
     this.close();
     return footer;
   }
 
   /** Closes the file, complete or not; the caller removes it when it is not wanted. */
   close(): void {
-    if (this.#fd === undefined) return;
-    fs.closeSync(this.#fd);
-    this.#fd = undefined;
+    this.#out.close();
   }
 }

@@ -68,6 +68,11 @@ export async function openRemote(
 ): Promise<RemotePruner> {
   const address = parseRemoteUrl(url, { base: options.base, home: homedir() });
   if (address.kind === 'directory') return localRemote(address.folder);
+  if (options.offline) {
+    throw new MstoreError('offline', `Cannot open ${address.shown}: it needs the network`, {
+      hint: 'Leave --offline out (and MSTORE_OFFLINE unset), or name a directory remote',
+    });
+  }
   throw usage(
     `Cannot open ${address.shown}: this build reads directory remotes only`,
     'Name a folder: an absolute path, ~/PATH, a path in the workspace, or file:///PATH',

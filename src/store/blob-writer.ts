@@ -12,11 +12,16 @@ import { findHardCuts } from '../weights/hard-cuts.ts';
 import { recipeKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { PackSink } from './pack-sink.ts';
+import { ParallelReader } from './parallel-reader.ts';
 import { publishObjects } from './publish.ts';
 import { emptyBlob, formatRecipe, type Recipe, RecipeBuilder } from './recipe.ts';
 
 /** Bytes read at once; a chunk always fits. */
 const windowBytes = 8 * 1024 * 1024;
+/** A job of this many bytes is read by several threads; starting them takes some 0.1 s. */
+const parallelJobBytesMin = 64 * 1024 * 1024;
+/** In such a job, files below this are read by one. */
+const parallelFileBytesMin = 2 * 1024 * 1024;
 /** Recipe bytes held before they are published with the pack that their chunks are in. */
 const recipeBytesHeldMax = 8 * 1024 * 1024;
 
@@ -39,6 +44,8 @@ export interface BlobWriterStats {
 /** Options of {@link BlobWriter}. */
 export interface BlobWriterOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Bytes of all files together, where known: large jobs are worth starting threads for. */
+  readonly bytesExpected?: number;
   /** Called with the bytes read since the last call. */
   readonly onBytes?: (bytes: number) => void;
 }
@@ -46,15 +53,18 @@ export interface BlobWriterOptions {
 /**
  * Stores blobs: reads each file once, cuts, hashes and keeps the chunks the store lacks. What was added
  * may be named elsewhere only after {@link finish}: then packs, then recipes are durable. Memory: the
- * read window of 8 MiB, the pack block of 4 MiB, and the recipes not yet published.
+ * read window of 8 MiB, or the ring of {@link ParallelReader} for large jobs, the pack block of 4 MiB, and
+ * the recipes not yet published.
  */
 export class BlobWriter {
   readonly #store: Store;
   readonly #sink: PackSink;
   readonly #breather: Breather;
   readonly #onBytes: (bytes: number) => void;
-  readonly #window: Buffer;
-  readonly #scan: Scan | undefined;
+  readonly #options: BlobWriterOptions;
+  #window: Buffer | undefined;
+  #scan: Scan | undefined;
+  #parallel: ParallelReader | undefined;
   #recipes: Array<{ key: string; bytes: Buffer }> = [];
   #recipeBytes = 0;
   readonly stats: BlobWriterStats = { bytesRead: 0, chunks: 0, chunksNew: 0, bytesNew: 0 };
@@ -64,9 +74,7 @@ export class BlobWriter {
     this.#sink = new PackSink(store);
     this.#breather = new Breather(options.signal);
     this.#onBytes = options.onBytes ?? (() => {});
-    const kernel = makeKernel(windowBytes);
-    this.#window = kernel?.bytes ?? Buffer.allocUnsafeSlow(windowBytes);
-    this.#scan = kernel?.scan;
+    this.#options = options;
   }
 
   /**
@@ -94,64 +102,117 @@ export class BlobWriter {
     const recipe = new RecipeBuilder();
     for (let start = 0; start < bytes.length; ) {
       const end = chunker.next(bytes, start, bytes.length, true);
-      this.#addChunk(bytes.subarray(start, end), recipe);
-      if (this.#sink.full) await this.#publish();
+      const raw = bytes.subarray(start, end);
+      await this.#takeChunk(sha256Raw(raw), raw, recipe);
       start = end;
     }
     return this.#endBlob(recipe, recipe.count > 1 ? digestFromRaw(sha256Raw(bytes)) : undefined);
   }
 
   async #addOpen(fd: number, size: number, file: string): Promise<Digest> {
-    const window = this.#window;
     const recipe = new RecipeBuilder();
-    // A file that can only be one chunk needs no second hash: its chunk id is its digest.
-    const whole = size <= formatChunkParams.min ? undefined : createHash('sha256');
-    const cuts = size <= formatChunkParams.min ? [] : cutsOf(fd, size);
-    const chunker = new Chunker(formatChunkParams, cuts, this.#scan);
-    let fill = 0;
-    let offset = 0;
-    for (;;) {
-      const count = readFully(
-        fd,
-        window.subarray(fill, Math.min(window.length, fill + size - offset)),
-        offset,
-      );
-      offset += count;
-      const last = offset === size;
-      if (!last && fill + count < window.length) throw changedWhileRead(file);
-      whole?.update(window.subarray(fill, fill + count));
-      this.stats.bytesRead += count;
-      this.#onBytes(count);
-      fill += count;
-      fill = await this.#cut(chunker, fill, last, recipe);
-      if (last) break;
+    const onShort = (): never => {
+      throw changedWhileRead(file);
+    };
+    const reader = this.#parallelFor(size);
+    let whole: Digest | undefined;
+    if (reader === undefined) {
+      whole = await this.#readAlone(fd, size, recipe, onShort);
+    } else {
+      whole = await reader.read(fd, size, cutsOf(fd, size), {
+        take: (id, raw) => this.#takeChunk(id, raw, recipe),
+        onBytes: (bytes) => this.#countBytes(bytes),
+        onShort,
+        signal: this.#options.signal,
+      });
     }
-    if (readFully(fd, window.subarray(0, 1), offset) !== 0) throw changedWhileRead(file);
-    return this.#endBlob(recipe, whole && (whole.digest('hex') as Digest));
+    if (readFully(fd, Buffer.alloc(1), size) !== 0) throw changedWhileRead(file);
+    return this.#endBlob(recipe, whole);
   }
 
-  /** Stores all chunks that end in the window and moves the rest to its start. */
+  /** The threads, where their start pays: for a large file, and for other files of a large job. */
+  #parallelFor(size: number): ParallelReader | undefined {
+    const largeJob = (this.#options.bytesExpected ?? 0) >= parallelJobBytesMin;
+    if (size < (largeJob ? parallelFileBytesMin : parallelJobBytesMin)) return undefined;
+    this.#parallel ??= ParallelReader.start();
+    return this.#parallel;
+  }
+
+  #countBytes(bytes: number): void {
+    this.stats.bytesRead += bytes;
+    this.#onBytes(bytes);
+  }
+
+  /**
+   * Reads, cuts and hashes a file on this thread.
+   * @returns the digest of the whole; undefined for a file that can only be one chunk, whose id it is
+   */
+  async #readAlone(
+    fd: number,
+    size: number,
+    recipe: RecipeBuilder,
+    onShort: () => never,
+  ): Promise<Digest | undefined> {
+    const window = this.#windowFor(size);
+    const sole = size <= formatChunkParams.min;
+    const whole = sole ? undefined : createHash('sha256');
+    const chunker = new Chunker(formatChunkParams, sole ? [] : cutsOf(fd, size), this.#scan);
+    let fill = 0;
+    for (let offset = 0; offset < size; ) {
+      const part = window.subarray(fill, Math.min(window.length, fill + size - offset));
+      if (readFully(fd, part, offset) !== part.length) onShort();
+      offset += part.length;
+      whole?.update(part);
+      this.#countBytes(part.length);
+      fill = await this.#cut(
+        chunker,
+        window.subarray(0, fill + part.length),
+        offset === size,
+        recipe,
+      );
+    }
+    return whole && (whole.digest('hex') as Digest);
+  }
+
+  /** Working memory: small until a file needs more, so that small jobs stay small. */
+  #windowFor(size: number): Buffer {
+    const enough = this.#window !== undefined && this.#window.length >= Math.min(size, windowBytes);
+    if (this.#window !== undefined && enough) return this.#window;
+    const small = size <= formatChunkParams.min;
+    const kernel = small ? undefined : makeKernel(windowBytes);
+    this.#scan = kernel?.scan;
+    this.#window =
+      kernel?.bytes ?? Buffer.allocUnsafeSlow(small ? formatChunkParams.min : windowBytes);
+    return this.#window;
+  }
+
+  /** Stores all chunks that end in the filled part of the window and moves the rest to its start. */
   async #cut(
     chunker: Chunker,
-    fill: number,
+    filled: Buffer,
     last: boolean,
     recipe: RecipeBuilder,
   ): Promise<number> {
     let start = 0;
     for (;;) {
-      const end = chunker.next(this.#window, start, fill, last);
+      const end = chunker.next(filled, start, filled.length, last);
       if (end === -1) break;
-      this.#addChunk(this.#window.subarray(start, end), recipe);
+      const raw = filled.subarray(start, end);
+      await this.#takeChunk(sha256Raw(raw), raw, recipe);
       start = end;
-      if (this.#sink.full) await this.#publish();
       if (this.#breather.due()) await this.#breather.turn();
     }
-    this.#window.copyWithin(0, start, fill);
-    return fill - start;
+    filled.copyWithin(0, start);
+    return filled.length - start;
   }
 
-  #addChunk(raw: Buffer, recipe: RecipeBuilder): void {
-    const id = sha256Raw(raw);
+  /** Notes a chunk of a blob and stores it if it is new. Waits only when a pack is full. */
+  #takeChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): Promise<void> | undefined {
+    this.#addChunk(id, raw, recipe);
+    return this.#sink.full ? this.#publish() : undefined;
+  }
+
+  #addChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): void {
     recipe.add(id, raw.length);
     this.stats.chunks++;
     if (this.#sink.has(id)) return;
@@ -202,6 +263,8 @@ export class BlobWriter {
   /** Ends in any case; packs published so far stay, as chunks for the next attempt. */
   close(): void {
     this.#sink.close();
+    this.#parallel?.close();
+    this.#parallel = undefined;
   }
 }
 

@@ -5,7 +5,7 @@ import { chunkRuleName, formatChunkParams } from '../chunk/chunker.ts';
 import { hardCutRules } from '../weights/hard-cuts.ts';
 
 /** The format of stores, remotes and pointers that this version reads and writes. */
-export const formatVersion = 1;
+const formatVersion = 1;
 
 /** What `mstore.json` says about a store or a remote. */
 export interface StoreHeader {

@@ -53,20 +53,38 @@ export class Store {
     return path.join(this.folder, key);
   }
 
+  /** Folder of all files under construction, in which the next writer clears those of the dead. */
+  get #temps(): string {
+    return path.join(this.folder, 'tmp');
+  }
+
   /** Returns a fresh path for a temporary file of this process. */
   tempFile(): string {
-    return path.join(this.folder, 'tmp', tempName());
+    return path.join(this.#temps, tempName());
+  }
+
+  /** Keeps bytes that can be had again under a key; a store that cannot be written does without. */
+  keep(key: string, bytes: Uint8Array): void {
+    try {
+      const file = this.file(key);
+      ensureFolder(path.dirname(file));
+      ensureFolder(this.#temps);
+      writeAtomically(file, bytes, { unsynced: true, tempFolder: this.#temps });
+    } catch {
+      // It is fetched again the next time.
+    }
   }
 
   /** Makes the folders and the header, once; clears what dead processes left in `tmp/`. */
   prepareWriting(): void {
     if (this.#writable) return;
     try {
-      ensureFolder(path.join(this.folder, 'tmp'));
-      clearDeadTemps(path.join(this.folder, 'tmp'), '', this.#clock);
+      ensureFolder(this.#temps);
+      clearDeadTemps(this.#temps, '', this.#clock);
       const header = this.file(headerKey);
       if (!fs.existsSync(header)) {
-        writeAtomically(header, formatHeader(this.#clock, this.#random), { ifAbsent: true });
+        const bytes = formatHeader(this.#clock, this.#random);
+        writeAtomically(header, bytes, { ifAbsent: true, tempFolder: this.#temps });
       }
     } catch (error) {
       throw fromSystemError(error, `preparing the store ${this.folder}`);
@@ -129,7 +147,8 @@ export class Store {
   #restoreIndex(file: string, footer: PackFooter): void {
     try {
       ensureFolder(path.dirname(file));
-      writeAtomically(file, footer.bytes);
+      ensureFolder(this.#temps);
+      writeAtomically(file, footer.bytes, { tempFolder: this.#temps });
     } catch {
       // A read-only store is read all the same; the next writer restores the file.
     }

@@ -1,5 +1,6 @@
 import { removeFile } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
+import { newBlock } from '../base/sequential-file.ts';
 import { PackWriter } from '../pack/writer.ts';
 import type { Store } from './local-store.ts';
 import { publishPack } from './publish.ts';
@@ -31,7 +32,7 @@ export class PackSink {
    */
   append(id: Uint8Array, raw: Uint8Array): void {
     if (this.#writer === undefined) {
-      this.#block ??= PackWriter.newBlock();
+      this.#block ??= newBlock();
       this.#writer = new PackWriter(this.#store.tempFile(), this.#block);
     }
     this.#writer.append(id, raw);

@@ -1,9 +1,8 @@
-import * as path from 'node:path';
 import pLimit from 'p-limit';
 import type { Clock, Random } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { ChunkIndex } from '../index/chunk-index.ts';
 import {
@@ -175,15 +174,15 @@ export class RemoteStore {
   ): Promise<PackFooter | undefined> {
     const local = this.#store.footer(pack);
     if (local !== undefined) return local;
-    const kept = this.#store.file(path.posix.join('remotes', this.id, indexKey(pack)));
+    const kept = `remotes/${this.id}/${indexKey(pack)}`;
     try {
-      const bytes = readBounded(kept, idxBytesMax);
+      const bytes = readBounded(this.#store.file(kept), idxBytesMax);
       if (bytes !== undefined) return parseFooter(bytes, pack);
     } catch (error) {
       if (!isMstoreError(error, 'corrupt-pack', 'too-large')) throw error;
     }
     const footer = await this.#fetchFooter(pack, size, options);
-    if (footer !== undefined) keepFile(kept, footer.bytes);
+    if (footer !== undefined) this.#store.keep(kept, footer.bytes);
     return footer;
   }
 
@@ -278,14 +277,4 @@ async function readRange(
     at += block.length;
   }
   return target;
-}
-
-/** Keeps a fetched index object for the next run; a store that cannot be written does without. */
-function keepFile(file: string, bytes: Buffer): void {
-  try {
-    ensureFolder(path.dirname(file));
-    writeAtomically(file, bytes, { unsynced: true });
-  } catch {
-    // It is fetched again the next time.
-  }
 }

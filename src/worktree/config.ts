@@ -23,6 +23,9 @@ interface KeyRule {
   readonly check?: (value: ConfigValue) => boolean;
 }
 
+/** Most transfers that may run at once. */
+export const jobsMax = 256;
+
 /** Every key that this version knows, for `mstore config` and its documentation. */
 export const configKeys: Readonly<Record<string, KeyRule>> = {
   'core.format': { type: 'integer', about: 'Format of the workspace', readOnly: true },
@@ -40,19 +43,17 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   'store.path': {
     type: 'string',
     about: 'Folder of the local store, to share one between workspaces',
+    check: (value) => String(value).trim() !== '',
   },
   'checkout.link': {
     type: 'string',
     about: 'How files are placed, in order of preference: copy, reflink, hardlink, symlink',
-    check: (value) =>
-      String(value)
-        .split(',')
-        .every((kind) => linkKinds.includes(kind as LinkKind)),
+    check: (value) => parseLinkKinds(String(value)) !== undefined,
   },
   'transfer.jobs': {
     type: 'integer',
-    about: 'Transfers at once',
-    check: (value) => Number(value) >= 1 && Number(value) <= 256,
+    about: `Transfers at once, 1 to ${jobsMax}`,
+    check: (value) => Number(value) >= 1 && Number(value) <= jobsMax,
   },
   'remote.NAME.url': { type: 'string', about: 'Where a remote is: a directory' },
 };
@@ -60,6 +61,14 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
 /** Ways to place a file in the workspace. */
 export const linkKinds = ['copy', 'reflink', 'hardlink', 'symlink'] as const;
 export type LinkKind = (typeof linkKinds)[number];
+
+/** Parses a list of ways like `reflink, copy`; undefined when it holds another word. */
+export function parseLinkKinds(text: string): LinkKind[] | undefined {
+  const kinds = text.split(',').map((kind) => kind.trim());
+  return kinds.every((kind) => linkKinds.includes(kind as LinkKind))
+    ? (kinds as LinkKind[])
+    : undefined;
+}
 
 /** Where a value comes from, strongest last. */
 export type ConfigSource = 'config' | 'local' | 'environment';
@@ -133,10 +142,18 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
     ...readFile(path.join(folder, localConfigName), 'local'),
   ];
   const names = new Set(entries.map(({ key }) => key));
-  for (const key of Object.keys(configKeys)) if (!key.includes('NAME')) names.add(key);
+  for (const [key, rule] of Object.entries(configKeys)) {
+    if (!key.includes('NAME') && !rule.readOnly) names.add(key);
+  }
+  for (const name of Object.keys(env)) {
+    const remote = /^MSTORE_REMOTE_([A-Z0-9_]+)_URL$/.exec(name)?.[1];
+    // Where no file names the remote, the variable does: in small letters.
+    const known = [...names].some((key) => environmentName(key) === name);
+    if (remote !== undefined && !known) names.add(`remote.${remote.toLowerCase()}.url`);
+  }
   for (const key of names) {
     const text = env[environmentName(key)];
-    if (text === undefined || text === '') continue;
+    if (text === undefined || text === '' || keyRule(key)?.readOnly) continue;
     entries.push({
       key,
       value: parseValue(key, text, environmentName(key)),
@@ -177,9 +194,9 @@ function checkValue(
   if (typed && (rule.check?.(value as ConfigValue) ?? true)) return;
   throw new MstoreError(
     'config-invalid',
-    `${where}: ${printable(String(value))} is no value for ${key}`,
+    `${key} cannot be ${printable(String(value))} (${where})`,
     {
-      hint: `${rule.about} (${rule.type})`,
+      hint: rule.about,
       details: { key },
     },
   );

@@ -136,7 +136,7 @@ function mergeConflict(where: string): MstoreError {
     'merge-conflict',
     `The pointer ${printable(where)} has an unresolved merge conflict`,
     {
-      hint: `Choose one side ("git checkout --ours -- FILE" or "--theirs"), then run "mstore checkout" for it; or add the merged files again`,
+      hint: `Choose one side ("git checkout --ours -- ${printable(where)}", or --theirs), then run "mstore checkout"; or add the merged files again`,
       details: { path: where },
     },
   );

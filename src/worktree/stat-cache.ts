@@ -191,10 +191,12 @@ export function fileClockNs(folder: string, fallbackMs: number): bigint {
   try {
     ensureFolder(folder);
     fs.closeSync(fs.openSync(probe, 'wx'));
-    return fs.statSync(probe, { bigint: true }).mtimeNs;
+    try {
+      return fs.statSync(probe, { bigint: true }).mtimeNs;
+    } finally {
+      fs.rmSync(probe, { force: true });
+    }
   } catch {
     return BigInt(fallbackMs) * 1_000_000n;
-  } finally {
-    fs.rmSync(probe, { force: true });
   }
 }

@@ -8,7 +8,7 @@ import { exitCodeOf } from '../../src/base/errors.ts';
 import { add } from '../../src/flow/add.ts';
 import { initWorkspace } from '../../src/flow/init.ts';
 import { push } from '../../src/flow/push.ts';
-import { addRemote, chooseRemote } from '../../src/flow/remotes.ts';
+import { addRemote, chooseRemote, removeRemote } from '../../src/flow/remotes.ts';
 import { status } from '../../src/flow/status.ts';
 import { type Surroundings, systemSurroundings } from '../../src/flow/surroundings.ts';
 import { findTargets } from '../../src/flow/targets.ts';
@@ -151,6 +151,11 @@ export interface CliWorkspace {
   /** In this process, for what a test builds on: faster than starting the command line. */
   add(...paths: string[]): Promise<void>;
   push(): Promise<void>;
+  addRemote(name: string, folder: string): Promise<void>;
+  /** Makes `origin` another remote. */
+  moveRemote(folder: string): Promise<void>;
+  /** Keeps the store elsewhere, by the configuration of this machine. */
+  moveStore(folder: string): void;
   /** Runs the command line in the workspace. */
   run(...args: string[]): Promise<CliResult>;
   ok(...args: string[]): Promise<CliResult>;
@@ -193,6 +198,16 @@ export function workspaceAt(root: string, remote: string): CliWorkspace {
       const workspace = await open();
       const { tracked } = await findTargets(workspace, [], root);
       await push(workspace, tracked, await chooseRemote(workspace, undefined, root));
+    },
+    async addRemote(name, folder) {
+      await addRemote(await open(), name, folder, { isDefault: false, create: true }, root);
+    },
+    async moveRemote(folder) {
+      await removeRemote(await open(), 'origin');
+      await addRemote(await open(), 'origin', folder, { isDefault: true, create: true }, root);
+    },
+    moveStore(folder) {
+      fs.writeFileSync(at('.modelstore/config.local.toml'), `[store]\npath = "${folder}"\n`);
     },
     run: (...args) => mstore(root, ...args),
     ok: (...args) => mstoreOk(root, ...args),

@@ -13,8 +13,17 @@ const freeBytesMin = 1024 ** 3;
  */
 export function scratchFolder(): string {
   const folder = fs.mkdtempSync(path.join(fastTop(), 'mstore-test-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }));
+  if (made.size === 0) onTestFinished(clearScratch);
+  made.add(folder);
   return folder;
+}
+
+const made = new Set<string>();
+
+/** Removes all scratch folders at once: for a test that goes through many cases. */
+export function clearScratch(): void {
+  for (const folder of made) fs.rmSync(folder, { recursive: true, force: true });
+  made.clear();
 }
 
 let top: string | undefined;

@@ -51,7 +51,7 @@ export function brokenLinks(pages: readonly Page[], exists: (path: string) => bo
 }
 
 /** The sections of the page of errors: each code with the exit code it stands under. */
-export function errorSections(text: string): Map<string, number> {
+function errorSections(text: string): Map<string, number> {
   const found = new Map<string, number>();
   let exit = Number.NaN;
   for (const line of text.split('\n')) {
@@ -171,9 +171,9 @@ export function tableRows(text: string, head: readonly string[]): string[][] {
   return lines.slice(start + 2, end === -1 ? undefined : end).map(cells);
 }
 
-/** The names in code spans of a text. */
+/** The names in code spans of a text, fenced blocks left out. */
 export function codeSpans(text: string): string[] {
-  return [...text.matchAll(/`([^`]+)`/g)].map(([, span]) => span ?? '');
+  return [...prose(text).matchAll(/`([^`\n]+)`/g)].map(([, span]) => span ?? '');
 }
 
 /** Says what is wrong with a fragment of the list of changes. */

@@ -166,9 +166,9 @@ export function compareLengths(
   return problems;
 }
 
-// Put together here, so that this file does not hold what it looks for.
+// Put together here, so that this file does not hold what it looks for. `someone` is nobody.
 const personalPath = new RegExp(
-  ['/ho' + 'me/[a-z]', '/Us' + 'ers/[A-Za-z]', '[A-Z]:\\\\+Us' + 'ers\\\\'].join('|'),
+  ['/ho' + 'me/(?!someone\\b)[a-z]', '/Us' + 'ers/[A-Za-z]', '[A-Z]:\\\\+Us' + 'ers\\\\'].join('|'),
 );
 const registryHost =
   /https?:\/\/[^\s"'/]*(?:registry|npmjs|yarnpkg|artifactory|nexus|verdaccio|jfrog)[^\s"'/]*/i;

@@ -1,7 +1,8 @@
+import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { Command } from '../command.ts';
 import { listOf } from '../command.ts';
-import { count, formatBytes } from '../text.ts';
+import { count } from '../text.ts';
 
 export const addCommand: Command = {
   positionals: '<path..>',
@@ -23,9 +24,11 @@ export const addCommand: Command = {
       const size = `${count(files, 'file')}, ${formatBytes(pointer.size)}`;
       context.note(`${changed ? 'Added' : 'Unchanged'} ${printable(path)} (${size})`);
     }
-    const { bytesNew, chunksNew, chunks } = result;
+    const { bytesNew, chunksNew } = result;
     context.note(
-      `Stored ${formatBytes(bytesNew)} in ${count(chunksNew, 'new chunk')} of ${chunks.toLocaleString('en-US')} read`,
+      chunksNew === 0
+        ? 'Nothing new to store'
+        : `Stored ${formatBytes(bytesNew)} (${count(chunksNew, 'new chunk')})`,
     );
     context.result(
       {

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { MstoreError } from '../../base/errors.ts';
 import { ensureFolder } from '../../base/files.ts';
+import { printable } from '../../base/names.ts';
 import {
   configKeys,
   configName,
@@ -63,7 +64,7 @@ async function list(context: Context): Promise<void> {
 async function get(context: Context, key: string): Promise<number | undefined> {
   const entry = (await context.workspace()).config.get(key);
   if (entry === undefined) {
-    throw new MstoreError('unknown-key', `${key} is not set`, {
+    throw new MstoreError('not-found', `${key} is not set`, {
       hint: `Set it with "mstore config set ${key} VALUE"`,
     });
   }
@@ -83,6 +84,12 @@ async function change(context: Context, args: Args, set: boolean): Promise<void>
     });
   const value = set ? parseValue(key, text ?? '', 'config set') : undefined;
   const workspace = await context.workspace();
+  const isRemote = workspace.config.remotes().some(({ name }) => name === value);
+  if (key === 'core.remote' && value !== undefined && !isRemote) {
+    throw new MstoreError('unknown-remote', `There is no remote ${printable(String(value))}`, {
+      hint: 'Add it first: mstore remote add NAME DIR',
+    });
+  }
   const file = path.join(workspace.folder, flagOf(args, 'local') ? localConfigName : configName);
   ensureFolder(workspace.cacheFolder);
   await writeConfigKey(file, key, value, workspace.cacheFolder);

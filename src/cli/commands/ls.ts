@@ -1,10 +1,11 @@
 import { shortDigest } from '../../base/digest.ts';
+import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import { isFileEntry, isLinkEntry, type TreeEntry } from '../../base/tree.ts';
 import type { Listing } from '../../flow/list.ts';
 import type { Command } from '../command.ts';
 import { listOf } from '../command.ts';
-import { formatBytes, type Paint, table } from '../text.ts';
+import { type Paint, table } from '../text.ts';
 import { targetOptions } from './moving.ts';
 
 export const lsCommand: Command = {

@@ -1,15 +1,16 @@
 import type { Argv } from 'yargs';
 import { MstoreError } from '../../base/errors.ts';
+import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { CheckoutResult } from '../../flow/checkout.ts';
 import type { CheckoutToResult } from '../../flow/checkout-to.ts';
 import type { FetchResult } from '../../flow/fetch.ts';
 import type { Tracked } from '../../flow/tracked.ts';
 import type { Workspace } from '../../flow/workspace.ts';
-import { type LinkKind, linkKinds } from '../../worktree/config.ts';
+import { type LinkKind, linkKinds, parseLinkKinds } from '../../worktree/config.ts';
 import { type Args, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { count, formatBytes } from '../text.ts';
+import { count } from '../text.ts';
 
 /** Adds `[ref-or-path..]`, which all commands that move or write versions take. */
 export function targetOptions(parser: Argv): Argv {
@@ -80,17 +81,14 @@ export async function openChosenRemote(context: Context, workspace: Workspace, a
 }
 
 /** Parses `--link copy,reflink`. */
-export function linkOption(args: Args): LinkKind[] | undefined {
+function linkOption(args: Args): LinkKind[] | undefined {
   const text = textOf(args, 'link');
   if (text === undefined) return undefined;
-  const kinds = text.split(',').map((kind) => kind.trim());
-  for (const kind of kinds) {
-    if (linkKinds.includes(kind as LinkKind)) continue;
-    throw new MstoreError('usage', `--link does not know ${printable(kind)}`, {
-      hint: `Ways: ${linkKinds.join(', ')}; several are tried in the order given`,
-    });
-  }
-  return kinds as LinkKind[];
+  const kinds = parseLinkKinds(text);
+  if (kinds !== undefined) return kinds;
+  throw new MstoreError('usage', `--link does not know ${printable(text)}`, {
+    hint: `Ways: ${linkKinds.join(', ')}; several are tried in the order given`,
+  });
 }
 
 /** Says what a fetch brought. */
@@ -117,10 +115,16 @@ export async function writeVersions(
     link: linkOption(args),
   };
   const to = textOf(args, 'to');
+  if (to === '') {
+    throw new MstoreError('usage', '--to names no directory', { hint: 'Write --to DIR' });
+  }
   if (to !== undefined) {
     const { checkoutTo } = await import('../../flow/checkout-to.ts');
     const path = await import('node:path');
-    const result = await checkoutTo(workspace, tracked, path.resolve(context.cwd, to), options);
+    const result = await checkoutTo(workspace, tracked, path.resolve(context.cwd, to), {
+      ...options,
+      keep: [context.cwd],
+    });
     context.note(
       `Wrote ${count(result.files, 'file')}, ${formatBytes(result.bytes)}, to ${printable(result.directory)}`,
     );

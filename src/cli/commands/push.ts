@@ -1,5 +1,6 @@
+import { formatBytes } from '../../base/format-bytes.ts';
 import type { Command } from '../command.ts';
-import { count, formatBytes } from '../text.ts';
+import { count } from '../text.ts';
 import { chooseVersions, openChosenRemote, remoteOptions } from './moving.ts';
 
 export const pushCommand: Command = {

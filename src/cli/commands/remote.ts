@@ -1,16 +1,17 @@
 import { MstoreError } from '../../base/errors.ts';
+import { printable } from '../../base/names.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { table } from '../text.ts';
 
 export const remoteCommand: Command = {
-  positionals: '<action> [name] [url]',
+  positionals: '<action> [name] [dir]',
   options: (parser) =>
     parser
       .positional('action', { choices: ['add', 'list', 'remove'] as const, describe: 'What to do' })
       .positional('name', { type: 'string', describe: 'Name of the remote' })
-      .positional('url', { type: 'string', describe: 'Directory of the remote' })
+      .positional('dir', { type: 'string', describe: 'Directory of the remote' })
       .option('default', { type: 'boolean', describe: 'Make it the default remote' })
       .option('create', {
         type: 'boolean',
@@ -27,6 +28,8 @@ export const remoteCommand: Command = {
   ],
   async run(context, args) {
     const action = textOf(args, 'action');
+    const unused = { add: [], remove: ['dir'], list: ['name', 'dir'] }[action ?? ''] ?? [];
+    refuseExtra(args, unused);
     if (action === 'add') await add(context, args);
     else if (action === 'remove') await remove(context, args);
     else await list(context);
@@ -34,22 +37,41 @@ export const remoteCommand: Command = {
   },
 };
 
+function refuseExtra(args: Args, names: readonly string[]): void {
+  const extra = names.map((name) => textOf(args, name)).find((value) => value !== undefined);
+  if (extra === undefined) return;
+  throw new MstoreError('usage', `Unknown argument: ${printable(extra)}`, {
+    hint: 'Run "mstore remote --help"',
+  });
+}
+
 function required(args: Args, name: string, line: string): string {
   const value = textOf(args, name);
   if (value !== undefined) return value;
-  throw new MstoreError('usage', `The ${name} of the remote is missing`, { hint: `Write ${line}` });
+  throw new MstoreError(
+    'usage',
+    `The ${name === 'dir' ? 'directory' : name} of the remote is missing`,
+    { hint: `Write ${line}` },
+  );
 }
 
 async function add(context: Context, args: Args): Promise<void> {
   const line = 'mstore remote add NAME DIR';
   const name = required(args, 'name', line);
-  const url = required(args, 'url', line);
-  const { addRemote } = await import('../../flow/remotes.ts');
+  const url = required(args, 'dir', line);
+  const { addRemote, liesInWorkspace, listRemotes } = await import('../../flow/remotes.ts');
   const options = { isDefault: flagOf(args, 'default'), create: flagOf(args, 'create') };
   const state = await addRemote(await context.workspace(), name, url, options, context.cwd);
+  const workspace = await context.workspace();
+  const kept = listRemotes(workspace).find((remote) => remote.name === name)?.url ?? url;
+  if (workspace.git !== undefined && liesInWorkspace(workspace, kept)) {
+    context.warn(
+      'the remote lies in the repository; list it in .gitignore, or Git takes its packs',
+    );
+  }
   const done = { created: 'made it', exists: 'found it there', unchecked: 'not checked' }[state];
   context.note(`Added the remote ${name} (${done})`);
-  context.result({ name, url, state }, []);
+  context.result({ name, url: kept, state }, []);
 }
 
 async function remove(context: Context, args: Args): Promise<void> {

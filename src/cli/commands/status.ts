@@ -1,9 +1,10 @@
+import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { PathStatus } from '../../flow/status.ts';
 import type { Command } from '../command.ts';
 import { listOf } from '../command.ts';
 import type { Paint } from '../text.ts';
-import { count, formatBytes } from '../text.ts';
+import { count } from '../text.ts';
 
 /** Changed files shown for one tracked path, unless `-v` asks for all. */
 const changesShown = 10;

@@ -12,15 +12,17 @@ function cutsOf(bytes: Uint8Array, params: ChunkParams, hardCuts: readonly numbe
   return cutsInBlocks((...args) => chunker.next(...args), bytes, [bytes.length]);
 }
 
-/** Finds eight bytes whose hash lies in [from, to), by trying pseudo-random ones. */
-function windowWithHash(from: number, to: number): Buffer {
-  const bytes = xorshiftBytes(7, 8 * 1024 * 1024);
-  for (let at = 0; at + 8 <= bytes.length; at++) {
-    const early = Math.imul(bytes.readInt32LE(at), 0x9e3779b1);
-    const hash = (early + Math.imul(bytes.readInt32LE(at + 4), 0x85ebca77)) | 0;
-    if (hash >= from && hash < to) return bytes.subarray(at, at + 8);
-  }
-  throw new Error('no such window');
+/** Eight bytes that have the given hash: the factors are odd, so they can be divided by. */
+function windowWithHash(hash: number): Buffer {
+  const factor = 0x85ebca77n;
+  let inverse = factor;
+  for (let i = 0; i < 5; i++) inverse = BigInt.asUintN(32, inverse * (2n - factor * inverse));
+  const early = 0x12345678n;
+  const late = BigInt.asUintN(32, (BigInt(hash) - early * 0x9e3779b1n) * inverse);
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(Number(early), 0);
+  bytes.writeUInt32LE(Number(late), 4);
+  return bytes;
 }
 
 /** A blob of zeros, which never cut, with windows that end at the given offsets. */
@@ -62,9 +64,10 @@ describe('the rule mh8 with the parameters of format 1', () => {
 
   const rare = -2147475456;
   const common = -2147450880;
-  const rareWindow = windowWithHash(-(2 ** 31), rare);
-  const commonWindow = windowWithHash(rare, common);
-  const noWindow = windowWithHash(common, common + 4096);
+  const rareWindow = windowWithHash(rare - 1);
+  const commonWindow = windowWithHash(rare);
+  const lastCommonWindow = windowWithHash(common - 1);
+  const noWindow = windowWithHash(common);
 
   it('cuts at a length of min, never below it', () => {
     expect(cutsOf(planted(max, rareWindow, min - 1), formatChunkParams)).toEqual([max]);
@@ -77,7 +80,10 @@ describe('the rule mh8 with the parameters of format 1', () => {
     expect(cutsOf(planted(max, commonWindow, norm), formatChunkParams)).toEqual([norm, max]);
     expect(cutsOf(planted(max, commonWindow, max - 1), formatChunkParams)).toEqual([max - 1, max]);
     expect(cutsOf(planted(max, rareWindow, norm - 1), formatChunkParams)).toEqual([norm - 1, max]);
+    expect(cutsOf(planted(max, lastCommonWindow, norm), formatChunkParams)).toEqual([norm, max]);
     expect(cutsOf(planted(max, noWindow, norm), formatChunkParams)).toEqual([max]);
+    const least = windowWithHash(-(2 ** 31));
+    expect(cutsOf(planted(max, least, min), formatChunkParams)).toEqual([min, max]);
   });
 
   it('counts lengths from the last cut', () => {

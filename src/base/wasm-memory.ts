@@ -1,0 +1,35 @@
+/** The little of WebAssembly that is used; its published types come with those of browsers. */
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
+  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Instance: new (
+    module: WasmModule,
+    imports: { env: { memory: WasmMemory } },
+  ) => { readonly exports: Record<string, unknown> };
+};
+
+/** A compiled module. */
+export type WasmModule = object;
+
+/** Shared memory that modules and threads work on. It starts at a page of the machine. */
+export interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
+}
+
+/** Bytes of a page of WebAssembly. */
+export const wasmPageBytes = 64 * 1024;
+
+/** Makes shared memory. */
+export function makeWasmMemory(pages: number, pagesMax = pages): WasmMemory {
+  return new WebAssembly.Memory({ initial: pages, maximum: pagesMax, shared: true });
+}
+
+/** Compiles a module; throws when the machine lacks a feature that it uses. */
+export function compileWasm(bytes: Uint8Array): WasmModule {
+  return new WebAssembly.Module(bytes);
+}
+
+/** Makes an instance of a module that works on a memory, and returns what it exports. */
+export function instantiateWasm(module: WasmModule, memory: WasmMemory): Record<string, unknown> {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports;
+}

@@ -1,0 +1,62 @@
+import { createHash, type Hash } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { invariant } from '../base/errors.ts';
+
+/** Work for a hashing thread; all positions are offsets in the shared memory. */
+export type HashJob =
+  | {
+      readonly id: number;
+      readonly kind: 'chunks';
+      /** Start and end of each chunk, in turn. */
+      readonly ranges: readonly number[];
+    }
+  | {
+      readonly id: number;
+      readonly kind: 'whole';
+      /** Number of the file; its pieces come in order, to one thread. */
+      readonly file: number;
+      readonly start: number;
+      readonly end: number;
+    }
+  | { readonly id: number; readonly kind: 'end'; readonly file: number }
+  | { readonly id: number; readonly kind: 'drop'; readonly file: number };
+
+/** What a hashing thread answers: chunk ids of 32 bytes each, or the digest of a file, in raw bytes. */
+export interface HashAnswer {
+  readonly id: number;
+  readonly digests: Uint8Array;
+}
+
+const none = new Uint8Array(0);
+const wholes = new Map<number, Hash>();
+
+function work(bytes: Uint8Array, job: HashJob): Uint8Array {
+  if (job.kind === 'chunks') {
+    const digests = new Uint8Array((job.ranges.length / 2) * 32);
+    for (let i = 0; i < job.ranges.length; i += 2) {
+      const chunk = bytes.subarray(job.ranges[i], job.ranges[i + 1]);
+      digests.set(createHash('sha256').update(chunk).digest(), (i / 2) * 32);
+    }
+    return digests;
+  }
+  if (job.kind === 'drop') {
+    wholes.delete(job.file);
+    return none;
+  }
+  const hash = wholes.get(job.file) ?? createHash('sha256');
+  if (job.kind === 'end') {
+    wholes.delete(job.file);
+    return hash.digest();
+  }
+  hash.update(bytes.subarray(job.start, job.end));
+  wholes.set(job.file, hash);
+  return none;
+}
+
+const port = parentPort;
+invariant(port !== null, 'this module runs in a thread');
+const shared = new Uint8Array((workerData as { memory: SharedArrayBuffer }).memory);
+port.on('message', (job: HashJob) => {
+  const answer: HashAnswer = { id: job.id, digests: work(shared, job) };
+  port.postMessage(answer);
+});

@@ -1,0 +1,121 @@
+import * as fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { type CliWorkspace, makeWorkspace } from '../support/cli.ts';
+import { git } from '../support/git.ts';
+import { codeSpans, tableRows } from '../support/page-checks.ts';
+
+const page = fs.readFileSync(
+  fileURLToPath(new URL('../../docs/guide/scripts.md', import.meta.url)),
+  'utf8',
+);
+
+/** The names that the page gives to the fields of a command's document. */
+const documented = new Map(
+  tableRows(page, ['command', 'fields of the document']).flatMap(([commands = '', fields = '']) =>
+    codeSpans(commands).map((command) => [command, new Set(codeSpans(fields))] as const),
+  ),
+);
+/** Names told once for all: of changes, and of errors. */
+const shared = new Set(codeSpans(page));
+
+/** All names of fields in a document, those of parts too. */
+function fieldsOf(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(fieldsOf);
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => [name, ...fieldsOf(inner)]);
+}
+
+async function makeModel(): Promise<CliWorkspace> {
+  const workspace = await makeWorkspace();
+  workspace.write('model/weights', 'one');
+  workspace.write('model/run', 'echo');
+  fs.chmodSync(workspace.at('model/run'), 0o755);
+  fs.symlinkSync('run', workspace.at('model/link'));
+  fs.mkdirSync(workspace.at('model/empty'));
+  await workspace.add('model');
+  git(workspace.root, 'add', '.');
+  git(workspace.root, 'commit', '-q', '-m', 'First');
+  git(workspace.root, 'tag', 'v1');
+  return workspace;
+}
+
+async function expectDocumented(
+  workspace: CliWorkspace,
+  command: string,
+  ...args: string[]
+): Promise<void> {
+  const { stdout, code } = await workspace.run(...args, '--json');
+  expect(code, stdout).toBe(0);
+  const document = JSON.parse(stdout) as object;
+  const own = documented.get(command) ?? new Set();
+  for (const name of Object.keys(document)) expect(own, `${command}: ${name}`).toContain(name);
+  for (const name of fieldsOf(document)) expect(shared, `${command}: ${name}`).toContain(name);
+}
+
+describe('the documents of --json', () => {
+  it('have the fields that the guide names, from a workspace to a remote', async () => {
+    const workspace = await makeModel();
+    await expectDocumented(workspace, 'init', 'init');
+    await expectDocumented(workspace, 'remote add', 'remote', 'add', 'other', '../other');
+    await expectDocumented(workspace, 'remote list', 'remote', 'list');
+    await expectDocumented(workspace, 'remote remove', 'remote', 'remove', 'other');
+    await expectDocumented(workspace, 'push', 'push');
+    await expectDocumented(workspace, 'fetch', 'fetch');
+    await expectDocumented(workspace, 'config set', 'config', 'set', 'transfer.jobs', '2');
+    await expectDocumented(workspace, 'config get', 'config', 'get', 'transfer.jobs');
+    await expectDocumented(workspace, 'config unset', 'config', 'unset', 'transfer.jobs');
+    await expectDocumented(workspace, 'config list', 'config', 'list');
+    await expectDocumented(workspace, 'config keys', 'config', 'keys');
+    await expectDocumented(workspace, 'textconv', 'textconv', 'model.mstore');
+  });
+
+  it('have the fields that the guide names, from a change to a version', async () => {
+    const workspace = await makeModel();
+    workspace.write('model/weights', 'two');
+    workspace.write('model/more', 'x');
+    workspace.write('broken.mstore', '{');
+    const broken = await workspace.run('status', '--json');
+    expect(broken.code).toBe(5);
+    for (const name of fieldsOf(JSON.parse(broken.stdout))) expect(shared).toContain(name);
+    workspace.remove('broken.mstore');
+    await expectDocumented(workspace, 'status', 'status');
+    await expectDocumented(workspace, 'diff', 'diff');
+    await expectDocumented(workspace, 'add', 'add', 'model');
+    git(workspace.root, 'commit', '-q', '-a', '-m', 'Second');
+    await expectDocumented(workspace, 'diff', 'diff', 'v1', 'HEAD');
+    await expectDocumented(workspace, 'ls', 'ls', 'v1');
+    await expectDocumented(workspace, 'checkout', 'checkout', 'v1');
+    await expectDocumented(workspace, 'checkout --to', 'checkout', 'v1', '--to', '../v1');
+    await expectDocumented(workspace, 'pull', 'pull');
+    await workspace.ok('push');
+    workspace.remove('.modelstore/store');
+    await expectDocumented(workspace, 'pull', 'pull');
+    await expectDocumented(workspace, 'untrack', 'untrack', 'model');
+  });
+
+  it('are errors where something fails', async () => {
+    const workspace = await makeModel();
+    const { stdout, code } = await workspace.run('add', 'nothing', '--json');
+    expect(code).toBe(3);
+    for (const name of ['error', 'code', 'message', 'hint', 'details'])
+      expect(page).toContain(`"${name}"`);
+    expect(Object.keys(JSON.parse(stdout) as object)).toEqual(['error']);
+  });
+
+  it('are events with the result last', async () => {
+    const workspace = await makeModel();
+    workspace.write('another', 'bytes');
+    const { stdout } = await workspace.run('add', 'another', '--json-events');
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event: string; phase?: string });
+    expect(events.at(-1)?.event).toBe('result');
+    for (const { event, phase, ...rest } of events.slice(0, -1)) {
+      expect(['start', 'progress', 'finish']).toContain(event);
+      expect(shared).toContain(phase);
+      for (const name of Object.keys(rest)) expect(shared).toContain(name);
+    }
+  });
+});

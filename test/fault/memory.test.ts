@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { addRemote } from '../../src/flow/remotes.ts';
+import { cliEnv } from '../support/cli.ts';
+import { makePlainProject, type Project } from '../support/flow-project.ts';
+import { noise, scratchFolder } from '../support/flow-scratch.ts';
+import { runs } from '../support/runs.ts';
+
+const mib = 1024 * 1024;
+/** What any command may hold at its peak, Node itself included, however large the files are. */
+const peakBytesMax = 200 * mib;
+/** The heap of JavaScript gets far less: a file that is held whole fails at once. */
+const heapMib = 64;
+const fileBytes = runs(512).numRuns * mib;
+
+const program = path.resolve(import.meta.dirname, '../tools/peak-memory.js');
+
+/** Runs a command under the limit and returns the bytes it had at its peak. */
+async function peakOf(project: Project, ...args: string[]): Promise<number> {
+  const child = spawn(process.execPath, [`--max-old-space-size=${heapMib}`, program, ...args], {
+    cwd: project.root,
+    env: cliEnv,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    stderr += part;
+  });
+  const code = await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  expect(code, stderr).toBe(0);
+  return Number(/peak (\d+)/.exec(stderr)?.[1] ?? Number.NaN);
+}
+
+/** Makes a large file that is mostly holes, with noise here and there, so that it fills packs too. */
+function makeLargeFile(file: string): void {
+  const fd = fs.openSync(file, 'w');
+  for (let at = 0; at < fileBytes; at += 16 * mib)
+    fs.writeSync(fd, noise(3 * mib, at), 0, 3 * mib, at);
+  fs.ftruncateSync(fd, fileBytes);
+  fs.closeSync(fd);
+}
+
+function digestOf(file: string): string {
+  const hash = createHash('sha256');
+  const fd = fs.openSync(file, 'r');
+  const block = Buffer.alloc(4 * mib);
+  for (let count = 1; count > 0; ) {
+    count = fs.readSync(fd, block);
+    hash.update(block.subarray(0, count));
+  }
+  fs.closeSync(fd);
+  return hash.digest('hex');
+}
+
+describe('memory', () => {
+  it('stays below 200 MiB, however large the file is', {
+    timeout: 60_000 * (fileBytes / (512 * mib)) + 60_000,
+  }, async () => {
+    const project = await makePlainProject();
+    const remote = path.join(scratchFolder(), 'remote');
+    const options = { isDefault: true, create: true };
+    await addRemote(await project.open(), 'origin', remote, options, project.root);
+    makeLargeFile(project.at('large.bin'));
+    const peaks: Record<string, number> = {};
+    peaks['add'] = await peakOf(project, 'add', 'large.bin');
+    peaks['push'] = await peakOf(project, 'push');
+    const pointer = JSON.parse(project.read('large.bin.mstore').toString());
+    fs.rmSync(project.at('large.bin'));
+    fs.rmSync(project.at('.modelstore/store'), { recursive: true });
+    peaks['fetch'] = await peakOf(project, 'fetch');
+    peaks['checkout'] = await peakOf(project, 'checkout');
+    expect(fs.statSync(project.at('large.bin')).size).toBe(fileBytes);
+    expect(digestOf(project.at('large.bin'))).toBe(pointer.sha256);
+    fs.utimesSync(project.at('large.bin'), 1, 1);
+    peaks['status'] = await peakOf(project, 'status');
+    for (const [command, peak] of Object.entries(peaks)) {
+      expect(peak, command).toBeGreaterThan(20 * mib);
+      expect(peak, command).toBeLessThan(peakBytesMax);
+    }
+  });
+});

@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { sha256Raw } from '../../../src/base/digest.ts';
+import { ChunkIndex } from '../../../src/index/chunk-index.ts';
+import type { PackFooter } from '../../../src/pack/format.ts';
+import { footerOf } from '../../support/packs.ts';
+import { runs } from '../../support/runs.ts';
+
+/** Adds packs to an index and to a map, and compares them on all ids known and on others. */
+function compare(packs: ReadonlyArray<readonly Buffer[]>, others: readonly Buffer[]): ChunkIndex {
+  const index = new ChunkIndex();
+  const oracle = new Map<string, { footer: PackFooter; number: number }>();
+  const footers = new Map<string, PackFooter>();
+  let rows = 0;
+  for (const ids of packs) {
+    const footer = footerOf(ids);
+    index.addPack(footer);
+    if (footers.has(footer.id)) continue;
+    footers.set(footer.id, footer);
+    rows += ids.length;
+    for (const [number, id] of ids.entries()) {
+      const key = id.toString('hex');
+      if (!oracle.has(key)) oracle.set(key, { footer, number });
+    }
+  }
+  expect(index.size).toBe(oracle.size);
+  expect(index.rows).toBe(rows);
+  expect(index.packs).toEqual([...footers.values()]);
+  let wrong = 0;
+  for (const [key, { footer, number }] of oracle) {
+    const place = index.find(Buffer.from(key, 'hex'));
+    if (place?.footer !== footer || place.number !== number || place.offset !== number) wrong++;
+  }
+  for (const id of others) {
+    if (index.has(id) !== oracle.has(id.toString('hex'))) wrong++;
+    if ((index.find(id) !== undefined) !== index.has(id)) wrong++;
+  }
+  expect(wrong).toBe(0);
+  return index;
+}
+
+function idOf(n: number, prefix?: Buffer): Buffer {
+  const id = sha256Raw(Buffer.from(String(n)));
+  prefix?.copy(id);
+  return id;
+}
+
+const idsFrom = (first: number, count: number, prefix?: Buffer) =>
+  Array.from({ length: count }, (_, i) => idOf(first + i, prefix));
+
+describe('ChunkIndex', () => {
+  it('finds tens of thousands of chunks over many packs and growths', () => {
+    const packs = Array.from({ length: 40 }, (_, pack) => idsFrom(pack * 1_000, 1_000));
+    const index = compare(packs, idsFrom(1_000_000, 20_000));
+    expect(index.size).toBe(40_000);
+  });
+
+  it('finds chunks whose ids begin alike, around the end of the table as well', () => {
+    const low = Buffer.from('00000000', 'hex');
+    const high = Buffer.from('ffffffff', 'hex');
+    const packs = [idsFrom(0, 200, low), idsFrom(200, 200, high), idsFrom(400, 200, low)];
+    compare(packs, [...idsFrom(5_000, 100, low), ...idsFrom(5_000, 100, high)]);
+  });
+
+  it('keeps the first place of a chunk that stands in several packs', () => {
+    compare(
+      [idsFrom(0, 600), idsFrom(300, 600), [idOf(1), idOf(1), idOf(2_000), idOf(2_000)]],
+      idsFrom(3_000, 10),
+    );
+  });
+
+  it('adds a pack once, and packs without chunks', () => {
+    const index = compare([[], idsFrom(0, 5), idsFrom(0, 5), []], [idOf(9)]);
+    expect(index.packs).toHaveLength(2);
+    expect(index.pack(footerOf(idsFrom(0, 5)).id)?.count).toBe(5);
+    expect(index.pack(footerOf(idsFrom(0, 6)).id)).toBeUndefined();
+  });
+
+  it('reads ids anywhere in a buffer', () => {
+    const index = new ChunkIndex();
+    index.addPack(footerOf(idsFrom(0, 3)));
+    const padded = Buffer.concat([Buffer.alloc(7), idOf(2), Buffer.alloc(7)]);
+    expect(index.find(padded, 7)?.number).toBe(2);
+    expect(index.has(padded, 6)).toBe(false);
+  });
+
+  it('agrees with a map on any packs', () => {
+    // Few ids that differ in few bytes: every pack repeats some of another.
+    const id = fc
+      .tuple(fc.constantFrom(0, 1, 255), fc.nat(40), fc.constantFrom(0, 31))
+      .map(([first, value, at]) => {
+        const bytes = Buffer.alloc(32, first);
+        bytes[at] = value;
+        return bytes;
+      });
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(id, { maxLength: 30 }), { maxLength: 8 }),
+        fc.array(id, { maxLength: 30 }),
+        (packs, others) => void compare(packs, others),
+      ),
+      runs(150),
+    );
+  });
+});

@@ -1,0 +1,167 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../../src/base/digest.ts';
+import { fileClockNs, StatCache, stampNow } from '../../../src/worktree/stat-cache.ts';
+import { tempFolder } from '../../support/temp.ts';
+
+const digest = sha256('x');
+const ms = 1_000_000n;
+const start = 1_700_000_000_123_456_789n;
+
+/** A stat with given times, in nanoseconds before the cache was opened. */
+function statOf(
+  mtimeAgo: bigint,
+  ctimeAgo: bigint = mtimeAgo,
+  change: object = {},
+): fs.BigIntStats {
+  const stat = { size: 5n, ino: 7n, mtimeNs: start - mtimeAgo, ctimeNs: start - ctimeAgo };
+  return { ...stat, ...change } as fs.BigIntStats;
+}
+
+const open = (folder: string, tracked = 'models/a') => StatCache.open(folder, tracked, start);
+
+describe('StatCache', () => {
+  it('knows a file that is as it was, now and in the next run', () => {
+    const folder = tempFolder();
+    const cache = open(folder);
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    expect(cache.find('f', statOf(1_000n * ms))).toBe(digest);
+    expect(cache.find('g', statOf(1_000n * ms))).toBeUndefined();
+    cache.save('models/a');
+    expect(open(folder).find('f', statOf(1_000n * ms))).toBe(digest);
+    expect(open(folder, 'models/b').find('f', statOf(1_000n * ms))).toBeUndefined();
+  });
+
+  it.each([
+    ['size', { size: 6n }],
+    ['inode', { ino: 8n }],
+    ['mtime', { mtimeNs: start - 1_000n * ms + 1n }],
+    ['ctime', { ctimeNs: start - 1_000n * ms + 1n }],
+  ])('does not know a file whose %s changed', (_, change) => {
+    const cache = open(tempFolder());
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    expect(cache.find('f', statOf(1_000n * ms, undefined, change))).toBeUndefined();
+  });
+
+  it.each<[string, bigint, bigint, boolean]>([
+    ['long before', 1_000n * ms, 1_000n * ms, true],
+    ['a tick and more before', 20n * ms + 1n, 20n * ms + 1n, true],
+    ['exactly a tick before', 20n * ms, 20n * ms, false],
+    ['just before', 1n, 1n, false],
+    ['at the start', 0n, 0n, false],
+    ['after the start', -5n * ms, -5n * ms, false],
+    ['in content long before, in status just before', 1_000n * ms, 1n, false],
+    ['in the future, by its content time', -(10n ** 12n), 1_000n * ms, false],
+  ])('remembers a file changed %s: %s %s %s', (_, mtimeAgo, ctimeAgo, remembered) => {
+    const cache = open(tempFolder());
+    cache.rememberRead('f', statOf(mtimeAgo, ctimeAgo), digest);
+    expect(cache.find('f', statOf(mtimeAgo, ctimeAgo)) !== undefined).toBe(remembered);
+  });
+
+  it('waits longer where times have only whole seconds', () => {
+    const cache = open(tempFolder());
+    const second = 1_000_000_000n;
+    const whole = (ago: bigint): fs.BigIntStats => {
+      const at = ((start - ago) / second) * second;
+      return statOf(0n, 0n, { mtimeNs: at, ctimeNs: at });
+    };
+    cache.rememberRead('young', whole(second), digest);
+    cache.rememberRead('old', whole(3n * second), digest);
+    expect(cache.find('young', whole(second))).toBeUndefined();
+    expect(cache.find('old', whole(3n * second))).toBe(digest);
+  });
+
+  it('forgets a file that was read again while it was young', () => {
+    const folder = tempFolder();
+    const cache = open(folder);
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    cache.rememberRead('f', statOf(1n), sha256('y'));
+    expect(cache.find('f', statOf(1n))).toBeUndefined();
+    expect(cache.find('f', statOf(1_000n * ms))).toBeUndefined();
+  });
+
+  it('remembers files it has stamped, however young', () => {
+    const folder = tempFolder();
+    const file = path.join(folder, 'f');
+    const fd = fs.openSync(file, 'w');
+    fs.writeSync(fd, 'one');
+    stampNow(fd, Date.now());
+    fs.closeSync(fd);
+    const stat = fs.lstatSync(file, { bigint: true });
+    const cache = StatCache.open(folder, 'f', fileClockNs(folder, 0));
+    cache.rememberWritten('f', stat, digest);
+    expect(cache.find('f', stat)).toBe(digest);
+    // A change of the same length in the same tick of the clock shows, because the stamp is none of it.
+    fs.writeFileSync(file, 'two');
+    expect(cache.find('f', fs.lstatSync(file, { bigint: true }))).toBeUndefined();
+  });
+
+  it('stamps no two moments alike, and close to the present', () => {
+    const file = path.join(tempFolder(), 'f');
+    const fd = fs.openSync(file, 'w');
+    const stamps = Array.from({ length: 50 }, () => {
+      stampNow(fd, Date.now());
+      return fs.fstatSync(fd, { bigint: true }).mtimeNs;
+    });
+    fs.closeSync(fd);
+    expect(new Set(stamps).size).toBeGreaterThan(40);
+    for (const stamp of stamps) {
+      expect(stamp % ms).not.toBe(0n);
+      expect(Math.abs(Number(stamp / ms) - Date.now())).toBeLessThan(5_000);
+    }
+  });
+
+  it('forgets what is no longer there', () => {
+    const cache = open(tempFolder());
+    for (const name of ['a', 'b']) cache.rememberRead(name, statOf(1_000n * ms), digest);
+    cache.keepOnly(new Set(['b']));
+    expect(cache.find('a', statOf(1_000n * ms))).toBeUndefined();
+    expect(cache.find('b', statOf(1_000n * ms))).toBe(digest);
+  });
+
+  it.each([
+    ['is cut short', (text: string) => text.slice(0, -5)],
+    ['is no JSON', () => 'x'],
+    ['is null', () => 'null'],
+    ['has another version', (text: string) => text.replace('"version":1', '"version":2')],
+    ['is of another path', (text: string) => text.replace('models/a', 'models/z')],
+    ['has rows of another form', (text: string) => text.replace('"rows":[[', '"rows":[7,[')],
+    ['has a bad number', (text: string) => text.replace('"5"', '"five"')],
+  ])('is empty when its file %s', (_, damage) => {
+    const folder = tempFolder();
+    const cache = open(folder);
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    cache.save('models/a');
+    const [name] = fs.readdirSync(folder) as [string];
+    const file = path.join(folder, name);
+    fs.writeFileSync(file, damage(fs.readFileSync(file, 'utf8')));
+    const again = open(folder);
+    expect(again.find('f', statOf(1_000n * ms))).toBeUndefined();
+    again.rememberRead('f', statOf(1_000n * ms), digest);
+    again.save('models/a');
+    expect(open(folder).find('f', statOf(1_000n * ms))).toBe(digest);
+  });
+
+  it('is not written when nothing changed, and never fails', () => {
+    const folder = tempFolder();
+    open(folder).save('models/a');
+    expect(fs.readdirSync(folder)).toEqual([]);
+    fs.writeFileSync(path.join(folder, 'file'), '');
+    const cache = open(path.join(folder, 'file/below'));
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    expect(() => cache.save('models/a')).not.toThrow();
+  });
+});
+
+describe('fileClockNs', () => {
+  it('is the time that new files get, and leaves none', () => {
+    const folder = tempFolder();
+    const before = fileClockNs(folder, 0);
+    fs.writeFileSync(path.join(folder, 'f'), '');
+    expect(fs.statSync(path.join(folder, 'f'), { bigint: true }).mtimeNs >= before).toBe(true);
+    expect(Math.abs(Number(before / ms) - Date.now())).toBeLessThan(5_000);
+    expect(fs.readdirSync(folder)).toEqual(['f']);
+    expect(fileClockNs(path.join(folder, 'f'), 7)).toBe(7n * ms);
+  });
+});
