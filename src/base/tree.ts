@@ -175,9 +175,6 @@ function checkStructure(entries: readonly TreeEntry[]): void {
     keys.set(key, path);
   };
   for (const entry of entries) {
-    if (kinds.get(entry.path) === 'folder') {
-      throw new TreeProblem(`${printable(entry.path)} is both a directory and something else`);
-    }
     kinds.set(entry.path, 'leaf');
     claim(entry.path);
     if (entry.path.split('/').length > limits.treeDepthMax + 1) {

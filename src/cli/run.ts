@@ -1,7 +1,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { throwIfAborted } from '../base/abort.ts';
-import { exitCodes, fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
+import {
+  exitCodes,
+  fromSystemError,
+  isMstoreError,
+  MstoreError,
+  systemCode,
+} from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import { systemSurroundings } from '../flow/surroundings.ts';
@@ -18,8 +24,8 @@ import { makePaint, useColour } from './text.ts';
  * @returns the exit code
  */
 export async function runCommandLine(argv: readonly string[], version: string): Promise<number> {
-  process.stdout.on('error', endOnClosedPipe);
-  // Nobody reads what is said; the work itself goes on.
+  // Nobody reads what is said; the work itself goes on, and only `cat` has none without a reader.
+  process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
   const wantsJson = argv.includes('--json') || argv.includes('--json-events');
   try {
@@ -32,6 +38,8 @@ export async function runCommandLine(argv: readonly string[], version: string): 
     }
     return await runCommand(parsed.command, parsed.args, parsed.options, parsed.directory);
   } catch (error) {
+    // Whoever reads our output has seen enough (`mstore cat FILE | head`).
+    if (systemCode(error) === 'EPIPE') return exitCodes.done;
     const events = argv.includes('--json-events');
     return report(
       error,
@@ -39,12 +47,6 @@ export async function runCommandLine(argv: readonly string[], version: string): 
       argv.includes('-v') || argv.includes('--verbose'),
     );
   }
-}
-
-/** Whoever reads our output has seen enough (`mstore ls | head`). */
-function endOnClosedPipe(error: Error & { code?: string }): void {
-  if (error.code === 'EPIPE') process.exit(exitCodes.done);
-  throw error;
 }
 
 async function runCommand(

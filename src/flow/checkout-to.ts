@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { homedir } from 'node:os';
 import * as path from 'node:path';
-import pLimit from 'p-limit';
+import { mapConcurrently } from '../base/concurrency.ts';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { clearDeadTemps, ensureFolder, syncFolder, tempName } from '../base/files.ts';
 import { checkWritableOn, printable } from '../base/names.ts';
@@ -151,20 +151,18 @@ async function build(
     progress,
     signal: options.signal,
   });
-  const flush = pLimit(flushesAtOnce);
-  const flushes: Array<Promise<void>> = [];
   try {
     for (const entry of entries) {
       if (isFileEntry(entry)) {
         await maker.file(entry.path, entry, true);
-        flushes.push(flush(() => flushFile(placer.absolute(entry.path))));
       } else if (isLinkEntry(entry)) placer.writeLink(entry.path, entry.link);
       else placer.ensureFolder(entry.path);
     }
-    await Promise.all(flushes);
+    await mapConcurrently(files, flushesAtOnce, ({ path: name }) =>
+      flushFile(placer.absolute(name)),
+    );
   } finally {
     maker.close();
-    await Promise.allSettled(flushes);
   }
   fs.rmdirSync(building);
   syncTree(temp);

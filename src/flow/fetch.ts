@@ -1,5 +1,5 @@
-import pLimit from 'p-limit';
 import { throwIfAborted } from '../base/abort.ts';
+import { mapConcurrently } from '../base/concurrency.ts';
 import { type Digest, digestToRaw } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { silentProgress } from '../base/progress.ts';
@@ -121,14 +121,13 @@ class Fetcher {
   async #plan(wishes: readonly Wish[], there: RemoteStore): Promise<FetchPlan> {
     const index = await there.index(this.#transfer);
     const plan: FetchPlan = { wanted: new Map(), recipes: [], missing: [] };
-    const limit = pLimit(this.#transfer.jobs);
     const seen = new Set<Digest>();
     for (const { item, blobs } of wishes) {
       throwIfAborted(this.#transfer.signal);
       const fresh = blobs.filter(({ sha256 }) => !seen.has(sha256));
       for (const { sha256 } of fresh) seen.add(sha256);
-      const recipes = await Promise.all(
-        fresh.map((blob) => limit(() => this.#recipe(there, index, blob))),
+      const recipes = await mapConcurrently(fresh, this.#transfer.jobs, (blob) =>
+        this.#recipe(there, index, blob),
       );
       let bytes = 0;
       for (const [i, recipe] of recipes.entries()) {
@@ -193,13 +192,9 @@ class Fetcher {
     progress.start('fetch', { bytesTotal });
     const onBytes = (bytes: number): void => progress.advance({ bytes });
     const { store } = this.#workspace;
-    const limit = pLimit(this.#transfer.jobs);
-    const results = await Promise.allSettled(
-      whole.map((footer) =>
-        limit(() => receivePack(store, this.#remote, footer, onBytes, this.#transfer)),
-      ),
+    await mapConcurrently(whole, this.#transfer.jobs, (footer) =>
+      receivePack(store, this.#remote, footer, onBytes, this.#transfer),
     );
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
     await this.#receiveRanges(ranges, onBytes);
     store.prepareWriting();
     await publishObjects(

@@ -1,5 +1,5 @@
-import pLimit from 'p-limit';
 import { Breather } from '../base/abort.ts';
+import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
@@ -61,6 +61,7 @@ export async function push(
   progress.start('push', { bytesTotal: plan.bytes });
   const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
   const packsSent = await sender.send(plan);
+  await sendIndexes(there, remote, transfer);
   await sendRecipes(plan.recipes, there, remote, transfer);
   await publishRoot(workspace, remote, tracked, transfer);
   progress.finish();
@@ -213,14 +214,10 @@ class Sender {
   }
 
   async send(plan: PushPlan): Promise<number> {
-    const limit = pLimit(this.#transfer.jobs);
     const { store } = this.#workspace;
-    const failures = await Promise.allSettled(
-      plan.whole.map((footer) =>
-        limit(() => this.#sendPack(store.file(packKey(footer.id)), footer)),
-      ),
+    await mapConcurrently(plan.whole, this.#transfer.jobs, (footer) =>
+      this.#sendPack(store.file(packKey(footer.id)), footer),
     );
-    for (const result of failures) if (result.status === 'rejected') throw result.reason;
     await this.#sendParts(plan);
     return this.#packs;
   }
@@ -321,17 +318,20 @@ async function sendRecipes(
 ): Promise<void> {
   const byBlob = new Map<Digest, Recipe>(recipes.map((recipe) => [recipe.blob, recipe]));
   const lacking = await there.withoutRecipe([...byBlob.keys()], transfer);
-  const limit = pLimit(transfer.jobs);
-  const results = await Promise.allSettled(
-    lacking.map((blob) =>
-      limit(() =>
-        remote.create(
-          recipeKey(blob),
-          bytesSource(formatRecipe(byBlob.get(blob) as Recipe)),
-          transfer,
-        ),
-      ),
-    ),
+  await mapConcurrently(lacking, transfer.jobs, (blob) => {
+    const bytes = formatRecipe(byBlob.get(blob) as Recipe);
+    return remote.create(recipeKey(blob), bytesSource(bytes), transfer);
+  });
+}
+
+/** Adds the index objects that a push broken off between pack and index left out. */
+async function sendIndexes(
+  there: RemoteStore,
+  remote: RemoteWriter,
+  transfer: TransferOptions,
+): Promise<void> {
+  const lacking = await there.packsWithoutIndex(transfer);
+  await mapConcurrently(lacking, transfer.jobs, (footer) =>
+    remote.create(indexKey(footer.id), bytesSource(footer.bytes), transfer),
   );
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

@@ -24,7 +24,7 @@ import {
   pointerSuffix,
   readPointer,
 } from '../worktree/pointer.ts';
-import type { Workspace } from './workspace.ts';
+import { type Workspace, workspaceFolderName } from './workspace.ts';
 
 /** A tracked path with its pointer. */
 export interface Tracked {
@@ -52,7 +52,7 @@ export function pointerPath(tracked: string): string {
 }
 
 /** Returns the tracked path of a pointer's path. */
-export function trackedPath(pointer: string): string {
+function trackedPath(pointer: string): string {
   return pointer.slice(0, -pointerSuffix.length);
 }
 
@@ -104,7 +104,7 @@ export async function readPointers(
   const broken: BrokenPointer[] = [];
   for (const { path: full, oid } of files) {
     const where = full.slice(workspace.gitPrefix.length);
-    if (path.posix.basename(where) === pointerSuffix) continue;
+    if (path.posix.basename(where) === pointerSuffix || isOwn(where)) continue;
     try {
       const pointer = checkPointerName(
         parsePointer(contents.get(oid) ?? Buffer.alloc(0), where),
@@ -118,6 +118,11 @@ export async function readPointers(
   }
   tracked.sort((a, b) => compareUtf8(a.path, b.path));
   return { tracked, broken };
+}
+
+/** Tells whether a path lies in a folder that is Git's or ours and never holds pointers. */
+function isOwn(where: string): boolean {
+  return where.split('/').some((name) => name === '.git' || name === workspaceFolderName);
 }
 
 /** Returns the Git repository of a workspace, or throws `no-git`. */
@@ -153,7 +158,7 @@ export function selectTracked(set: TrackedSet, paths: readonly string[]): Tracke
 }
 
 /** Builds the error of a path that no pointer stands for. */
-export function notTracked(given: string, set: TrackedSet): MstoreError {
+function notTracked(given: string, set: TrackedSet): MstoreError {
   const inside = set.tracked.find((entry) => given.startsWith(`${entry.path}/`));
   const hint =
     inside === undefined

@@ -1,3 +1,4 @@
+import { systemRandom } from '../base/clock.ts';
 import { type Digest, digestBytes } from '../base/digest.ts';
 import { invariant } from '../base/errors.ts';
 import type { PackFooter, PackRow } from '../pack/format.ts';
@@ -89,12 +90,7 @@ export class ChunkIndex {
   /** Finds the slot that holds the id, or the free one where it would go. */
   #slot(ids: Uint8Array, at: number): number {
     const mask = this.#table.length - 1;
-    let slot =
-      ((ids[at] as number) |
-        ((ids[at + 1] as number) << 8) |
-        ((ids[at + 2] as number) << 16) |
-        ((ids[at + 3] as number) << 24)) &
-      mask;
+    let slot = hashOf(ids, at) & mask;
     for (;;) {
       const value = this.#table[slot] as number;
       if (value === 0) return slot;
@@ -138,4 +134,22 @@ export class ChunkIndex {
     if (value === 0) return undefined;
     return placeOf(this.#footerOf(value - 1), value - 1 - this.#firstRowOf(value - 1));
   }
+}
+
+/** Unlike in every process, so that nobody can make ids that all want the same slot. */
+const seed = Number.parseInt(systemRandom.hex(4), 16) | 1;
+
+/** Mixes four words of an id; ids that agree in some bytes are as far apart as any others. */
+function hashOf(ids: Uint8Array, at: number): number {
+  let hash = seed;
+  for (let word = at; word < at + digestBytes; word += 8) {
+    const value =
+      (ids[word] as number) |
+      ((ids[word + 1] as number) << 8) |
+      ((ids[word + 2] as number) << 16) |
+      ((ids[word + 3] as number) << 24);
+    hash = Math.imul(hash ^ value, 0x85ebca6b);
+    hash ^= hash >>> 15;
+  }
+  return hash >>> 0;
 }

@@ -1,5 +1,5 @@
-import pLimit from 'p-limit';
 import type { Clock, Random } from '../base/clock.ts';
+import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
@@ -39,7 +39,7 @@ export interface TransferOptions {
 }
 
 /** Reads an object whole into memory. */
-export async function readObject(
+async function readObject(
   remote: RemoteReader,
   key: string,
   bytesMax: number,
@@ -122,6 +122,7 @@ export class RemoteStore {
   readonly #store: Store;
   #index: ChunkIndex | undefined;
   #recipes: Set<Digest> | undefined;
+  readonly #withoutIndex: PackFooter[] = [];
 
   private constructor(remote: RemoteReader, id: string, store: Store) {
     this.remote = remote;
@@ -149,27 +150,35 @@ export class RemoteStore {
       const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
       if (pack !== undefined) sizes.set(pack, size);
     }
-    const listed: Digest[] = [];
+    const indexed = new Set<Digest>();
     for await (const { key } of this.remote.list(indexPrefix, options)) {
       const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;
-      if (pack !== undefined && sizes.has(pack)) listed.push(pack);
+      if (pack !== undefined) indexed.add(pack);
     }
-    const limit = pLimit(options.jobs);
-    const footers = await Promise.all(
-      listed.map((pack) => limit(() => this.#footer(pack, sizes.get(pack) ?? 0, options))),
+    const footers = await mapConcurrently([...sizes], options.jobs, ([pack, size]) =>
+      this.#footer(pack, size, indexed.has(pack), options),
     );
     const index = new ChunkIndex();
     for (const footer of footers) {
       // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
-      if (footer !== undefined && footer.packBytes === sizes.get(footer.id)) index.addPack(footer);
+      if (footer === undefined || footer.packBytes !== sizes.get(footer.id)) continue;
+      index.addPack(footer);
+      if (!indexed.has(footer.id)) this.#withoutIndex.push(footer);
     }
     return index;
+  }
+
+  /** Packs that are whole and have no index object, known with the {@link index}. */
+  async packsWithoutIndex(options: TransferOptions): Promise<readonly PackFooter[]> {
+    await this.index(options);
+    return this.#withoutIndex;
   }
 
   /** Finds a footer where it costs least: local store, kept index objects, the remote. */
   async #footer(
     pack: Digest,
     size: number,
+    indexed: boolean,
     options: TransferOptions,
   ): Promise<PackFooter | undefined> {
     const local = this.#store.footer(pack);
@@ -181,19 +190,24 @@ export class RemoteStore {
     } catch (error) {
       if (!isMstoreError(error, 'corrupt-pack', 'too-large')) throw error;
     }
-    const footer = await this.#fetchFooter(pack, size, options);
+    const footer = await this.#fetchFooter(pack, size, indexed, options);
     if (footer !== undefined) this.#store.keep(kept, footer.bytes);
     return footer;
   }
 
-  /** Fetches an index object; where it is damaged, the pack's own footer serves. */
+  /** Fetches an index object; where it is missing or damaged, the pack's own footer serves. */
   async #fetchFooter(
     pack: Digest,
     size: number,
+    indexed: boolean,
     options: TransferOptions,
   ): Promise<PackFooter | undefined> {
     try {
-      return parseFooter(await readObject(this.remote, indexKey(pack), idxBytesMax, options), pack);
+      if (indexed)
+        return parseFooter(
+          await readObject(this.remote, indexKey(pack), idxBytesMax, options),
+          pack,
+        );
     } catch (error) {
       if (!isMstoreError(error, 'corrupt-pack', 'corrupt-remote', 'not-found')) throw error;
     }
@@ -235,9 +249,8 @@ export class RemoteStore {
       const known = this.#recipes;
       return blobs.filter((blob) => !known.has(blob));
     }
-    const limit = pLimit(options.jobs);
-    const sizes = await Promise.all(
-      blobs.map((blob) => limit(() => this.remote.stat(recipeKey(blob), options))),
+    const sizes = await mapConcurrently(blobs, options.jobs, (blob) =>
+      this.remote.stat(recipeKey(blob), options),
     );
     return blobs.filter((_, i) => sizes[i] === undefined);
   }

@@ -146,7 +146,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
     if (!key.includes('NAME') && !rule.readOnly) names.add(key);
   }
   for (const name of Object.keys(env)) {
-    const remote = /^MSTORE_REMOTE_([A-Z0-9_]+)_URL$/.exec(name)?.[1];
+    const remote = /^MSTORE_REMOTE_([A-Z0-9][A-Z0-9_]{0,63})_URL$/.exec(name)?.[1];
     // Where no file names the remote, the variable does: in small letters.
     const known = [...names].some((key) => environmentName(key) === name);
     if (remote !== undefined && !known) names.add(`remote.${remote.toLowerCase()}.url`);

@@ -33,7 +33,9 @@ const mebibyte = 1024 * 1024;
 const sizeMiB = Number(values.size);
 const fileCount = Number(values.files);
 const runs = Number(values.runs);
-const place = fs.mkdtempSync(path.join(process.env.MSTORE_BENCH_DIR ?? os.tmpdir(), 'mstore-bench-'));
+const place = fs.mkdtempSync(
+  path.join(process.env.MSTORE_BENCH_DIR ?? os.tmpdir(), 'mstore-bench-'),
+);
 const env = { ...process.env, GIT_CONFIG_GLOBAL: os.devNull, GIT_CONFIG_NOSYSTEM: '1' };
 /** Seconds by measure, in the order of the runs. */
 const times = new Map();
@@ -79,7 +81,8 @@ function measure(name, command, args, options = {}) {
   const start = process.hrtime.bigint();
   const result = spawnSync(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], ...options });
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-  if (result.status !== 0) throw new Error(`${name}: ${command} ${args.join(' ')}\n${result.stderr}`);
+  if (result.status !== 0)
+    throw new Error(`${name}: ${command} ${args.join(' ')}\n${result.stderr}`);
   times.set(name, [...(times.get(name) ?? []), seconds]);
   return result;
 }
@@ -92,7 +95,12 @@ process.stderr.write('peak ' + process.resourceUsage().maxRSS + '\\n');
 
 function mstore(name, cwd, ...args) {
   const entry = new URL('../dist/cli/main.js', `file://${mstoreProgram}`).href;
-  const result = measure(name, process.execPath, ['--input-type=module', '-e', peakProbe, entry, ...args], { cwd });
+  const result = measure(
+    name,
+    process.execPath,
+    ['--input-type=module', '-e', peakProbe, entry, ...args],
+    { cwd },
+  );
   const peak = Number(/peak (\d+)/.exec(result.stderr.toString())?.[1] ?? 0) * 1024;
   peaks.set(name, Math.max(peaks.get(name) ?? 0, peak));
   return result;
@@ -118,7 +126,14 @@ function clear(name) {
 function floors(file) {
   measure('H', 'openssl', ['dgst', '-sha256', file]);
   measure('sha256sum', 'sha256sum', [file]);
-  measure('D', 'dd', [`if=${file}`, `of=${at('direct.bin')}`, 'bs=4M', 'oflag=direct', 'conv=fdatasync', 'status=none']);
+  measure('D', 'dd', [
+    `if=${file}`,
+    `of=${at('direct.bin')}`,
+    'bs=4M',
+    'oflag=direct',
+    'conv=fdatasync',
+    'status=none',
+  ]);
   fs.rmSync(at('direct.bin'));
 }
 
@@ -154,7 +169,8 @@ const stored = new Map();
 function storedBytes(name, folder) {
   let bytes = 0;
   for (const entry of fs.readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += fs.statSync(path.join(entry.parentPath ?? entry.path, entry.name)).size;
+    if (entry.isFile())
+      bytes += fs.statSync(path.join(entry.parentPath ?? entry.path, entry.name)).size;
   }
   stored.set(name, bytes);
 }
@@ -226,20 +242,32 @@ function report() {
   }));
   const document = {
     date: new Date().toISOString().slice(0, 10),
-    machine: { cpus: os.cpus().length, model: os.cpus()[0]?.model, memoryGB: Math.round(os.totalmem() / 1e9) },
+    machine: {
+      cpus: os.cpus().length,
+      model: os.cpus()[0]?.model,
+      memoryGB: Math.round(os.totalmem() / 1e9),
+    },
     node: process.version,
     sizeMiB,
     fileCount,
     runs,
-    floors: Object.fromEntries(['H', 'sha256sum', 'D', 'C packs', 'C tree', 'node -e 0'].map((name) => [name, median(name)])),
-    storedRatio: { first: stored.get('stored 1') / (sizeMiB * mebibyte), both: stored.get('stored 2') / (sizeMiB * mebibyte) },
+    floors: Object.fromEntries(
+      ['H', 'sha256sum', 'D', 'C packs', 'C tree', 'node -e 0'].map((name) => [name, median(name)]),
+    ),
+    storedRatio: {
+      first: stored.get('stored 1') / (sizeMiB * mebibyte),
+      both: stored.get('stored 2') / (sizeMiB * mebibyte),
+    },
     results,
   };
   const text = markdown(document);
   process.stdout.write(text);
   if (values.write !== undefined) {
     fs.writeFileSync(values.write, text);
-    fs.writeFileSync(values.write.replace(/\.md$/, '.json'), `${JSON.stringify(document, null, 2)}\n`);
+    fs.writeFileSync(
+      values.write.replace(/\.md$/, '.json'),
+      `${JSON.stringify(document, null, 2)}\n`,
+    );
   }
 }
 
