@@ -34,7 +34,8 @@ export class HashPool {
     // The same place from the sources and from what is built of them: threads run built code.
     const entry = new URL('../../dist/store/hash-worker.js', import.meta.url);
     this.#threads = Array.from({ length: threads }, () => {
-      const worker = new Worker(entry, { workerData: { memory }, stdout: false, stderr: false });
+      // Flags of the process are about its own entry, and some cannot be used for a thread.
+      const worker = new Worker(entry, { workerData: { memory }, execArgv: [] });
       const thread: Thread = { worker, load: 0 };
       worker.on('message', (answer: HashAnswer) => this.#answered(answer));
       worker.on('error', (error) => this.#fail(error));
