@@ -30,13 +30,16 @@ export class SequentialFile {
 
   /**
    * Creates the file, which must not exist.
-   * @param options `block` is working memory to reuse from a file that has been closed; `direct` false
-   * keeps the bytes in the page cache
+   * @param options `block` is working memory to reuse from a file that has been closed; `size` is the
+   * number of bytes to come, where known: a small file needs less memory
    */
-  constructor(file: string, options: { block?: Buffer; direct?: boolean; mode?: number } = {}) {
+  constructor(file: string, options: { block?: Buffer; size?: number; mode?: number } = {}) {
     this.file = file;
     this.#block = options.block;
-    if (options.direct === false) this.#directFd = null;
+    if (options.size !== undefined && options.size < blockBytes) {
+      this.#block = Buffer.allocUnsafe(Math.max(1, options.size));
+      this.#directFd = null;
+    }
     this.#fd = fs.openSync(file, 'wx', options.mode ?? 0o666);
   }
 

@@ -10,6 +10,7 @@ import {
   tempName,
 } from '../base/files.ts';
 import { printable } from '../base/names.ts';
+import { SequentialFile } from '../base/sequential-file.ts';
 import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';
 import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './local-files.ts';
 import type { ByteRange, RemotePruner, RemoteSource } from './remote.ts';
@@ -189,33 +190,16 @@ async function writeTemp(
   size: number,
   blocks: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const handle = await onRemote(place, attempt, () => fs.promises.open(temp, 'wx'));
-  const write = (bytes: Uint8Array) =>
-    onRemote(place, attempt, async () => {
-      for (let done = 0; done < bytes.length; ) {
-        done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
-      }
-    });
+  const file = await onRemote(place, attempt, () => new SequentialFile(temp, { size }));
   try {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(blockBytes, size));
-    let filled = 0;
-    for await (const block of blocks) {
-      if (filled + block.length > buffer.length) {
-        await write(buffer.subarray(0, filled));
-        filled = 0;
-      }
-      if (block.length >= buffer.length) {
-        await write(block);
-      } else {
-        buffer.set(block, filled);
-        filled += block.length;
-      }
-    }
-    await write(buffer.subarray(0, filled));
-    await onRemote(place, attempt, () => handle.sync());
+    for await (const block of blocks) await onRemote(place, attempt, () => file.write(block));
+    await onRemote(place, attempt, () => {
+      file.end();
+      file.sync();
+    });
   } finally {
     // Network file systems report a failed write as late as here.
-    await onRemote(place, attempt, () => handle.close());
+    await onRemote(place, attempt, () => file.close());
   }
 }
 

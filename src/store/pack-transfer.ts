@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { readFully, removeFile, writeFully } from '../base/files.ts';
+import { readFully, removeFile } from '../base/files.ts';
+import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
 import { chunkProblem, decodeChunk, verifyChunk } from '../pack/reader.ts';
@@ -144,16 +145,17 @@ export async function receivePack(
   store.prepareWriting();
   const temp = store.tempFile();
   try {
-    const fd = fs.openSync(temp, 'wx');
+    const out = new SequentialFile(temp, { size: footer.packBytes });
     try {
       const blocks = remote.get(packKey(footer.id), undefined, options);
       for await (const block of verifiedPack(blocks, footer)) {
-        writeFully(fd, block);
+        out.write(block);
         onBytes(block.length);
       }
-      fs.fsyncSync(fd);
+      out.end();
+      out.sync();
     } finally {
-      fs.closeSync(fd);
+      out.close();
     }
     await publishPack(store, temp, footer);
   } catch (error) {

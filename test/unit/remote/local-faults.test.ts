@@ -19,22 +19,34 @@ vi.mock('node:fs', async (importOriginal) => {
       return call(...args);
     };
   };
-  const names = ['linkSync', 'lstatSync', 'readdirSync', 'mkdirSync', 'unlinkSync'] as const;
+  const names = [
+    'linkSync',
+    'lstatSync',
+    'readdirSync',
+    'mkdirSync',
+    'unlinkSync',
+    'writeSync',
+    'fsyncSync',
+  ] as const;
   const replaced = names.map((name) => [name, failing(name, real[name] as Sync)]);
+  // A close that fails has closed all the same.
+  const closeSync = (fd: number) => {
+    real.closeSync(fd);
+    failing('closeSync', () => undefined)();
+  };
   const open = async (...args: Parameters<typeof real.promises.open>) => {
     const handle = await real.promises.open(...args);
-    for (const name of ['read', 'write', 'sync', 'close'] as const) {
-      const call = handle[name].bind(handle) as Sync;
-      Object.assign(handle, {
-        [name]: async (...rest: unknown[]) => {
-          if (name === 'close') await call();
-          return failing(name, name === 'close' ? () => undefined : call)(...rest);
-        },
-      });
-    }
-    return handle;
+    const read = handle.read.bind(handle) as Sync;
+    return Object.assign(handle, {
+      read: async (...rest: unknown[]) => failing('read', read)(...rest),
+    });
   };
-  return { ...real, ...Object.fromEntries(replaced), promises: { ...real.promises, open } };
+  return {
+    ...real,
+    ...Object.fromEntries(replaced),
+    closeSync,
+    promises: { ...real.promises, open },
+  };
 });
 
 afterEach(() => broken.clear());
@@ -71,13 +83,13 @@ describe('a directory remote on a failing disk', () => {
     ['mkdirSync', 'ENOSPC', 'remote-full'],
     ['mkdirSync', 'EROFS', 'remote-refused'],
     ['lstatSync', 'ESTALE', 'remote-unreachable'],
-    ['write', 'EIO', 'remote-unreachable'],
-    ['write', 'EFBIG', 'remote-full'],
-    ['write', 'ENOENT', 'remote-unreachable'],
-    ['sync', 'EIO', 'remote-unreachable'],
-    ['sync', 'ENOSPC', 'remote-full'],
-    ['close', 'EDQUOT', 'remote-full'],
-    ['write', 'EMFILE', 'io'],
+    ['writeSync', 'EIO', 'remote-unreachable'],
+    ['writeSync', 'EFBIG', 'remote-full'],
+    ['writeSync', 'ENOENT', 'remote-unreachable'],
+    ['fsyncSync', 'EIO', 'remote-unreachable'],
+    ['fsyncSync', 'ENOSPC', 'remote-full'],
+    ['closeSync', 'EDQUOT', 'remote-full'],
+    ['writeSync', 'EMFILE', 'io'],
   ] as const;
 
   it.each(writing)(
@@ -100,7 +112,7 @@ describe('a directory remote on a failing disk', () => {
 
   it('keeps the first error when the temporary file cannot be removed either', async () => {
     const remote = localRemote(tempFolder());
-    broken.set('sync', 'ENOSPC');
+    broken.set('fsyncSync', 'ENOSPC');
     broken.set('unlinkSync', 'EIO');
     await expect(remote.create('a', text('x'))).rejects.toEqual(code('remote-full'));
     broken.clear();
