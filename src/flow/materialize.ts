@@ -13,6 +13,9 @@ import type { Placer } from '../worktree/place.ts';
 /** Files up to this size count as small. */
 const smallFileBytes = 1024 * 1024;
 
+/** Files from this size on are verified by threads and written past the page cache. */
+const largeFileBytes = 64 * 1024 * 1024;
+
 /** Options of {@link Materializer}. */
 export interface MaterializeOptions {
   /** Ways to place a file, tried in this order. */
@@ -84,6 +87,10 @@ export class Materializer {
     const { progress } = this.#options;
     const executable = entry.executable ?? false;
     if (kind === 'copy') {
+      if (entry.size >= largeFileBytes) {
+        const blocks = this.#countedToEnd(entry);
+        return this.#placer.writeLargeFile(relative, blocks, { executable, pause: this.pause });
+      }
       return this.#placer.writeFile(relative, this.#counted(entry), {
         executable,
         beside,
@@ -104,6 +111,13 @@ export class Materializer {
 
   *#counted(entry: FileEntry): Generator<Uint8Array, void, undefined> {
     for (const block of this.#reader.read(entry.sha256)) {
+      yield block;
+      this.#options.progress.advance({ bytes: block.length });
+    }
+  }
+
+  async *#countedToEnd(entry: FileEntry): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const block of this.#reader.readToEnd(entry.sha256)) {
       yield block;
       this.#options.progress.advance({ bytes: block.length });
     }

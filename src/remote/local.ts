@@ -192,7 +192,12 @@ async function writeTemp(
 ): Promise<void> {
   const file = await onRemote(place, attempt, () => new SequentialFile(temp, { size }));
   try {
-    for await (const block of blocks) await onRemote(place, attempt, () => file.write(block));
+    // Writing is synchronous, and so may be the source: signals must come through all the same.
+    const breather = new Breather();
+    for await (const block of blocks) {
+      await onRemote(place, attempt, () => file.write(block));
+      if (breather.due()) await breather.turn();
+    }
     await onRemote(place, attempt, () => {
       file.end();
       file.sync();

@@ -4,12 +4,17 @@ import { MstoreError } from '../base/errors.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { Store } from './local-store.ts';
+import { ParallelBlobReader } from './parallel-blob-reader.ts';
 import { type Recipe, recipeProblem } from './recipe.ts';
+
+/** From this size on, starting threads pays. */
+const parallelBytesMin = 64 * 1024 * 1024;
 
 /** Reads blobs, each chunk verified before it is handed out and the whole blob before the end. */
 export class BlobReader {
   readonly #store: Store;
   readonly #chunks: ChunkReader;
+  #parallel: ParallelBlobReader | undefined;
 
   constructor(store: Store) {
     this.#store = store;
@@ -33,6 +38,27 @@ export class BlobReader {
     if (whole !== undefined && whole.digest('hex') !== blob) {
       throw recipeProblem(blob, 'it yields other bytes');
     }
+  }
+
+  /**
+   * Yields the bytes of a blob in order, for a writer that gives a file its name only afterwards: those
+   * of a large blob are handed out while threads verify them, and the iteration ends only if all were
+   * right. A block is valid until the next step.
+   * @throws MstoreError as {@link read}
+   */
+  async *readToEnd(blob: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+    const recipe = this.#store.recipe(blob);
+    if (recipe === undefined || recipe.size < parallelBytesMin) {
+      yield* this.read(blob);
+      return;
+    }
+    const places = [...this.#places(recipe)];
+    if (!places.every(ParallelBlobReader.canRead)) {
+      yield* this.read(blob);
+      return;
+    }
+    this.#parallel ??= new ParallelBlobReader(this.#store);
+    yield* this.#parallel.read(recipe, places);
   }
 
   /** Reads a blob whole. For small ones: trees and the like. */
@@ -69,6 +95,8 @@ export class BlobReader {
   /** Closes the packs that are open. */
   close(): void {
     this.#chunks.close();
+    this.#parallel?.close();
+    this.#parallel = undefined;
   }
 }
 

@@ -20,6 +20,13 @@ export interface ChunkBlock {
   readonly places: readonly ChunkPlace[];
 }
 
+/** Chunks that lie side by side in one pack. */
+export interface ChunkRun {
+  readonly places: readonly ChunkPlace[];
+  /** Stored bytes of all. */
+  readonly bytes: number;
+}
+
 /**
  * Reads chunks from packs, in large reads where they lie side by side; each is verified before it is
  * handed out. Memory: one buffer of 4 MiB, larger only for a chunk larger than that.
@@ -38,6 +45,11 @@ export class ChunkReader {
    * @throws MstoreError `objects-missing`, `corrupt-chunk`, `corrupt-pack`
    */
   *read(places: Iterable<ChunkPlace>): Generator<ChunkBlock, void, undefined> {
+    for (const run of this.runs(places, readBytesMax)) yield* this.#readRun(run);
+  }
+
+  /** Joins chunks that lie side by side in one pack, up to `bytesMax` bytes or one chunk. */
+  *runs(places: Iterable<ChunkPlace>, bytesMax: number): Generator<ChunkRun, void, undefined> {
     let run: ChunkPlace[] = [];
     let bytes = 0;
     for (const place of places) {
@@ -46,49 +58,56 @@ export class ChunkReader {
         before !== undefined &&
         place.footer === before.footer &&
         place.offset === before.offset + before.storedLength &&
-        bytes + place.storedLength <= readBytesMax;
+        bytes + place.storedLength <= bytesMax;
       if (!joins && before !== undefined) {
-        yield* this.#readRun(run, bytes);
+        yield { places: run, bytes };
         run = [];
         bytes = 0;
       }
       run.push(place);
       bytes += place.storedLength;
     }
-    if (run.length > 0) yield* this.#readRun(run, bytes);
+    if (run.length > 0) yield { places: run, bytes };
   }
 
-  *#readRun(run: readonly ChunkPlace[], bytes: number): Generator<ChunkBlock, void, undefined> {
-    const stored = this.#readPack(run[0] as ChunkPlace, bytes);
-    const together = run.every((place) => place.encoding === 0);
+  *#readRun(run: ChunkRun): Generator<ChunkBlock, void, undefined> {
+    const stored = this.#bufferOf(run);
+    this.readStored(run, stored);
+    const together = run.places.every((place) => place.encoding === 0);
     let at = 0;
-    for (const place of run) {
+    for (const place of run.places) {
       const { footer, number } = place;
       const raw = decodeChunk(stored.subarray(at, at + place.storedLength), place);
       verifyChunk(raw, footer.bytes, footer.idOffset(number), this.#store.file(packKey(footer.id)));
       at += place.storedLength;
       if (!together) yield { bytes: raw, places: [place] };
     }
-    if (together) yield { bytes: stored, places: run };
+    if (together) yield { bytes: stored, places: run.places };
   }
 
-  #readPack(place: ChunkPlace, bytes: number): Buffer {
+  #bufferOf({ places, bytes }: ChunkRun): Buffer {
     if (this.#buffer.length < bytes) {
       invariant(bytes <= Math.max(readBytesMax, chunkBytesMax), 'a read is bounded');
-      const usual = Math.min(readBytesMax, place.footer.payloadBytes);
+      const usual = Math.min(readBytesMax, places[0]?.footer.payloadBytes ?? 0);
       this.#buffer = Buffer.allocUnsafeSlow(Math.max(bytes, usual));
     }
-    const target = this.#buffer.subarray(0, bytes);
-    const pack = place.footer.id;
-    const fd = this.#open(pack);
+    return this.#buffer.subarray(0, bytes);
+  }
+
+  /**
+   * Reads the stored bytes of a run, as they are; the caller decodes and verifies them.
+   * @param target as many bytes as the run has
+   */
+  readStored({ places, bytes }: ChunkRun, target: Uint8Array): void {
+    const { footer, offset } = places[0] as ChunkPlace;
+    const fd = this.#open(footer.id);
     let count: number;
     try {
-      count = readFully(fd, target, place.offset);
+      count = readFully(fd, target, offset);
     } catch (error) {
-      throw fromSystemError(error, `reading the pack ${pack}`);
+      throw fromSystemError(error, `reading the pack ${footer.id}`);
     }
-    if (count !== bytes) throw packProblem('it is cut short', pack);
-    return target;
+    if (count !== bytes) throw packProblem('it is cut short', footer.id);
   }
 
   #open(pack: Digest): number {

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
+import { Breather } from '../base/abort.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { readFully, removeFile } from '../base/files.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
@@ -145,12 +146,14 @@ export async function receivePack(
   store.prepareWriting();
   const temp = store.tempFile();
   try {
+    const breather = new Breather(options.signal);
     const out = new SequentialFile(temp, { size: footer.packBytes });
     try {
       const blocks = remote.get(packKey(footer.id), undefined, options);
       for await (const block of verifiedPack(blocks, footer)) {
         out.write(block);
         onBytes(block.length);
+        if (breather.due()) await breather.turn();
       }
       out.end();
       out.sync();

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { ensureFolder, removeFile, tempName, writeFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
+import { newBlock, SequentialFile } from '../base/sequential-file.ts';
 import { stampNow } from './stat-cache.ts';
 
 /**
@@ -14,6 +15,7 @@ export class Placer {
   readonly #root: string;
   readonly #tempFolder: string;
   readonly #clock: Clock;
+  #block: Buffer | undefined;
   /** Folders below the root known to be real folders. */
   readonly #folders = new Set<string>(['']);
 
@@ -99,6 +101,40 @@ export class Placer {
         stampNow(fd, this.#clock.now());
       } finally {
         fs.closeSync(fd);
+      }
+      this.#publish(temp, target, options.executable);
+      return fs.lstatSync(target, { bigint: true });
+    } catch (error) {
+      fs.rmSync(temp, { force: true });
+      throw fromSystemError(error, `writing ${printable(target)}`);
+    }
+  }
+
+  /**
+   * The same for a large file, in blocks that may come later than they are asked for. It is written past
+   * the page cache where the file system allows it.
+   */
+  async writeLargeFile(
+    relative: string,
+    blocks: AsyncIterable<Uint8Array>,
+    options: { executable: boolean; pause: () => Promise<void> | undefined },
+  ): Promise<fs.BigIntStats> {
+    this.ensureParents(relative);
+    const target = this.absolute(relative);
+    const temp = path.join(this.#tempFolder, tempName());
+    try {
+      this.#block ??= newBlock();
+      const mode = options.executable ? 0o777 : 0o666;
+      const out = new SequentialFile(temp, { block: this.#block, mode });
+      try {
+        for await (const block of blocks) {
+          out.write(block);
+          await options.pause();
+        }
+        out.end();
+        stampNow(out.fd, this.#clock.now());
+      } finally {
+        out.close();
       }
       this.#publish(temp, target, options.executable);
       return fs.lstatSync(target, { bigint: true });
