@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/**
+ * Builds dist/ anew: the library and the threads by the TypeScript compiler, the kernels by
+ * AssemblyScript, and the command line bundled on top, which halves the time it takes to start. Every
+ * part of the bundle lies in dist/cli, so that paths relative to a module are those of the sources.
+ */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const dist = path.join(root, 'dist');
+
+function run(tool, ...args) {
+  const program = path.join(root, 'node_modules', tool);
+  execFileSync(process.execPath, [program, ...args], { cwd: root, stdio: 'inherit' });
+}
+
+function kernel(name, ...features) {
+  const out = `dist/chunk/${name}.wasm`;
+  const memory = ['--importMemory', '--sharedMemory', '--maximumMemory', '4096'];
+  const shape = ['--runtime', 'stub', '--optimizeLevel', '3', '--noAssert', '--enable', 'threads'];
+  run(
+    'assemblyscript/bin/asc.js',
+    `src/chunk/wasm/${name}.ts`,
+    '--outFile',
+    out,
+    ...memory,
+    ...shape,
+    ...features,
+  );
+}
+
+fs.rmSync(dist, { recursive: true, force: true });
+run('typescript/bin/tsc', '-p', '.');
+kernel('mh8', '--enable', 'simd');
+kernel('mh8-scalar');
+fs.rmSync(path.join(dist, 'cli'), { recursive: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/cli/main.ts'],
+  outdir: 'dist/cli',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  mainFields: ['module', 'main'],
+  // Loaded only when a bar is shown, from where it is installed.
+  external: ['cli-progress'],
+  banner: {
+    // Parts that are CommonJS ask for built-in modules by require.
+    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
