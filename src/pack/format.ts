@@ -1,6 +1,7 @@
 import { type Digest, digestBytes, digestFromRaw, sha256 } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import { RowBuffer } from '../base/row-buffer.ts';
 
 /*
  * A pack is: payload, footer, trailer (docs/format.md, chapter "Pack").
@@ -43,35 +44,27 @@ export function encodingName(encoding: number): Encoding | undefined {
 
 /** Collects the rows of a pack under construction and encodes its footer. */
 export class FooterBuilder {
-  #rows = Buffer.allocUnsafe(64 * rowBytes);
-  #count = 0;
+  readonly #rows = new RowBuffer(rowBytes);
 
   get count(): number {
-    return this.#count;
+    return this.#rows.count;
   }
 
   add(id: Uint8Array, row: PackRow): void {
-    const at = this.#count * rowBytes;
-    if (at === this.#rows.length) {
-      const larger = Buffer.allocUnsafe(this.#rows.length * 2);
-      this.#rows.copy(larger);
-      this.#rows = larger;
-    }
-    this.#rows.set(id.subarray(0, digestBytes), at);
-    this.#rows.writeBigUInt64LE(BigInt(row.offset), at + 32);
-    this.#rows.writeUInt32LE(row.storedLength, at + 40);
-    this.#rows.writeUInt32LE(row.rawLength, at + 44);
-    this.#rows.writeUInt32LE(row.encoding, at + 48);
-    this.#count++;
+    const bytes = this.#rows.add();
+    bytes.set(id.subarray(0, digestBytes));
+    bytes.writeBigUInt64LE(BigInt(row.offset), 32);
+    bytes.writeUInt32LE(row.storedLength, 40);
+    bytes.writeUInt32LE(row.rawLength, 44);
+    bytes.writeUInt32LE(row.encoding, 48);
   }
 
   finish(): PackFooter {
-    const bytes = Buffer.allocUnsafe(footerHeadBytes + this.#count * rowBytes);
-    footerMagic.copy(bytes, 0);
-    bytes.writeUInt32LE(formatVersion, 8);
-    bytes.writeUInt32LE(this.#count, 12);
-    this.#rows.copy(bytes, footerHeadBytes, 0, this.#count * rowBytes);
-    return parseFooter(bytes);
+    const head = Buffer.allocUnsafe(footerHeadBytes);
+    footerMagic.copy(head, 0);
+    head.writeUInt32LE(formatVersion, 8);
+    head.writeUInt32LE(this.count, 12);
+    return parseFooter(Buffer.concat([head, this.#rows.finish()]));
   }
 }
 

@@ -8,6 +8,7 @@ import {
 } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import { RowBuffer } from '../base/row-buffer.ts';
 import { chunkBytesMax } from '../pack/format.ts';
 
 /*
@@ -56,33 +57,22 @@ export class Recipe {
 
 /** Collects the chunks of a blob while it is read. */
 export class RecipeBuilder {
-  #rows = Buffer.allocUnsafe(16 * rowBytes);
-  #count = 0;
+  readonly #rows = new RowBuffer(rowBytes);
   #size = 0;
 
   get count(): number {
-    return this.#count;
+    return this.#rows.count;
   }
 
   add(id: Uint8Array, rawLength: number): void {
-    const at = this.#count * rowBytes;
-    if (at === this.#rows.length) {
-      const larger = Buffer.allocUnsafe(this.#rows.length * 2);
-      this.#rows.copy(larger);
-      this.#rows = larger;
-    }
-    this.#rows.set(id.subarray(0, digestBytes), at);
-    this.#rows.writeUInt32LE(rawLength, at + digestBytes);
-    this.#count++;
+    const bytes = this.#rows.add();
+    bytes.set(id.subarray(0, digestBytes));
+    bytes.writeUInt32LE(rawLength, digestBytes);
     this.#size += rawLength;
   }
 
   finish(blob: Digest): Recipe {
-    return new Recipe(
-      blob,
-      this.#size,
-      Buffer.from(this.#rows.subarray(0, this.#count * rowBytes)),
-    );
+    return new Recipe(blob, this.#size, this.#rows.finish());
   }
 }
 
