@@ -40,22 +40,6 @@ export function sha256Raw(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
-/** Incremental SHA-256 for data that is not held at once. */
-export interface Sha256 {
-  update(bytes: Uint8Array): void;
-  /** Ends the hash; the object must not be used afterwards. */
-  digest(): Digest;
-}
-
-/** Starts an incremental SHA-256. */
-export function createSha256(): Sha256 {
-  const hash = createHash('sha256');
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => hash.digest('hex') as Digest,
-  };
-}
-
 /** Converts 32 raw bytes at `offset` to a digest. */
 export function digestFromRaw(bytes: Uint8Array, offset = 0): Digest {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset + offset, digestBytes);

@@ -36,8 +36,8 @@ export function isLinkEntry(entry: TreeEntry): entry is LinkEntry {
   return 'link' in entry;
 }
 
-/** Sorts entries by the UTF-8 bytes of their paths, the one order of trees. */
-export function sortEntries(entries: TreeEntry[]): TreeEntry[] {
+/** Sorts in place by the UTF-8 bytes of the paths, the one order of trees and listings. */
+export function sortEntries<T extends { readonly path: string }>(entries: T[]): T[] {
   return entries.sort((a, b) => compareUtf8(a.path, b.path));
 }
 

@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import {
@@ -9,6 +8,7 @@ import {
   formatTree,
   isFileEntry,
   parseTree,
+  sortEntries,
   type TreeEntry,
   treeSize,
 } from '../base/tree.ts';
@@ -116,7 +116,7 @@ export async function readPointers(
       broken.push({ path: trackedPath(where), error });
     }
   }
-  tracked.sort((a, b) => compareUtf8(a.path, b.path));
+  sortEntries(tracked);
   return { tracked, broken };
 }
 
@@ -154,7 +154,7 @@ export function selectTracked(set: TrackedSet, paths: readonly string[]): Tracke
     if (found.length === 0 && given !== '') throw notTracked(given, set);
     for (const entry of found) chosen.set(entry.path, entry);
   }
-  return [...chosen.values()].sort((a, b) => compareUtf8(a.path, b.path));
+  return sortEntries([...chosen.values()]);
 }
 
 /** Builds the error of a path that no pointer stands for. */

@@ -1,6 +1,6 @@
 import { invariant, MstoreError } from '../base/errors.ts';
-import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
+import { sortEntries } from '../base/tree.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
 import type { GitLayout } from './layout.ts';
 import { type GitRunner, gitFailure, gitRunner } from './process.ts';
@@ -95,7 +95,7 @@ async function listFiles(git: Binary, commit: string, suffix: string): Promise<G
       return true;
     }),
   });
-  return files.sort((a, b) => compareUtf8(a.path, b.path));
+  return sortEntries(files);
 }
 
 async function readFiles(

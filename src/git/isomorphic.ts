@@ -1,6 +1,6 @@
 import { MstoreError } from '../base/errors.ts';
-import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
+import { sortEntries } from '../base/tree.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
 import type { GitLayout } from './layout.ts';
 import {
@@ -217,7 +217,7 @@ async function listFiles(git: Isomorphic, commit: string, suffix: string): Promi
       if (file.path.endsWith(suffix)) files.push(file);
     },
   );
-  return files.sort((a, b) => compareUtf8(a.path, b.path));
+  return sortEntries(files);
 }
 
 async function readFiles(

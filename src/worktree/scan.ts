@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type ErrorCode, fromSystemError, MstoreError } from '../base/errors.ts';
 import { isTempName } from '../base/files.ts';
-import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import {
   collisionKey,
@@ -11,7 +10,7 @@ import {
   nameProblem,
   printable,
 } from '../base/names.ts';
-import { linkProblem } from '../base/tree.ts';
+import { linkProblem, sortEntries } from '../base/tree.ts';
 import type { IgnoreRules } from './ignore-rules.ts';
 import { pointerSuffix } from './pointer.ts';
 
@@ -80,7 +79,7 @@ export function scanFolder(folder: string, options: ScanOptions): Scan {
   const scan: Scan = { entries: [], problems: [], tempFolders: [] };
   const walk = { folder, options, scan, depth: 0 };
   scanInto(walk, '');
-  scan.entries.sort((a, b) => compareUtf8(a.path, b.path));
+  sortEntries(scan.entries);
   findCollisions(scan);
   findBadLinks(scan);
   return scan;
