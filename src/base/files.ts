@@ -1,9 +1,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { promisify } from 'node:util';
 import { type Clock, systemClock, systemRandom } from './clock.ts';
 import { sha256 } from './digest.ts';
 import { fromSystemError, MstoreError, systemCode } from './errors.ts';
 import { ownerIsGone, parseOwner, thisOwner } from './host.ts';
+
+const read = promisify(fs.read);
+const write = promisify(fs.write);
 
 /**
  * Makes a folder and those above it; the entries made are flushed, so that a file published in the
@@ -50,6 +54,21 @@ export function writeFully(fd: number, bytes: Uint8Array, position: number | nul
   }
 }
 
+/** The same in the background: `bytes` must stay as they are until the promise has ended. */
+export async function writeFullyAsync(
+  fd: number,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await write(fd, bytes, done, bytes.length - done, position + done);
+    if (bytesWritten === 0) {
+      throw new MstoreError('io', 'Failed writing: the system accepted no bytes');
+    }
+    done += bytesWritten;
+  }
+}
+
 /** Reads until `target` is full or the file ends; returns the number of bytes read. */
 export function readFully(fd: number, target: Uint8Array, position: number | null = null): number {
   let done = 0;
@@ -58,6 +77,21 @@ export function readFully(fd: number, target: Uint8Array, position: number | nul
     const count = fs.readSync(fd, target, done, target.length - done, at);
     if (count === 0) break;
     done += count;
+  }
+  return done;
+}
+
+/** The same in the background: nobody else may use `target` until the promise has ended. */
+export async function readFullyAsync(
+  fd: number,
+  target: Uint8Array,
+  position: number,
+): Promise<number> {
+  let done = 0;
+  while (done < target.length) {
+    const { bytesRead } = await read(fd, target, done, target.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
   }
   return done;
 }

@@ -1,101 +1,140 @@
 import * as fs from 'node:fs';
-import { invariant, systemCode } from './errors.ts';
-import { writeFully } from './files.ts';
+import { DirectFile } from './direct-file.ts';
+import { invariant } from './errors.ts';
 import { makeWasmMemory, wasmPageBytes } from './wasm-memory.ts';
 
 /** Bytes gathered before each write: large sequential writes cost the least. */
-const blockBytes = 4 * 1024 * 1024;
+export const writeBlockBytes = 4 * 1024 * 1024;
 
-/**
- * Makes working memory for one {@link SequentialFile} at a time. It starts at a page of the machine, as
- * writes that bypass the page cache ask for.
- */
-export function newBlock(): Buffer {
-  return Buffer.from(makeWasmMemory(blockBytes / wasmPageBytes).buffer as unknown as ArrayBuffer);
+/** Working memory of one {@link SequentialFile} at a time. */
+export interface WriteMemory {
+  /**
+   * Of {@link writeBlockBytes} each, at a page of the machine as writes past the page cache ask for. With
+   * more than one, a block is written in the background while the next one is filled.
+   */
+  readonly blocks: readonly Buffer[];
+  /** Copies `source` to `target[at]`. */
+  readonly copy: (target: Buffer, at: number, source: Uint8Array) => void;
+}
+
+/** Makes working memory of one block. */
+export function newWriteMemory(): WriteMemory {
+  const { buffer } = makeWasmMemory(writeBlockBytes / wasmPageBytes);
+  return { blocks: [Buffer.from(buffer as unknown as ArrayBuffer)], copy: copyBytes };
+}
+
+function copyBytes(target: Buffer, at: number, source: Uint8Array): void {
+  target.set(source, at);
 }
 
 /**
  * Writes a new file from start to end in blocks of 4 MiB. Full blocks go past the page cache where the
  * file system allows it: what is written once and read much later need not push out what others use,
- * and flushing it at the end costs nothing. Memory: one block.
+ * and flushing it at the end costs nothing. Memory: its {@link WriteMemory}.
  */
 export class SequentialFile {
-  readonly file: string;
-  #fd: number | undefined;
-  /** The second descriptor, for writes past the page cache; null once they are known not to work. */
-  #directFd: number | null | undefined;
-  #block: Buffer | undefined;
+  readonly #out: DirectFile;
+  #memory: WriteMemory | undefined;
+  #current = 0;
+  readonly #busy: Array<Promise<void> | undefined> = [];
+  #failure: unknown;
   #fill = 0;
   #written = 0;
 
   /**
    * Creates the file, which must not exist.
-   * @param options `block` is working memory to reuse from a file that has been closed; `size` is the
+   * @param options `memory` is working memory to reuse from a file that has been closed; `size` is the
    * number of bytes to come, where known: a small file needs less memory
    */
-  constructor(file: string, options: { block?: Buffer; size?: number; mode?: number } = {}) {
-    this.file = file;
-    this.#block = options.block;
-    if (options.size !== undefined && options.size < blockBytes) {
-      this.#block = Buffer.allocUnsafe(Math.max(1, options.size));
-      this.#directFd = null;
+  constructor(file: string, options: { memory?: WriteMemory; size?: number; mode?: number } = {}) {
+    this.#memory = options.memory;
+    if (options.size !== undefined && options.size < writeBlockBytes) {
+      const block = Buffer.allocUnsafe(Math.max(1, options.size));
+      this.#memory = { blocks: [block], copy: copyBytes };
     }
-    this.#fd = fs.openSync(file, 'wx', options.mode ?? 0o666);
+    this.#out = new DirectFile(file, options.mode);
+  }
+
+  get file(): string {
+    return this.#out.file;
   }
 
   /** Descriptor of the file while it is open. */
   get fd(): number {
-    invariant(this.#fd !== undefined, 'the file is open');
-    return this.#fd;
+    return this.#out.fd;
+  }
+
+  /**
+   * Ends when the next block is free; undefined when it is. Going on without waiting is possible: the
+   * current block is then written before {@link write} returns.
+   */
+  room(): Promise<void> | undefined {
+    return this.#busy[this.#next];
+  }
+
+  get #next(): number {
+    return (this.#current + 1) % (this.#memory?.blocks.length ?? 1);
   }
 
   /** Appends bytes, which are copied or written before the call returns. */
   write(bytes: Uint8Array): void {
-    this.#block ??= newBlock();
-    let from = 0;
-    while (from < bytes.length) {
-      const count = Math.min(bytes.length - from, this.#block.length - this.#fill);
-      this.#block.set(bytes.subarray(from, from + count), this.#fill);
+    this.#memory ??= newWriteMemory();
+    const { blocks, copy } = this.#memory;
+    for (let from = 0; from < bytes.length; ) {
+      const block = blocks[this.#current] as Buffer;
+      const count = Math.min(bytes.length - from, block.length - this.#fill);
+      copy(block, this.#fill, bytes.subarray(from, from + count));
       this.#fill += count;
       from += count;
-      if (this.#fill === this.#block.length) this.#flushBlock(this.#block);
+      if (this.#fill === block.length) this.#flush(block);
     }
   }
 
-  #flushBlock(block: Buffer): void {
-    if (!this.#writeDirect(block)) writeFully(this.fd, block, this.#written);
+  /** Writes the full block: in the background where another one is free, else at once. */
+  #flush(block: Buffer): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    const position = this.#written;
     this.#written += block.length;
     this.#fill = 0;
-  }
-
-  #writeDirect(block: Buffer): boolean {
-    const { O_WRONLY, O_DIRECT } = fs.constants;
-    if (this.#directFd === null || O_DIRECT === undefined) return false;
-    try {
-      this.#directFd ??= fs.openSync(this.file, O_WRONLY | O_DIRECT);
-      writeFully(this.#directFd, block, this.#written);
-      return true;
-    } catch (error) {
-      if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EPERM'].includes(systemCode(error) ?? ''))
-        throw error;
-      this.#closeDirect();
-      return false;
+    const next = this.#next;
+    if (next === this.#current || this.#busy[next] !== undefined) {
+      this.#out.writeBlockSync(block, position);
+      return;
     }
+    const current = this.#current;
+    this.#busy[current] = this.#out.writeBlock(block, position).then(
+      () => {
+        this.#busy[current] = undefined;
+      },
+      (error: unknown) => {
+        this.#busy[current] = undefined;
+        this.#failure ??= error;
+      },
+    );
+    this.#current = next;
   }
 
-  #closeDirect(): void {
-    if (typeof this.#directFd === 'number') fs.closeSync(this.#directFd);
-    this.#directFd = null;
+  /**
+   * Waits for the blocks that are being written; needed before {@link end} where there is more than one.
+   * @throws the error of a write that failed
+   */
+  async settled(): Promise<void> {
+    await Promise.all(this.#busy);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Writes what is left; the file is complete then, and not yet flushed to the disk. */
   end(): void {
-    if (this.#block !== undefined && this.#fill > 0) {
-      writeFully(this.fd, this.#block.subarray(0, this.#fill), this.#written);
+    invariant(
+      this.#busy.every((write) => write === undefined),
+      'all blocks have been written',
+    );
+    const block = this.#memory?.blocks[this.#current];
+    if (block !== undefined && this.#fill > 0) {
+      this.#out.writeSync(block.subarray(0, this.#fill), this.#written);
     }
     this.#written += this.#fill;
     this.#fill = 0;
-    this.#closeDirect();
   }
 
   /** Flushes the complete file to the disk. */
@@ -105,9 +144,6 @@ export class SequentialFile {
 
   /** Closes the file, complete or not; the caller removes it when it is not wanted. */
   close(): void {
-    this.#closeDirect();
-    if (this.#fd === undefined) return;
-    fs.closeSync(this.#fd);
-    this.#fd = undefined;
+    this.#out.close();
   }
 }

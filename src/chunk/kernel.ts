@@ -38,6 +38,11 @@ export interface Kernel {
   /** Shared memory, page-aligned; {@link Kernel.scan} takes views of it only. */
   readonly bytes: Buffer;
   readonly scan: Scan;
+  /**
+   * Copies `source` to `target[at]`, several times as fast as the language does between views of shared
+   * memory; both are views of the kernel's.
+   */
+  readonly copy: (target: Uint8Array, at: number, source: Uint8Array) => void;
 }
 
 /**
@@ -61,17 +66,24 @@ export function makeKernel(
     // One page more: the search reads some bytes before the first position and behind the last.
     const pages = bytes / wasmPageBytes + 2;
     const memory = makeWasmMemory(pages, pagesMax);
-    const search = instantiateWasm(module, memory)['scan'] as (
-      from: number,
-      to: number,
-      threshold: number,
-    ) => number;
+    const { scan: search, copy: move } = instantiateWasm(module, memory) as {
+      scan: (from: number, to: number, threshold: number) => number;
+      copy: (target: number, source: number, bytes: number) => void;
+    };
     const scan: Scan = (view, from, to, threshold) => {
       invariant(view.buffer === memory.buffer, 'the bytes lie in the memory of the kernel');
       const hit = search(view.byteOffset + from, view.byteOffset + to, threshold);
       return hit === -1 ? -1 : hit - view.byteOffset;
     };
-    return { bytes: Buffer.from(memory.buffer, wasmPageBytes, bytes), scan };
+    const copy: Kernel['copy'] = (target, at, source) => {
+      invariant(
+        target.buffer === memory.buffer && source.buffer === memory.buffer,
+        'the bytes lie in the memory of the kernel',
+      );
+      invariant(at + source.length <= target.length, 'what is copied has room');
+      move(target.byteOffset + at, source.byteOffset, source.length);
+    };
+    return { bytes: Buffer.from(memory.buffer, wasmPageBytes, bytes), scan, copy };
   }
   return undefined;
 }

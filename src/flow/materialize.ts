@@ -84,12 +84,16 @@ export class Materializer {
     entry: FileEntry,
     beside: boolean,
   ): Promise<fs.BigIntStats | undefined> {
-    const { progress } = this.#options;
+    const { progress, signal } = this.#options;
     const executable = entry.executable ?? false;
     if (kind === 'copy') {
       if (entry.size >= largeFileBytes) {
-        const blocks = this.#countedToEnd(entry);
-        return this.#placer.writeLargeFile(relative, blocks, { executable, pause: this.pause });
+        const onBytes = (bytes: number): void => progress.advance({ bytes });
+        return this.#placer.writeLargeFile(
+          relative,
+          (out) => this.#reader.writeTo(entry.sha256, out, { onBytes, signal }),
+          { executable },
+        );
       }
       return this.#placer.writeFile(relative, this.#counted(entry), {
         executable,
@@ -111,13 +115,6 @@ export class Materializer {
 
   *#counted(entry: FileEntry): Generator<Uint8Array, void, undefined> {
     for (const block of this.#reader.read(entry.sha256)) {
-      yield block;
-      this.#options.progress.advance({ bytes: block.length });
-    }
-  }
-
-  async *#countedToEnd(entry: FileEntry): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const block of this.#reader.readToEnd(entry.sha256)) {
       yield block;
       this.#options.progress.advance({ bytes: block.length });
     }

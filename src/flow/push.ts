@@ -5,7 +5,7 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
-import { newBlock } from '../base/sequential-file.ts';
+import { newWriteMemory } from '../base/sequential-file.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import type { PackFooter } from '../pack/format.ts';
@@ -229,14 +229,14 @@ class Sender {
     store.prepareWriting();
     const reader = new ChunkReader(store);
     const breather = new Breather(this.#transfer.signal);
-    const block = newBlock();
+    const memory = newWriteMemory();
     let writer: PackWriter | undefined;
     try {
       for (const { footer, rows } of plan.parts) {
         for (const { bytes, places } of reader.read(rows.map((row) => placeOf(footer, row)))) {
           let at = 0;
           for (const place of places) {
-            writer ??= new PackWriter(store.tempFile(), block);
+            writer ??= new PackWriter(store.tempFile(), memory);
             const idAt = footer.idOffset(place.number);
             writer.append(
               footer.bytes.subarray(idAt, idAt + 32),

@@ -1,10 +1,10 @@
 import { invariant } from '../base/errors.ts';
-import { SequentialFile } from '../base/sequential-file.ts';
+import { SequentialFile, type WriteMemory } from '../base/sequential-file.ts';
 import { FooterBuilder, type PackFooter } from './format.ts';
 
 /**
  * Writes one pack into a new file: chunks back to back, then footer and trailer. Memory: one block of
- * 4 MiB and 52 bytes a chunk.
+ * 4 MiB, or what is given, and 52 bytes a chunk.
  */
 export class PackWriter {
   readonly #out: SequentialFile;
@@ -13,10 +13,10 @@ export class PackWriter {
 
   /**
    * Creates the file, which must not exist.
-   * @param block working memory to reuse from a writer that has ended
+   * @param memory working memory to reuse from a writer that has ended
    */
-  constructor(file: string, block?: Buffer) {
-    this.#out = new SequentialFile(file, block === undefined ? {} : { block });
+  constructor(file: string, memory?: WriteMemory) {
+    this.#out = new SequentialFile(file, memory === undefined ? {} : { memory });
   }
 
   get file(): string {
@@ -47,6 +47,16 @@ export class PackWriter {
     });
     this.#payload += raw.length;
     this.#out.write(raw);
+  }
+
+  /** Ends when the next chunk need not wait for the disk; undefined when it need not. */
+  room(): Promise<void> | undefined {
+    return this.#out.room();
+  }
+
+  /** Waits for writes in the background; needed before {@link finish} where the memory allows them. */
+  settled(): Promise<void> {
+    return this.#out.settled();
   }
 
   /** Completes the file and flushes it to the disk. */

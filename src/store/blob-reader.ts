@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { Breather } from '../base/abort.ts';
 import type { Digest } from '../base/digest.ts';
+import type { DirectFile } from '../base/direct-file.ts';
 import { MstoreError } from '../base/errors.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { Store } from './local-store.ts';
-import { ParallelBlobReader } from './parallel-blob-reader.ts';
+import { ParallelBlobReader, type WriteToOptions } from './parallel-blob-reader.ts';
 import { type Recipe, recipeProblem } from './recipe.ts';
 
 /** From this size on, starting threads pays. */
@@ -41,24 +43,26 @@ export class BlobReader {
   }
 
   /**
-   * Yields the bytes of a blob in order, for a writer that gives a file its name only afterwards: those
-   * of a large blob are handed out while threads verify them, and the iteration ends only if all were
-   * right. A block is valid until the next step.
+   * Writes a blob to a new file that gets its name only afterwards: the bytes of a large blob are
+   * written while threads verify them, and the promise is kept only if all were right.
    * @throws MstoreError as {@link read}
    */
-  async *readToEnd(blob: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+  async writeTo(blob: Digest, out: DirectFile, options: WriteToOptions): Promise<void> {
     const recipe = this.#store.recipe(blob);
-    if (recipe === undefined || recipe.size < parallelBytesMin) {
-      yield* this.read(blob);
+    const places = recipe && recipe.size >= parallelBytesMin ? [...this.#places(recipe)] : [];
+    if (recipe !== undefined && places.length > 0 && places.every(ParallelBlobReader.canRead)) {
+      this.#parallel ??= new ParallelBlobReader(this.#store);
+      await this.#parallel.copy(recipe, places, out, options);
       return;
     }
-    const places = [...this.#places(recipe)];
-    if (!places.every(ParallelBlobReader.canRead)) {
-      yield* this.read(blob);
-      return;
+    const breather = new Breather(options.signal);
+    let position = 0;
+    for (const block of this.read(blob)) {
+      out.writeSync(block, position);
+      position += block.length;
+      options.onBytes(block.length);
+      if (breather.due()) await breather.turn();
     }
-    this.#parallel ??= new ParallelBlobReader(this.#store);
-    yield* this.#parallel.read(recipe, places);
   }
 
   /** Reads a blob whole. For small ones: trees and the like. */

@@ -134,7 +134,10 @@ export class BlobWriter {
   #parallelFor(size: number): ParallelReader | undefined {
     const largeJob = (this.#options.bytesExpected ?? 0) >= parallelJobBytesMin;
     if (size < (largeJob ? parallelFileBytesMin : parallelJobBytesMin)) return undefined;
-    this.#parallel ??= ParallelReader.start();
+    if (this.#parallel === undefined) {
+      this.#parallel = ParallelReader.start();
+      if (this.#parallel !== undefined) this.#sink.useMemory(this.#parallel.writeMemory);
+    }
     return this.#parallel;
   }
 
@@ -206,10 +209,10 @@ export class BlobWriter {
     return filled.length - start;
   }
 
-  /** Notes a chunk of a blob and stores it if it is new. Waits only when a pack is full. */
+  /** Notes a chunk of a blob and stores it if it is new. Waits only for the disk. */
   #takeChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): Promise<void> | undefined {
     this.#addChunk(id, raw, recipe);
-    return this.#sink.full ? this.#publish() : undefined;
+    return this.#sink.full ? this.#publish() : this.#sink.room();
   }
 
   #addChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): void {

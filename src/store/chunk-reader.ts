@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { fromSystemError, invariant, MstoreError, systemCode } from '../base/errors.ts';
-import { readFully } from '../base/files.ts';
+import { readFully, readFullyAsync } from '../base/files.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkBytesMax, packProblem } from '../pack/format.ts';
 import { decodeChunk, verifyChunk } from '../pack/reader.ts';
@@ -12,6 +12,8 @@ import type { Store } from './local-store.ts';
 const readBytesMax = 4 * 1024 * 1024;
 /** Packs kept open; a version that was edited often is spread over many. */
 const openPacksMax = 16;
+/** Reads in the background: fewer than packs are kept open. */
+export const readsAtOnceMax = 4;
 
 /** The raw, verified bytes of some chunks that follow each other. */
 export interface ChunkBlock {
@@ -110,9 +112,29 @@ export class ChunkReader {
     if (count !== bytes) throw packProblem('it is cut short', footer.id);
   }
 
+  /**
+   * Reads bytes of a pack in the background, as they are. At most {@link readsAtOnceMax} such reads may
+   * be under way, or a pack would be closed while it is read.
+   */
+  async readPart(pack: Digest, offset: number, target: Uint8Array): Promise<void> {
+    const fd = this.#open(pack);
+    let count: number;
+    try {
+      count = await readFullyAsync(fd, target, offset);
+    } catch (error) {
+      throw fromSystemError(error, `reading the pack ${pack}`);
+    }
+    if (count !== target.length) throw packProblem('it is cut short', pack);
+  }
+
   #open(pack: Digest): number {
     const open = this.#packs.get(pack);
-    if (open !== undefined) return open;
+    if (open !== undefined) {
+      // Moved to the end: the pack used longest ago is the first to be closed.
+      this.#packs.delete(pack);
+      this.#packs.set(pack, open);
+      return open;
+    }
     if (this.#packs.size >= openPacksMax) {
       const [oldest, fd] = this.#packs.entries().next().value as [Digest, number];
       fs.closeSync(fd);

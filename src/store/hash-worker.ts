@@ -7,7 +7,7 @@ export type HashJob =
   | {
       readonly id: number;
       readonly kind: 'chunks';
-      /** Start and end of each chunk, in turn. */
+      /** Start and end of each chunk, in turn. What lies beyond the memory goes on at its start. */
       readonly ranges: readonly number[];
     }
   | {
@@ -34,8 +34,10 @@ function work(bytes: Uint8Array, job: HashJob): Uint8Array {
   if (job.kind === 'chunks') {
     const digests = new Uint8Array((job.ranges.length / 2) * 32);
     for (let i = 0; i < job.ranges.length; i += 2) {
-      const chunk = bytes.subarray(job.ranges[i], job.ranges[i + 1]);
-      digests.set(createHash('sha256').update(chunk).digest(), (i / 2) * 32);
+      const end = job.ranges[i + 1] as number;
+      const hash = createHash('sha256').update(bytes.subarray(job.ranges[i], end));
+      if (end > bytes.length) hash.update(bytes.subarray(0, end - bytes.length));
+      digests.set(hash.digest(), (i / 2) * 32);
     }
     return digests;
   }

@@ -1,6 +1,6 @@
 import { removeFile } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
-import { newBlock } from '../base/sequential-file.ts';
+import { newWriteMemory, type WriteMemory } from '../base/sequential-file.ts';
 import { PackWriter } from '../pack/writer.ts';
 import type { Store } from './local-store.ts';
 import { publishPack } from './publish.ts';
@@ -12,7 +12,7 @@ import { publishPack } from './publish.ts';
 export class PackSink {
   readonly #store: Store;
   #writer: PackWriter | undefined;
-  #block: Buffer | undefined;
+  #memory: WriteMemory | undefined;
   /** Chunks in the pack that is being written, as Latin-1 strings of their 32 bytes. */
   readonly #pending = new Set<string>();
 
@@ -32,11 +32,21 @@ export class PackSink {
    */
   append(id: Uint8Array, raw: Uint8Array): void {
     if (this.#writer === undefined) {
-      this.#block ??= newBlock();
-      this.#writer = new PackWriter(this.#store.tempFile(), this.#block);
+      this.#memory ??= newWriteMemory();
+      this.#writer = new PackWriter(this.#store.tempFile(), this.#memory);
     }
     this.#writer.append(id, raw);
     this.#pending.add(pendingName(id, 0));
+  }
+
+  /** Gives packs begun from now on another working memory; it must not be used by anybody else. */
+  useMemory(memory: WriteMemory): void {
+    this.#memory = memory;
+  }
+
+  /** Ends when the next chunk need not wait for the disk; undefined when it need not. */
+  room(): Promise<void> | undefined {
+    return this.#writer?.room();
   }
 
   /** Tells whether the pack being written is full and {@link publish} should be called. */
@@ -52,6 +62,7 @@ export class PackSink {
   async publish(): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined) return;
+    await writer.settled();
     const footer = writer.finish();
     await publishPack(this.#store, writer.file, footer);
     this.#writer = undefined;

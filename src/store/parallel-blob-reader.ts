@@ -1,22 +1,36 @@
-import { digestBytes } from '../base/digest.ts';
+import { throwIfAborted } from '../base/abort.ts';
+import { mapConcurrently } from '../base/concurrency.ts';
+import { type Digest, digestBytes } from '../base/digest.ts';
+import type { DirectFile } from '../base/direct-file.ts';
 import { makeWasmMemory, wasmPageBytes } from '../base/wasm-memory.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkProblem } from '../pack/reader.ts';
-import { ChunkReader } from './chunk-reader.ts';
+import { ChunkReader, readsAtOnceMax } from './chunk-reader.ts';
 import { HashPool } from './hash-pool.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { type Recipe, recipeProblem } from './recipe.ts';
 
-/** Bytes of one slot; a read from a pack fits. */
-const slotBytes = 4 * 1024 * 1024;
-/** Slots of the ring: one being read and written, the others being hashed. */
-const slots = 6;
+/** Bytes of one block; the bytes of a file at a multiple of it lie at such a multiple in the ring. */
+const blockBytes = 4 * 1024 * 1024;
+/** Blocks of the ring: one being read, the others being hashed and written. */
+const blocks = 6;
+const ringBytes = blocks * blockBytes;
+/** Chunks of about this many bytes go to a thread at once. */
+const jobBytes = 2 * 1024 * 1024;
 const threads = 2;
 
+/** Options of writing a blob to a file. */
+export interface WriteToOptions {
+  /** Called with the bytes written since the last call. */
+  readonly onBytes: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Reads large blobs while two threads hash them: chunks and the whole side by side. Memory: a ring of
- * 24 MiB and some 20 MB for the threads, whatever the size of the blob.
+ * Copies large blobs out of packs into files while two threads hash them: chunks and the whole side by
+ * side. Packs are read to where the bytes are written from, so that nothing is copied in between.
+ * Memory: a ring of 24 MiB and some 20 MB for the threads, whatever the size of the blob.
  */
 export class ParallelBlobReader {
   readonly #store: Store;
@@ -27,65 +41,87 @@ export class ParallelBlobReader {
   /** Starts the threads. */
   constructor(store: Store) {
     this.#store = store;
-    const { buffer } = makeWasmMemory((slots * slotBytes) / wasmPageBytes);
+    const { buffer } = makeWasmMemory(ringBytes / wasmPageBytes);
     this.#bytes = Buffer.from(buffer as unknown as ArrayBuffer);
     this.#pool = new HashPool(buffer, threads);
     this.#chunks = new ChunkReader(store);
   }
 
-  /** Tells whether a chunk can be read so: stored raw, and no larger than a slot. */
+  /** Tells whether a chunk can be read so: stored raw, and no larger than a block. */
   static canRead({ encoding, storedLength }: ChunkPlace): boolean {
-    return encoding === 0 && storedLength <= slotBytes;
+    return encoding === 0 && storedLength <= blockBytes;
   }
 
   /**
-   * Yields the bytes of a blob in order, before they are verified: they count only once the iteration
-   * has ended. A block is valid until the next step.
+   * Writes a blob to a new file. Bytes may be written before they are verified: the file counts only
+   * when the promise is kept.
    * @throws MstoreError `corrupt-chunk`, `corrupt-recipe`, `corrupt-pack`, `objects-missing`
    */
-  async *read(
+  async copy(
     recipe: Recipe,
-    places: Iterable<ChunkPlace>,
-  ): AsyncGenerator<Uint8Array, void, undefined> {
+    places: readonly ChunkPlace[],
+    out: DirectFile,
+    { onBytes, signal }: WriteToOptions,
+  ): Promise<void> {
     const file = this.#pool.beginFile();
-    const busy: Array<Promise<void>> = Array.from({ length: slots }, () => Promise.resolve());
-    let slot = 0;
+    const walk = new Walk(places);
+    const done: Array<Promise<void>> = Array.from({ length: blocks }, () => Promise.resolve());
     try {
-      for (const run of this.#chunks.runs(places, slotBytes)) {
-        await busy[slot];
-        const start = slot * slotBytes;
-        const block = this.#bytes.subarray(start, start + run.bytes);
-        this.#chunks.readStored(run, block);
-        busy[slot] = this.#verify(file, run.places, start);
+      out.reserve(recipe.size);
+      for (let at = 0; at < recipe.size; at += blockBytes) {
+        const slot = (at / blockBytes) % blocks;
+        // Of what the block held, the last chunk may have ended in the block behind it.
+        await done[slot];
+        await done[(slot + 1) % blocks];
+        throwIfAborted(signal);
+        const from = slot * blockBytes;
+        const bytes = this.#bytes.subarray(from, from + Math.min(blockBytes, recipe.size - at));
+        const { parts, ended } = walk.take(bytes.length);
+        await mapConcurrently(parts, readsAtOnceMax, ({ pack, offset, start, end }) =>
+          this.#chunks.readPart(pack, offset, bytes.subarray(start, end)),
+        );
+        done[slot] = this.#finish(file, ended, bytes, at, out);
         // A failure is seen when the slot comes round again, or at the end.
-        busy[slot]?.catch(() => {});
-        yield block;
-        slot = (slot + 1) % slots;
+        done[slot]?.catch(() => {});
+        onBytes(bytes.length);
       }
-      await Promise.all(busy);
+      await Promise.all(done);
       const whole = await this.#pool.endFile(file);
       if (Buffer.from(whole).toString('hex') !== recipe.blob) {
         throw recipeProblem(recipe.blob, 'it yields other bytes');
       }
     } finally {
       this.#pool.dropFile(file);
-      // The memory is used again only when no thread looks at it any more.
-      await Promise.allSettled(busy);
+      // The memory is used again only when no thread and no write looks at it any more.
+      await Promise.allSettled(done);
     }
   }
 
-  async #verify(file: number, places: readonly ChunkPlace[], start: number): Promise<void> {
-    const ranges: number[] = [];
-    let end = start;
-    for (const { storedLength } of places) {
-      ranges.push(end, end + storedLength);
-      end += storedLength;
+  /** Hashes and writes a block, and verifies the chunks that ended in it. */
+  async #finish(
+    file: number,
+    ended: readonly Ended[],
+    bytes: Buffer,
+    at: number,
+    out: DirectFile,
+  ): Promise<void> {
+    const from = bytes.byteOffset - this.#bytes.byteOffset;
+    const work: Array<Promise<void>> = [this.#pool.whole(file, from, from + bytes.length)];
+    for (const job of jobsOf(ended)) work.push(this.#verify(job));
+    work.push(bytes.length === blockBytes ? out.writeBlock(bytes, at) : out.write(bytes, at));
+    for (const result of await Promise.allSettled(work)) {
+      if (result.status === 'rejected') throw result.reason;
     }
-    const [ids] = await Promise.all([
-      this.#pool.chunks(ranges),
-      this.#pool.whole(file, start, end),
-    ]);
-    for (const [i, { footer, number }] of places.entries()) {
+  }
+
+  async #verify(job: readonly Ended[]): Promise<void> {
+    const ranges = job.flatMap(({ place, start }) => {
+      const from = start % ringBytes;
+      return [from, from + place.storedLength];
+    });
+    const ids = await this.#pool.chunks(ranges);
+    for (const [i, { place }] of job.entries()) {
+      const { footer, number } = place;
       const at = footer.idOffset(number);
       const actual = Buffer.from(ids.subarray(i * digestBytes, (i + 1) * digestBytes));
       if (actual.compare(footer.bytes, at, at + digestBytes) === 0) continue;
@@ -99,4 +135,72 @@ export class ParallelBlobReader {
     this.#pool.close();
     this.#chunks.close();
   }
+}
+
+/** A chunk of a blob of which all bytes have come. */
+interface Ended {
+  readonly place: ChunkPlace;
+  /** Offset in the blob. */
+  readonly start: number;
+}
+
+/** Bytes that lie side by side in a pack and in a block. */
+interface Part {
+  readonly pack: Digest;
+  /** Offset in the pack. */
+  readonly offset: number;
+  /** Offsets in the block. */
+  readonly start: number;
+  end: number;
+}
+
+/** Walks along the chunks of a blob, block by block. */
+class Walk {
+  readonly #places: readonly ChunkPlace[];
+  #next = 0;
+  /** Bytes of the next chunk that were taken with the block before. */
+  #taken = 0;
+  #at = 0;
+
+  constructor(places: readonly ChunkPlace[]) {
+    this.#places = places;
+  }
+
+  /** Takes the next `length` bytes: where they lie, and which chunks are complete with them. */
+  take(length: number): { parts: Part[]; ended: Ended[] } {
+    const parts: Part[] = [];
+    const ended: Ended[] = [];
+    for (let fill = 0; fill < length; ) {
+      const place = this.#places[this.#next] as ChunkPlace;
+      const count = Math.min(place.storedLength - this.#taken, length - fill);
+      const pack = place.footer.id;
+      const offset = place.offset + this.#taken;
+      const last = parts.at(-1);
+      if (last?.pack === pack && last.offset + last.end - last.start === offset) last.end += count;
+      else parts.push({ pack, offset, start: fill, end: fill + count });
+      fill += count;
+      this.#taken += count;
+      if (this.#taken < place.storedLength) continue;
+      ended.push({ place, start: this.#at });
+      this.#at += place.storedLength;
+      this.#taken = 0;
+      this.#next++;
+    }
+    return { parts, ended };
+  }
+}
+
+/** Shares chunks out to the threads. */
+function* jobsOf(ended: readonly Ended[]): Generator<Ended[], void, undefined> {
+  let job: Ended[] = [];
+  let bytes = 0;
+  for (const chunk of ended) {
+    job.push(chunk);
+    bytes += chunk.place.storedLength;
+    if (bytes < jobBytes) continue;
+    yield job;
+    job = [];
+    bytes = 0;
+  }
+  if (job.length > 0) yield job;
 }

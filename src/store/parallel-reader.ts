@@ -1,20 +1,24 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
-import { readFully } from '../base/files.ts';
+import { readFullyAsync } from '../base/files.ts';
+import { type WriteMemory, writeBlockBytes } from '../base/sequential-file.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
 import { type Kernel, makeKernel } from '../chunk/kernel.ts';
 import { HashPool } from './hash-pool.ts';
 
 /** Bytes of one read. */
-const dataBytes = 8 * 1024 * 1024;
+const dataBytes = 4 * 1024 * 1024;
 /** Room before the bytes of a slot for the chunk that began in the slot before. */
 const leadBytes = formatChunkParams.max;
 const slotBytes = leadBytes + dataBytes;
 /** Slots of the ring: one being read, the others being hashed and written. */
-const slots = 4;
+const slots = 6;
+const ringBytes = slots * slotBytes;
+/** Blocks of a pack behind the ring: one being filled, the others being written. */
+const writeBlocks = 3;
 /** Chunks of about this many bytes go to a thread at once. */
 const jobBytes = 2 * 1024 * 1024;
-/** Two passes of SHA-256 are nearly all of the work; a third thread reads, cuts and writes. */
+/** Two passes of SHA-256 are nearly all of the work; what this thread does fits beside them. */
 const threads = 2;
 
 /** Takes a chunk; its bytes are valid until the returned promise has ended. */
@@ -29,11 +33,13 @@ interface SlotWork {
 
 /**
  * Reads large files once into shared memory, where one thread cuts and two hash: chunks and the whole
- * file side by side. Chunks are handed on in the order of the file. Memory: a ring of 36 MiB and some
- * 20 MB for the threads, whatever the size of the file.
+ * file side by side. Chunks are handed on in the order of the file. Memory: a ring of 30 MiB, 12 MiB to
+ * write packs from, and some 20 MB for the threads, whatever the size of the file.
  */
 export class ParallelReader {
   readonly #kernel: Kernel;
+  /** For the packs that take the chunks: part of the same memory, so that copies are cheap. */
+  readonly writeMemory: WriteMemory;
   readonly #pool: HashPool;
   /** Ends when a slot may be filled again. */
   readonly #free: Array<Promise<void>> = Array.from({ length: slots }, () => Promise.resolve());
@@ -41,12 +47,23 @@ export class ParallelReader {
 
   private constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    const blocks = Array.from({ length: writeBlocks }, (_, i) => {
+      const start = ringBytes + i * writeBlockBytes;
+      return kernel.bytes.subarray(start, start + writeBlockBytes);
+    });
+    this.writeMemory = {
+      blocks,
+      copy: (target, at, source) => {
+        if (source.buffer === kernel.bytes.buffer) kernel.copy(target, at, source);
+        else target.set(source, at);
+      },
+    };
     this.#pool = new HashPool(kernel.bytes.buffer as unknown as SharedArrayBuffer, threads);
   }
 
   /** Starts the threads; undefined where there is no compiled kernel. */
   static start(): ParallelReader | undefined {
-    const kernel = makeKernel(slots * slotBytes);
+    const kernel = makeKernel(ringBytes + writeBlocks * writeBlockBytes);
     return kernel === undefined ? undefined : new ParallelReader(kernel);
   }
 
@@ -70,35 +87,59 @@ export class ParallelReader {
     let order: Promise<void> = Promise.resolve();
     // A failure is seen at the next slot; until then it must not count as unhandled.
     order.catch(() => {});
-    let carried: Buffer = Buffer.alloc(0);
+    let carried = this.#kernel.bytes.subarray(0, 0);
+    let reading = this.#read(fd, 0, size, options);
     try {
       for (let offset = 0; offset < size; ) {
-        await this.#free[this.#slot];
-        throwIfAborted(options.signal);
-        const base = this.#slot * slotBytes + leadBytes;
-        const data = this.#kernel.bytes.subarray(base, base + Math.min(dataBytes, size - offset));
-        carried.copy(this.#kernel.bytes, base - carried.length);
-        if (readFully(fd, data, offset) !== data.length) options.onShort();
-        offset += data.length;
-        options.onBytes(data.length);
+        const slot = this.#slot;
+        const length = await reading;
+        this.#slot = (slot + 1) % slots;
+        const base = slot * slotBytes + leadBytes;
+        this.#kernel.copy(this.#kernel.bytes, base - carried.length, carried);
+        offset += length;
         const start = base - carried.length;
-        const end = base + data.length;
+        const end = base + length;
         const { work, rest } = this.#cut(chunker, file, start, base, end, offset === size);
         carried = this.#kernel.bytes.subarray(rest, end);
         order = order.then(() => this.#hand(work, options.take));
         order.catch(() => {});
-        this.#free[this.#slot] = order;
-        this.#slot = (this.#slot + 1) % slots;
+        this.#free[slot] = order;
+        reading = this.#read(fd, offset, size, options);
+        options.onBytes(length);
       }
       await order;
       return digestFromRaw(await this.#pool.endFile(file));
     } catch (error) {
       this.#pool.dropFile(file);
       // The ring is used again only when no thread looks at it any more.
-      await order.catch(() => {});
+      await Promise.allSettled([reading, order]);
       this.#free.fill(Promise.resolve());
       throw error;
     }
+  }
+
+  /**
+   * Reads the next piece of a file into the current slot, once that is free, while the one before is
+   * being cut; returns the number of its bytes.
+   */
+  #read(
+    fd: number,
+    offset: number,
+    size: number,
+    { onShort, signal }: { onShort: () => never; signal: AbortSignal | undefined },
+  ): Promise<number> {
+    const slot = this.#slot;
+    const reading = (async () => {
+      await this.#free[slot];
+      throwIfAborted(signal);
+      const base = slot * slotBytes + leadBytes;
+      const data = this.#kernel.bytes.subarray(base, base + Math.min(dataBytes, size - offset));
+      if ((await readFullyAsync(fd, data, offset)) !== data.length) onShort();
+      return data.length;
+    })();
+    // A failure is seen at the next slot; until then it must not count as unhandled.
+    reading.catch(() => {});
+    return reading;
   }
 
   /** Cuts a slot and gives its pieces to the threads. */

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
+import { DirectFile } from '../base/direct-file.ts';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { ensureFolder, removeFile, tempName, writeFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import { newBlock, SequentialFile } from '../base/sequential-file.ts';
 import { stampNow } from './stat-cache.ts';
 
 /**
@@ -15,7 +15,6 @@ export class Placer {
   readonly #root: string;
   readonly #tempFolder: string;
   readonly #clock: Clock;
-  #block: Buffer | undefined;
   /** Folders below the root known to be real folders. */
   readonly #folders = new Set<string>(['']);
 
@@ -110,28 +109,19 @@ export class Placer {
     }
   }
 
-  /**
-   * The same for a large file, in blocks that may come later than they are asked for. It is written past
-   * the page cache where the file system allows it.
-   */
+  /** The same for a large file, which `fill` writes, past the page cache where it can. */
   async writeLargeFile(
     relative: string,
-    blocks: AsyncIterable<Uint8Array>,
-    options: { executable: boolean; pause: () => Promise<void> | undefined },
+    fill: (out: DirectFile) => Promise<void>,
+    options: { executable: boolean },
   ): Promise<fs.BigIntStats> {
     this.ensureParents(relative);
     const target = this.absolute(relative);
     const temp = path.join(this.#tempFolder, tempName());
     try {
-      this.#block ??= newBlock();
-      const mode = options.executable ? 0o777 : 0o666;
-      const out = new SequentialFile(temp, { block: this.#block, mode });
+      const out = new DirectFile(temp, options.executable ? 0o777 : 0o666);
       try {
-        for await (const block of blocks) {
-          out.write(block);
-          await options.pause();
-        }
-        out.end();
+        await fill(out);
         stampNow(out.fd, this.#clock.now());
       } finally {
         out.close();

@@ -1,2 +1,2 @@
 // AssemblyScript: the kernel for machines without SIMD; one source for the rule.
-export { scanScalar as scan } from './mh8';
+export { copy, scanScalar as scan } from './mh8';

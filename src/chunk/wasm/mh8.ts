@@ -32,3 +32,8 @@ export function scan(from: usize, to: usize, threshold: i32): isize {
   }
   return scanScalar(at, to, threshold);
 }
+
+/** Copies bytes within the memory. */
+export function copy(target: usize, source: usize, bytes: usize): void {
+  memory.copy(target, source, bytes);
+}
