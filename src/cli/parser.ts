@@ -51,10 +51,12 @@ export async function parseCommandLine(
       .scriptName('mstore')
       .usage('$0 <command>\n\nKeeps versions of models beside Git, verified, each chunk once.'),
   );
+  const sole = wantsHelp(argv) ? undefined : loaded.get(argv[0] ?? '');
   for (const { name, about } of commandTable) {
     const command = loaded.get(name);
+    if (sole !== undefined && command !== sole) continue;
     parser = parser.command(
-      command === undefined ? name : `${name} ${command.positionals}`.trim(),
+      `${sole === undefined ? name : '$0'} ${command?.positionals ?? ''}`.trim(),
       about,
       (inner) => (command === undefined ? inner : describe(inner, command)),
       (args) => {
@@ -67,7 +69,7 @@ export async function parseCommandLine(
   parser = parser
     // Texts in the user's language would stand among ours, which are English.
     .detectLocale(false)
-    .demandCommand(1, 'Name a command')
+    .demandCommand(sole === undefined ? 1 : 0, 'Name a command')
     .strict()
     .completion('completion', 'Print a completion script for bash or zsh')
     .help('help')
@@ -85,7 +87,8 @@ export async function parseCommandLine(
       if (error instanceof Error && message === null) throw error;
       failures.push(message ?? error.message);
     });
-  const args = (await parser.parse(plainPaths(argv), {}, (_error, _args, output) => {
+  const words = plainPaths(sole === undefined ? argv : argv.slice(1));
+  const args = (await parser.parse(words, {}, (_error, _args, output) => {
     text = output;
   })) as Args;
   if (failures.length > 0) throw usage(failures, argv);
@@ -93,6 +96,15 @@ export async function parseCommandLine(
     return { kind: 'text', text, exitCode: text === '' ? exitCodes.usage : exitCodes.done };
   }
   return { kind: 'command', ...chosen, options: readOptions(args), directory: lastText(args['C']) };
+}
+
+/**
+ * Tells whether words may ask for help. Where they do not, and a command comes first, the parser is told
+ * of that one alone: with several it lays out a help text, wanted or not, which takes longer than all
+ * else it does.
+ */
+function wantsHelp(argv: readonly string[]): boolean {
+  return argv.some((word) => word === 'help' || /^-(?:-help|[^-]*h)/.test(word));
 }
 
 /**

@@ -38,12 +38,43 @@ run('typescript/bin/tsc', '-p', '.');
 kernel('mh8', '--enable', 'simd');
 kernel('mh8-scalar');
 fs.rmSync(path.join(dist, 'cli'), { recursive: true });
+
+/** Making a segmenter of text takes longer than most commands; only layouts of help need one. */
+const lazySegmenters = {
+  name: 'lazy-segmenters',
+  setup({ onLoad }) {
+    onLoad({ filter: /[/\\]string-width[/\\]index\.js$/ }, ({ path: file }) => {
+      const eager = 'new Intl.Segmenter()';
+      const lazy =
+        '{ segment: (text) => (globalThis.mstoreSegmenter ??= new Intl.Segmenter()).segment(text) }';
+      return { contents: fs.readFileSync(file, 'utf8').replace(eager, lazy) };
+    });
+  },
+};
+
+/** Parts that are loaded when they are needed; each is one file, since every file costs some 0.5 ms. */
+const parts = {
+  main: 'src/cli/main.ts',
+  run: 'src/cli/run.ts',
+  'isomorphic-git': 'isomorphic-git',
+};
+const lazyParts = {
+  name: 'lazy-parts',
+  setup({ onResolve }) {
+    onResolve({ filter: /^isomorphic-git$|^\.\/run\.ts$/ }, ({ kind, path: wanted }) =>
+      kind === 'dynamic-import'
+        ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
+        : undefined,
+    );
+  },
+};
+
 await build({
   absWorkingDir: root,
-  entryPoints: ['src/cli/main.ts'],
+  entryPoints: parts,
   outdir: 'dist/cli',
   bundle: true,
-  splitting: true,
+  plugins: [lazySegmenters, lazyParts],
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
