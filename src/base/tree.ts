@@ -177,7 +177,7 @@ function checkStructure(entries: readonly TreeEntry[]): void {
   for (const entry of entries) {
     kinds.set(entry.path, 'leaf');
     claim(entry.path);
-    if (entry.path.split('/').length > limits.treeDepthMax + 1) {
+    if (depthOf(entry.path) > limits.treeDepthMax) {
       throw new TreeProblem(
         `more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`,
       );
@@ -198,6 +198,13 @@ function checkStructure(entries: readonly TreeEntry[]): void {
     }
   }
   checkLinks(entries);
+}
+
+/** Directories above an entry. */
+function depthOf(path: string): number {
+  let depth = 0;
+  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) depth++;
+  return depth;
 }
 
 /** Checks that every link of a tree stays inside it, as the system would follow it, and ends. */

@@ -14,7 +14,8 @@ export const mstoreIgnoreName = '.mstoreignore';
 export class IgnoreRules {
   readonly #root: string;
   readonly #fileName: string;
-  readonly #folders = new Map<string, Ignore | undefined>();
+  /** The rules that concern entries of a folder, those of the deepest folder first. */
+  readonly #chains = new Map<string, readonly FolderRules[]>();
 
   /** @param root absolute folder; patterns of files above it do not count */
   constructor(root: string, fileName: string) {
@@ -27,18 +28,13 @@ export class IgnoreRules {
    * @param relative `/`-separated path from the root
    */
   ignores(relative: string, isFolder: boolean): boolean {
-    let folder = path.posix.dirname(relative);
-    for (;;) {
-      const rules = this.#rulesOf(folder === '.' ? '' : folder);
-      if (rules !== undefined) {
-        const below = folder === '.' ? relative : relative.slice(folder.length + 1);
-        const verdict = rules.test(isFolder ? `${below}/` : below);
-        if (verdict.ignored) return true;
-        if (verdict.unignored) return false;
-      }
-      if (folder === '.') return false;
-      folder = path.posix.dirname(folder);
+    for (const { start, rules } of this.#chainOf(parentOf(relative))) {
+      const below = relative.slice(start);
+      const verdict = rules.test(isFolder ? `${below}/` : below);
+      if (verdict.ignored) return true;
+      if (verdict.unignored) return false;
     }
+    return false;
   }
 
   /** Tells whether an entry, or a folder above it, is ignored. */
@@ -49,14 +45,32 @@ export class IgnoreRules {
     return this.ignores(relative, isFolder);
   }
 
-  #rulesOf(folder: string): Ignore | undefined {
-    if (this.#folders.has(folder)) return this.#folders.get(folder);
-    const bytes = readBounded(path.join(this.#root, folder, this.#fileName), limits.ignoreBytesMax);
-    const rules =
-      bytes === undefined
-        ? undefined
-        : ignore({ ignorecase: false, allowRelativePaths: true }).add(bytes.toString());
-    this.#folders.set(folder, rules);
-    return rules;
+  #chainOf(folder: string): readonly FolderRules[] {
+    const known = this.#chains.get(folder);
+    if (known !== undefined) return known;
+    const above = folder === '' ? [] : this.#chainOf(parentOf(folder));
+    const rules = this.#read(folder);
+    const start = folder === '' ? 0 : folder.length + 1;
+    const chain = rules === undefined ? above : [{ start, rules }, ...above];
+    this.#chains.set(folder, chain);
+    return chain;
   }
+
+  #read(folder: string): Ignore | undefined {
+    const bytes = readBounded(path.join(this.#root, folder, this.#fileName), limits.ignoreBytesMax);
+    if (bytes === undefined) return undefined;
+    return ignore({ ignorecase: false, allowRelativePaths: true }).add(bytes.toString());
+  }
+}
+
+/** The patterns of one folder. */
+interface FolderRules {
+  /** Where the part of a path that they look at starts. */
+  readonly start: number;
+  readonly rules: Ignore;
+}
+
+function parentOf(relative: string): string {
+  const slash = relative.lastIndexOf('/');
+  return slash === -1 ? '' : relative.slice(0, slash);
 }

@@ -121,7 +121,7 @@ function scanInto(walk: Walk, prefix: string): void {
     const relative = prefix === '' ? name : `${prefix}/${name}`;
     if (isIgnored(walk.options, relative, dirent.isDirectory())) continue;
     kept++;
-    scanEntry(walk, dirent, relative, path.join(absolute, dirent.name));
+    scanEntry(walk, dirent, relative, absolute + path.sep + dirent.name);
   }
   if (kept === 0 && prefix !== '') walk.scan.entries.push({ kind: 'directory', path: prefix });
 }

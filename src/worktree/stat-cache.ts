@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { type Digest, isDigest, sha256 } from '../base/digest.ts';
 import { ensureFolder, readBounded, tempName, writeAtomically } from '../base/files.ts';
 
-const cacheVersion = 1;
+const cacheVersion = 2;
 const cacheBytesMax = 1024 * 1024 * 1024;
 
 /**
@@ -13,21 +13,17 @@ const cacheBytesMax = 1024 * 1024 * 1024;
 const fineTickNs = 20_000_000n;
 const coarseTickNs = 2_000_000_000n;
 
-type Row = readonly [
-  path: string,
-  size: string,
-  mtime: string,
-  ctime: string,
-  ino: string,
-  digest: string,
-];
+type Row = readonly [name: string, stamp: string, digest: string];
 
+/** What a file was when its digest was known. */
 interface Known {
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly ino: bigint;
-  readonly digest: Digest;
+  /** Size, times and inode in one text: it is compared, never taken apart. */
+  readonly stamp: string;
+  readonly digest: string;
+}
+
+function stampOf({ size, mtimeNs, ctimeNs, ino }: fs.BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }
 
 /**
@@ -73,16 +69,7 @@ export class StatCache {
       };
       if (value.version !== cacheVersion || value.tracked !== tracked) return;
       this.#links = new Map(value.links ?? []);
-      for (const [name, size, mtime, ctime, ino, digest] of value.rows) {
-        if (!isDigest(digest)) continue;
-        this.#known.set(name, {
-          size: BigInt(size),
-          mtimeNs: BigInt(mtime),
-          ctimeNs: BigInt(ctime),
-          ino: BigInt(ino),
-          digest,
-        });
-      }
+      for (const [name, stamp, digest] of value.rows) this.#known.set(name, { stamp, digest });
     } catch {
       this.#known = new Map();
       this.#links = new Map();
@@ -104,13 +91,8 @@ export class StatCache {
   /** Returns the digest of a file if it is surely the same as when it was remembered. */
   find(name: string, stat: fs.BigIntStats): Digest | undefined {
     const known = this.#known.get(name);
-    const same =
-      known !== undefined &&
-      known.size === stat.size &&
-      known.mtimeNs === stat.mtimeNs &&
-      known.ctimeNs === stat.ctimeNs &&
-      known.ino === stat.ino;
-    return same ? known.digest : undefined;
+    if (known === undefined || known.stamp !== stampOf(stat)) return undefined;
+    return isDigest(known.digest) ? known.digest : undefined;
   }
 
   /** Remembers a digest with the stat that held before and after the file was read. */
@@ -129,8 +111,7 @@ export class StatCache {
   }
 
   #set(name: string, stat: fs.BigIntStats, digest: Digest): void {
-    const { size, mtimeNs, ctimeNs, ino } = stat;
-    this.#known.set(name, { size, mtimeNs, ctimeNs, ino, digest });
+    this.#known.set(name, { stamp: stampOf(stat), digest });
     this.#changed = true;
   }
 
@@ -154,9 +135,7 @@ export class StatCache {
   /** Writes the cache if it changed. A cache that cannot be written is left as it is. */
   save(tracked: string): void {
     if (!this.#changed) return;
-    const rows = [...this.#known].map(
-      ([name, k]): Row => [name, `${k.size}`, `${k.mtimeNs}`, `${k.ctimeNs}`, `${k.ino}`, k.digest],
-    );
+    const rows = [...this.#known].map(([name, { stamp, digest }]): Row => [name, stamp, digest]);
     try {
       ensureFolder(path.dirname(this.#file));
       const text = JSON.stringify({
