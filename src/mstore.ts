@@ -14,7 +14,7 @@ export { type FetchResult, fetch } from './flow/fetch.ts';
 export { allVersions } from './flow/history.ts';
 export { initWorkspace } from './flow/init.ts';
 export { findFile, type Listing, list, readFile } from './flow/list.ts';
-export { type MoveOptions, type PushResult, push } from './flow/push.ts';
+export { type PushResult, push } from './flow/push.ts';
 export { addRemote, chooseRemote, listRemotes, removeRemote } from './flow/remotes.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';

@@ -1,9 +1,6 @@
 import * as fs from 'node:fs';
-import { invariant, systemCode } from './errors.ts';
-import { writeFully, writeFullyAsync } from './files.ts';
-
-/** Positions and sizes that bypass the page cache are multiples of this on all common disks. */
-export const directAlignBytes = 4096;
+import { invariant, MstoreError, systemCode } from './errors.ts';
+import { readFullyAsync, writeFully, writeFullyAsync } from './files.ts';
 
 /** What a file system answers that cannot bypass the page cache, or not with this memory. */
 const refusals = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EPERM']);
@@ -21,10 +18,31 @@ export class DirectFile {
   #writing = 0;
   #closed = false;
 
-  /** Creates the file, which must not exist. */
-  constructor(file: string, mode = 0o666) {
+  private constructor(file: string, fd: number) {
     this.file = file;
-    this.#fd = fs.openSync(file, 'wx', mode);
+    this.#fd = fd;
+  }
+
+  /** Creates a file, which must not exist. */
+  static create(file: string, mode = 0o666): DirectFile {
+    return new DirectFile(file, fs.openSync(file, 'wx+', mode));
+  }
+
+  /**
+   * Creates a file, which must not exist, with the bytes of another one, where the file system can let
+   * both share them until one is changed; elsewhere there is nothing to gain.
+   * @returns undefined where it cannot
+   */
+  static clone(file: string, source: string, mode = 0o666): DirectFile | undefined {
+    try {
+      const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
+      fs.copyFileSync(source, file, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
+    } catch {
+      return undefined;
+    }
+    // A clone has the mode of its source, which may not even be writable.
+    fs.chmodSync(file, mode & ~process.umask());
+    return new DirectFile(file, fs.openSync(file, 'r+'));
   }
 
   /** Descriptor of the file while it is open. */
@@ -54,8 +72,8 @@ export class DirectFile {
   }
 
   /**
-   * Writes a block whose position and length are multiples of {@link directAlignBytes}, and whose memory
-   * starts at such a multiple. It must stay as it is until the promise has ended.
+   * Writes a block whose position, length and place in memory are multiples of 4 KiB, which all common
+   * disks take past the page cache. It must stay as it is until the promise has ended.
    */
   async writeBlock(block: Uint8Array, position: number): Promise<void> {
     this.#writing++;
@@ -88,6 +106,12 @@ export class DirectFile {
       }
     }
     writeFully(this.fd, block, position);
+  }
+
+  /** Reads the bytes at a position; fewer are an error. */
+  async read(target: Uint8Array, position: number): Promise<void> {
+    if ((await readFullyAsync(this.fd, target, position)) === target.length) return;
+    throw new MstoreError('io', `${this.file} is shorter than it was`);
   }
 
   /** Gives the file its size at once: writes that do not make it longer can go side by side. */

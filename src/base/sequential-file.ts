@@ -52,7 +52,7 @@ export class SequentialFile {
       const block = Buffer.allocUnsafe(Math.max(1, options.size));
       this.#memory = { blocks: [block], copy: copyBytes };
     }
-    this.#out = new DirectFile(file, options.mode);
+    this.#out = DirectFile.create(file, options.mode);
   }
 
   get file(): string {

@@ -171,7 +171,7 @@ function globalOptions(parser: Argv): Argv {
     })
     .option('jobs', {
       type: 'string',
-      describe: 'Transfers at once',
+      describe: 'Transfers at once; 1 also keeps other work on one thread',
       requiresArg: true,
       global: true,
     });
@@ -188,7 +188,7 @@ function readOptions(args: Args): GlobalOptions {
       'usage',
       `--jobs needs a number from 1 to ${jobsMax}, not ${printable(jobs)}`,
       {
-        hint: 'It says how many transfers run at once; 4 is the default',
+        hint: 'It says how many transfers run at once; 4 is the default. 1 also keeps other work on one thread',
       },
     );
   }

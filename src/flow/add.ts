@@ -14,6 +14,7 @@ import { type Scan, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
 import { diskState } from './disk.ts';
+import { externalData, filesBeside, type NamedFile } from './external-data.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { pointerPath } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -22,6 +23,8 @@ import type { Workspace } from './workspace.ts';
 export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
   readonly progress?: Progress | undefined;
+  /** Threads, or requests to a remote, at once; 1 works on one thread. */
+  readonly jobs?: number | undefined;
 }
 
 /** One path that was added. */
@@ -42,6 +45,8 @@ export interface AddResult {
   readonly chunksNew: number;
   /** Bytes that the store did not have. */
   readonly bytesNew: number;
+  /** Bytes that these take in the store, less where compression is on. */
+  readonly bytesStored: number;
 }
 
 /** A path that has been looked at and may be added. */
@@ -81,6 +86,8 @@ export async function add(
   const writer = new BlobWriter(workspace.store, {
     signal: options.signal,
     bytesExpected: bytesTotal,
+    threads: options.jobs,
+    compress: workspace.config.string('store.compression') === 'auto',
     onBytes: (bytes) => progress.advance({ bytes }),
   });
   try {
@@ -166,6 +173,7 @@ async function store(
 ): Promise<Pointer> {
   const { writer, breather, progress } = tools;
   const entries: TreeEntry[] = [];
+  const tensors = externalData(() => filesAround(workspace, candidate));
   for (const entry of candidate.scan.entries) {
     if (entry.kind !== 'file') {
       if (entry.kind === 'link') candidate.cache.rememberLink(entry.path, entry.link);
@@ -181,7 +189,9 @@ async function store(
     if (digest !== undefined && workspace.store.has(digest)) {
       progress.advance({ bytes: size });
     } else {
-      const blob = await writer.addFile(entry.source);
+      const blob = await writer.addFile(entry.source, {
+        hardCuts: (bytes) => tensors.cutsOf(entry.path, bytes),
+      });
       candidate.cache.rememberRead(entry.path, blob.stat, blob.sha256);
       digest = blob.sha256;
       size = blob.size;
@@ -201,6 +211,15 @@ async function store(
   if (file === undefined || !('sha256' in file))
     throw new MstoreError('internal', 'A file has one entry');
   return { kind: 'file', ...file, extra };
+}
+
+/** The files in which models may lie that name those of a candidate. */
+function filesAround(
+  workspace: Workspace,
+  { path: tracked, scan, isFolder }: Candidate,
+): NamedFile[] {
+  if (!isFolder) return filesBeside(workspace.absolute(tracked));
+  return scan.entries.filter((entry) => entry.kind === 'file');
 }
 
 /** The pointer that is there now; one that cannot be used is replaced, its unknown keys are lost. */

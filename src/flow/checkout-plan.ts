@@ -29,6 +29,8 @@ export interface PathPlan {
   readonly prefix: string;
   readonly cache: StatCache;
   readonly write: FileEntry[];
+  /** Digests of files on disk that are to be replaced by other versions of them, where they are known. */
+  readonly older: Map<string, Digest>;
   readonly links: LinkEntry[];
   /** Directories to make: those without entries. */
   readonly directories: string[];
@@ -180,6 +182,7 @@ class Planner {
       prefix,
       cache: workspace.statCache(target.path),
       write: [],
+      older: new Map(),
       links: [],
       directories: target.pointer.kind === 'tree' ? [target.path] : [],
       chmod: [],
@@ -251,7 +254,9 @@ class Planner {
     }
     if (!this.#tools.force && this.#mustJudge(full, known))
       digest ??= await hashFile(found, this.#tools);
-    this.#replace(full, digest !== undefined && this.#workspace.store.has(digest), known);
+    const saved = digest !== undefined && this.#workspace.store.has(digest);
+    if (saved && digest !== undefined && this.#wanted.has(full)) this.#plan.older.set(full, digest);
+    this.#replace(full, saved, known);
   }
 
   #isShared(full: string, found: ScannedFile): boolean {

@@ -149,6 +149,7 @@ async function build(
   const maker = new Materializer(workspace.store, placer, {
     link,
     progress,
+    jobs: options.jobs,
     signal: options.signal,
   });
   try {

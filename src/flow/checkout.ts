@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
-import { MstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
@@ -89,11 +89,8 @@ export async function checkout(
  * it may have had them, in a pack that is damaged.
  */
 export function checkPresent(store: Store, targets: readonly Tracked[]): void {
-  const missing: MissingPath[] = [];
-  for (const target of targets) {
-    const bytes = missingBytes(store, target);
-    if (bytes > 0) missing.push({ path: target.path, bytes });
-  }
+  let missing = missingPaths(store, targets);
+  if (missing.length > 0 && store.recheck()) missing = missingPaths(store, targets);
   if (missing.length === 0) return;
   const error = missingError(
     missing,
@@ -110,6 +107,23 @@ export function checkPresent(store: Store, targets: readonly Tracked[]): void {
       details: { ...error.details, pack: damaged[0] },
     },
   );
+}
+
+/** Tells, without making sure that nothing is overlooked, whether the store has every byte of the versions. */
+export function isPresent(store: Store, targets: readonly Tracked[]): boolean {
+  try {
+    return missingPaths(store, targets).length === 0;
+  } catch (error) {
+    if (isMstoreError(error, 'objects-missing', 'corrupt-recipe', 'corrupt-pack')) return false;
+    throw error;
+  }
+}
+
+function missingPaths(store: Store, targets: readonly Tracked[]): MissingPath[] {
+  return targets.flatMap((target) => {
+    const bytes = missingBytes(store, target);
+    return bytes > 0 ? [{ path: target.path, bytes }] : [];
+  });
 }
 
 function missingBytes(store: Store, target: Tracked): number {
@@ -167,6 +181,7 @@ async function execute(
   const maker = new Materializer(workspace.store, placer, {
     link,
     progress,
+    jobs: options.jobs,
     signal: options.signal,
   });
   const pointersChanged: string[] = [];
@@ -201,6 +216,7 @@ async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer):
       entry.path,
       entry,
       plan.target.pointer.kind === 'tree',
+      plan.older.get(entry.path),
     );
     const name = entry.path.slice(prefix.length);
     if (stamped) cache.rememberWritten(name, stat, entry.sha256);

@@ -4,8 +4,9 @@ import { type Digest, digestToRaw } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { silentProgress } from '../base/progress.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
+import type { IndexedPack } from '../index/indexed-pack.ts';
 import type { PackFooter } from '../pack/format.ts';
-import { decodeChunk, verifyChunk } from '../pack/reader.ts';
+import { readChunk } from '../pack/reader.ts';
 import type { RemoteReader } from '../remote/remote.ts';
 import { packKey, recipeKey } from '../store/keys.ts';
 import { PackSink } from '../store/pack-sink.ts';
@@ -13,8 +14,8 @@ import { receivePack, remoteDamage } from '../store/pack-transfer.ts';
 import { publishObjects } from '../store/publish.ts';
 import { formatRecipe, type Recipe, soleChunkRecipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
+import type { WorkOptions } from './add.ts';
 import { type MissingPath, missingError } from './missing.ts';
-import type { MoveOptions } from './push.ts';
 import { type ChosenRemote, transferJobs } from './remotes.ts';
 import { type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -45,7 +46,7 @@ export async function fetch(
   workspace: Workspace,
   tracked: readonly Tracked[],
   { name, remote }: ChosenRemote,
-  options: MoveOptions = {},
+  options: WorkOptions = {},
 ): Promise<FetchResult> {
   const transfer = { signal: options.signal, jobs: transferJobs(workspace, options.jobs) };
   const fetcher = new Fetcher(workspace, remote, transfer, options);
@@ -75,7 +76,7 @@ interface Wish {
 }
 
 interface FetchPlan {
-  readonly wanted: Map<PackFooter, Set<number>>;
+  readonly wanted: Map<IndexedPack, Set<number>>;
   readonly recipes: Recipe[];
   readonly missing: MissingPath[];
 }
@@ -84,7 +85,7 @@ class Fetcher {
   readonly #workspace: Workspace;
   readonly #remote: RemoteReader;
   readonly #transfer: TransferOptions;
-  readonly #options: MoveOptions;
+  readonly #options: WorkOptions;
   #there: RemoteStore | undefined;
   chunks = 0;
 
@@ -92,7 +93,7 @@ class Fetcher {
     workspace: Workspace,
     remote: RemoteReader,
     transfer: TransferOptions,
-    options: MoveOptions,
+    options: WorkOptions,
   ) {
     this.#workspace = workspace;
     this.#remote = remote;
@@ -107,8 +108,10 @@ class Fetcher {
       .filter(({ blobs }) => blobs.length > 0);
     if (lacking.length === 0) return;
     this.#there ??= await RemoteStore.open(this.#remote, store);
-    const plan = await this.#plan(lacking, this.#there);
-    await this.#receive(plan);
+    let plan = await this.#plan(lacking, this.#there);
+    if (plan.missing.length > 0 && (await this.#there.recheck(this.#transfer)))
+      plan = await this.#plan(lacking, this.#there);
+    await this.#receive(plan, this.#there);
     if (plan.missing.length > 0) {
       throw missingError(
         plan.missing,
@@ -169,33 +172,34 @@ class Fetcher {
         lacking += recipe.length(row);
         continue;
       }
-      const rows = plan.wanted.get(place.footer) ?? new Set();
+      const rows = plan.wanted.get(place.pack) ?? new Set();
       rows.add(place.number);
-      plan.wanted.set(place.footer, rows);
+      plan.wanted.set(place.pack, rows);
     }
     return lacking;
   }
 
-  async #receive({ wanted, recipes }: FetchPlan): Promise<void> {
-    const whole: PackFooter[] = [];
+  async #receive({ wanted, recipes }: FetchPlan, there: RemoteStore): Promise<void> {
+    const whole: IndexedPack[] = [];
     const ranges: Range[] = [];
     let bytesTotal = 0;
-    for (const [footer, rows] of wanted) {
-      const parts = rangesOf(footer, rows);
+    for (const [pack, rows] of wanted) {
+      const parts = rangesOf(pack, await there.footerOf(pack, this.#transfer), rows);
       const bytes = parts.reduce((sum, { start, end }) => sum + end - start, 0);
-      if (bytes >= footer.payloadBytes * wholePackShare) whole.push(footer);
+      if (bytes >= pack.payloadBytes * wholePackShare) whole.push(pack);
       else ranges.push(...parts);
-      bytesTotal += bytes >= footer.payloadBytes * wholePackShare ? footer.packBytes : bytes;
+      bytesTotal += bytes >= pack.payloadBytes * wholePackShare ? pack.packBytes : bytes;
       this.chunks += rows.size;
     }
     const progress = this.#options.progress ?? silentProgress;
     progress.start('fetch', { bytesTotal });
     const onBytes = (bytes: number): void => progress.advance({ bytes });
     const { store } = this.#workspace;
-    await mapConcurrently(whole, this.#transfer.jobs, (footer) =>
-      receivePack(store, this.#remote, footer, onBytes, this.#transfer),
-    );
-    await this.#receiveRanges(ranges, onBytes);
+    await mapConcurrently(whole, this.#transfer.jobs, async (pack) => {
+      const footer = await there.footerOf(pack, this.#transfer);
+      await receivePack(store, this.#remote, footer, onBytes, this.#transfer);
+    });
+    await this.#receiveRanges(there, ranges, onBytes);
     store.prepareWriting();
     await publishObjects(
       store,
@@ -205,12 +209,17 @@ class Fetcher {
   }
 
   /** Fetches single chunks and gathers them in packs of our own. */
-  async #receiveRanges(ranges: readonly Range[], onBytes: (bytes: number) => void): Promise<void> {
+  async #receiveRanges(
+    there: RemoteStore,
+    ranges: readonly Range[],
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
     if (ranges.length === 0) return;
     const sink = new PackSink(this.#workspace.store);
     try {
       for (const range of ranges) {
-        await this.#receiveRange(range, sink, onBytes);
+        const footer = await there.footerOf(range.pack, this.#transfer);
+        await this.#receiveRange(footer, range, sink, onBytes);
         if (sink.full) await sink.publish();
       }
       await sink.finish();
@@ -223,11 +232,12 @@ class Fetcher {
   }
 
   async #receiveRange(
+    footer: PackFooter,
     range: Range,
     sink: PackSink,
     onBytes: (bytes: number) => void,
   ): Promise<void> {
-    const { footer, start, end } = range;
+    const { start, end } = range;
     const bytes = Buffer.allocUnsafe(end - start);
     let fill = 0;
     for await (const block of this.#remote.get(
@@ -247,14 +257,11 @@ class Fetcher {
     }
     for (const number of range.rows) {
       const row = footer.row(number);
-      const raw = decodeChunk(
-        bytes.subarray(row.offset - start, row.offset - start + row.storedLength),
-        row,
-      );
+      const stored = bytes.subarray(row.offset - start, row.offset - start + row.storedLength);
       const idAt = footer.idOffset(number);
-      verifyChunk(raw, footer.bytes, idAt, `the pack ${footer.id}`);
+      readChunk(stored, row, footer.bytes, idAt, `the pack ${footer.id}`);
       const id = footer.bytes.subarray(idAt, idAt + 32);
-      if (!sink.has(id)) sink.append(id, raw);
+      if (!sink.has(id)) sink.appendStored(id, stored, row);
     }
   }
 }
@@ -270,14 +277,14 @@ async function keepArrived(sink: PackSink): Promise<void> {
 
 /** Bytes of a pack that are read at once, and the wanted chunks in them. */
 interface Range {
-  readonly footer: PackFooter;
+  readonly pack: IndexedPack;
   readonly start: number;
   end: number;
   readonly rows: number[];
 }
 
 /** Joins wanted chunks that lie near each other into ranges. */
-function rangesOf(footer: PackFooter, rows: ReadonlySet<number>): Range[] {
+function rangesOf(pack: IndexedPack, footer: PackFooter, rows: ReadonlySet<number>): Range[] {
   const ranges: Range[] = [];
   for (const number of [...rows].sort((a, b) => a - b)) {
     const { offset, storedLength } = footer.row(number);
@@ -291,7 +298,7 @@ function rangesOf(footer: PackFooter, rows: ReadonlySet<number>): Range[] {
       last.end = end;
       last.rows.push(number);
     } else {
-      ranges.push({ footer, start: offset, end, rows: [number] });
+      ranges.push({ pack, start: offset, end, rows: [number] });
     }
   }
   return ranges;

@@ -1,11 +1,13 @@
 import * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
-import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
+import type { Digest } from '../base/digest.ts';
+import { fromSystemError, isMstoreError, MstoreError, systemCode } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import type { Progress } from '../base/progress.ts';
 import type { FileEntry } from '../base/tree.ts';
 import { BlobReader } from '../store/blob-reader.ts';
 import type { Store } from '../store/local-store.ts';
+import type { Recipe } from '../store/recipe.ts';
 import { wholeFile } from '../store/whole-files.ts';
 import type { LinkKind } from '../worktree/config.ts';
 import type { Placer } from '../worktree/place.ts';
@@ -21,6 +23,8 @@ export interface MaterializeOptions {
   /** Ways to place a file, tried in this order. */
   readonly link: readonly LinkKind[];
   readonly progress: Progress;
+  /** Threads that may be used; 1 uses none but this one. */
+  readonly jobs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,7 +45,7 @@ export class Materializer {
 
   constructor(store: Store, placer: Placer, options: MaterializeOptions) {
     this.#store = store;
-    this.#reader = new BlobReader(store);
+    this.#reader = new BlobReader(store, options.jobs);
     this.#placer = placer;
     this.#options = options;
     this.#breather = new Breather(options.signal);
@@ -57,13 +61,19 @@ export class Materializer {
    * @param relative path from the root of the placer
    * @param besideSmall make small files beside their place: making many in one folder and moving them
    * to others costs several times as much
+   * @param there digest of the older file at that place, where it is known
    * @throws MstoreError `link-unsupported` when none of the ways works here
    */
-  async file(relative: string, entry: FileEntry, besideSmall: boolean): Promise<PlacedFile> {
+  async file(
+    relative: string,
+    entry: FileEntry,
+    besideSmall: boolean,
+    there?: Digest,
+  ): Promise<PlacedFile> {
     await this.pause();
     for (const kind of this.#options.link) {
       const beside = besideSmall && entry.size <= smallFileBytes;
-      const stat = await this.#tryFile(kind, relative, entry, beside);
+      const stat = await this.#tryFile(kind, relative, entry, beside, there);
       if (stat === undefined) continue;
       this.#options.progress.advance({ files: 1, name: relative });
       return { stat, stamped: kind === 'copy' };
@@ -83,18 +93,12 @@ export class Materializer {
     relative: string,
     entry: FileEntry,
     beside: boolean,
+    there: Digest | undefined,
   ): Promise<fs.BigIntStats | undefined> {
-    const { progress, signal } = this.#options;
+    const { progress } = this.#options;
     const executable = entry.executable ?? false;
     if (kind === 'copy') {
-      if (entry.size >= largeFileBytes) {
-        const onBytes = (bytes: number): void => progress.advance({ bytes });
-        return this.#placer.writeLargeFile(
-          relative,
-          (out) => this.#reader.writeTo(entry.sha256, out, { onBytes, signal }),
-          { executable },
-        );
-      }
+      if (entry.size >= largeFileBytes) return this.#copyLarge(relative, entry, there);
       return this.#placer.writeFile(relative, this.#counted(entry), {
         executable,
         beside,
@@ -111,6 +115,47 @@ export class Materializer {
     }
     progress.advance({ bytes: entry.size });
     return fs.statSync(this.#placer.absolute(relative), { bigint: true });
+  }
+
+  /**
+   * Writes a large file; where the file system can clone the older one, only what differs from that. All
+   * is verified in either case, so that a file that is not what it was taken for is found and not used.
+   */
+  async #copyLarge(
+    relative: string,
+    entry: FileEntry,
+    there: Digest | undefined,
+  ): Promise<fs.BigIntStats> {
+    const { progress, signal } = this.#options;
+    const onBytes = (bytes: number): void => progress.advance({ bytes });
+    const executable = entry.executable ?? false;
+    const seed = there === undefined ? undefined : this.#seed(there);
+    const write = (clone: boolean): Promise<fs.BigIntStats> =>
+      this.#placer.writeLargeFile(
+        relative,
+        (out, cloned) =>
+          this.#reader.writeTo(entry.sha256, out, {
+            onBytes,
+            signal,
+            seed: cloned ? seed : undefined,
+          }),
+        { executable, clone },
+      );
+    if (seed === undefined) return write(false);
+    try {
+      return await write(true);
+    } catch (error) {
+      if (!isMstoreError(error, 'corrupt-chunk', 'io')) throw error;
+      return write(false);
+    }
+  }
+
+  #seed(blob: Digest): Recipe | undefined {
+    try {
+      return this.#store.recipe(blob);
+    } catch {
+      return undefined;
+    }
   }
 
   *#counted(entry: FileEntry): Generator<Uint8Array, void, undefined> {

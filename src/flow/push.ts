@@ -8,11 +8,13 @@ import { silentProgress } from '../base/progress.ts';
 import { newWriteMemory } from '../base/sequential-file.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import { placeOf } from '../index/chunk-index.ts';
+import type { IndexedPack } from '../index/indexed-pack.ts';
 import type { PackFooter } from '../pack/format.ts';
 import { PackWriter } from '../pack/writer.ts';
 import { bytesSource, type RemoteWriter } from '../remote/remote.ts';
 import { ChunkReader } from '../store/chunk-reader.ts';
 import { indexKey, packKey, recipeKey } from '../store/keys.ts';
+import type { Store } from '../store/local-store.ts';
 import { packSource } from '../store/pack-transfer.ts';
 import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
@@ -24,10 +26,6 @@ import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked
 import type { Workspace } from './workspace.ts';
 
 /** Options of transfers. */
-export interface MoveOptions extends WorkOptions {
-  /** Requests at once. */
-  readonly jobs?: number | undefined;
-}
 
 /** What {@link push} did. */
 export interface PushResult {
@@ -52,7 +50,7 @@ export async function push(
   workspace: Workspace,
   tracked: readonly Tracked[],
   { name, remote }: ChosenRemote,
-  options: MoveOptions = {},
+  options: WorkOptions = {},
 ): Promise<PushResult> {
   const transfer = { signal: options.signal, jobs: transferJobs(workspace, options.jobs) };
   const there = await RemoteStore.open(remote, workspace.store);
@@ -76,12 +74,15 @@ export async function push(
   };
 }
 
+/** Rows of packs of the local store, with the stored length of each. */
+type WantedRows = ReadonlyMap<IndexedPack, ReadonlyMap<number, number>>;
+
 interface PushPlan {
   readonly blobs: number;
   /** Packs of which every chunk is wanted there. */
-  readonly whole: readonly PackFooter[];
+  readonly whole: readonly IndexedPack[];
   /** Rows wanted of the other packs. */
-  readonly parts: ReadonlyArray<{ readonly footer: PackFooter; readonly rows: readonly number[] }>;
+  readonly parts: ReadonlyArray<{ readonly pack: IndexedPack; readonly rows: readonly number[] }>;
   readonly recipes: readonly Recipe[];
   readonly chunks: number;
   readonly bytes: number;
@@ -94,8 +95,38 @@ async function planPush(
   transfer: TransferOptions,
 ): Promise<PushPlan> {
   const { store } = workspace;
+  let survey = await surveyPush(store, tracked, there, transfer);
+  const again =
+    survey.missing.length === 0
+      ? await there.repair(transfer)
+      : store.recheck() || (await there.recheck(transfer));
+  if (again) survey = await surveyPush(store, tracked, there, transfer);
+  const { missing, blobs, recipes, wanted } = survey;
+  if (missing.length > 0)
+    throw missingError(
+      missing,
+      'neither in the local store nor on the remote',
+      'Fetch them from a remote that has them, or restore the files and add them again',
+    );
+  return { blobs, recipes, ...split(wanted) };
+}
+
+interface PushSurvey {
+  readonly blobs: number;
+  readonly recipes: readonly Recipe[];
+  readonly wanted: WantedRows;
+  readonly missing: readonly MissingPath[];
+}
+
+/** Finds out what the remote lacks, and what nobody has. */
+async function surveyPush(
+  store: Store,
+  tracked: readonly Tracked[],
+  there: RemoteStore,
+  transfer: TransferOptions,
+): Promise<PushSurvey> {
   const index = await there.index(transfer);
-  const wanted = new Map<PackFooter, Set<number>>();
+  const wanted = new Map<IndexedPack, Map<number, number>>();
   const recipes: Recipe[] = [];
   const missing: MissingPath[] = [];
   let blobs = 0;
@@ -124,13 +155,7 @@ async function planPush(
     }
     if (lacking > 0) missing.push({ path: item.path, bytes: lacking });
   }
-  if (missing.length > 0)
-    throw missingError(
-      missing,
-      'neither in the local store nor on the remote',
-      'Fetch them from a remote that has them, or restore the files and add them again',
-    );
-  return { blobs, recipes, ...split(wanted) };
+  return { blobs, recipes, wanted, missing };
 }
 
 /** Notes the chunks of a blob that the remote lacks; returns the bytes that nobody has. */
@@ -138,7 +163,7 @@ function collect(
   here: ChunkIndex,
   there: ChunkIndex,
   recipe: Recipe,
-  wanted: Map<PackFooter, Set<number>>,
+  wanted: Map<IndexedPack, Map<number, number>>,
 ): number {
   let lacking = 0;
   for (let row = 0; row < recipe.count; row++) {
@@ -149,9 +174,9 @@ function collect(
       lacking += recipe.length(row);
       continue;
     }
-    const rows = wanted.get(place.footer) ?? new Set();
-    rows.add(place.number);
-    wanted.set(place.footer, rows);
+    const rows = wanted.get(place.pack) ?? new Map();
+    rows.set(place.number, place.storedLength);
+    wanted.set(place.pack, rows);
   }
   return lacking;
 }
@@ -172,23 +197,20 @@ async function isThere(
   return true;
 }
 
-function split(
-  wanted: ReadonlyMap<PackFooter, ReadonlySet<number>>,
-): Omit<PushPlan, 'blobs' | 'recipes'> {
-  const whole: PackFooter[] = [];
-  const parts: Array<{ footer: PackFooter; rows: number[] }> = [];
+function split(wanted: WantedRows): Omit<PushPlan, 'blobs' | 'recipes'> {
+  const whole: IndexedPack[] = [];
+  const parts: Array<{ pack: IndexedPack; rows: number[] }> = [];
   let chunks = 0;
   let bytes = 0;
-  for (const [footer, rows] of wanted) {
+  for (const [pack, rows] of wanted) {
     chunks += rows.size;
-    if (rows.size === footer.count) {
-      whole.push(footer);
-      bytes += footer.packBytes;
+    if (rows.size === pack.count) {
+      whole.push(pack);
+      bytes += pack.packBytes;
       continue;
     }
-    const sorted = [...rows].sort((a, b) => a - b);
-    parts.push({ footer, rows: sorted });
-    for (const row of sorted) bytes += footer.row(row).storedLength;
+    parts.push({ pack, rows: [...rows.keys()].sort((a, b) => a - b) });
+    for (const storedLength of rows.values()) bytes += storedLength;
   }
   return { whole, parts, chunks, bytes };
 }
@@ -215,14 +237,14 @@ class Sender {
 
   async send(plan: PushPlan): Promise<number> {
     const { store } = this.#workspace;
-    await mapConcurrently(plan.whole, this.#transfer.jobs, (footer) =>
-      this.#sendPack(store.file(packKey(footer.id)), footer),
+    await mapConcurrently(plan.whole, this.#transfer.jobs, (pack) =>
+      this.#sendPack(store.file(packKey(pack.id)), store.footerOf(pack)),
     );
     await this.#sendParts(plan);
     return this.#packs;
   }
 
-  /** Gathers single chunks in new packs: sending them costs what they hold, not what lies beside them. */
+  /** Gathers single chunks, as they are stored, in new packs: what lies beside them is not sent. */
   async #sendParts(plan: PushPlan): Promise<void> {
     if (plan.parts.length === 0) return;
     const { store } = this.#workspace;
@@ -232,17 +254,19 @@ class Sender {
     const memory = newWriteMemory();
     let writer: PackWriter | undefined;
     try {
-      for (const { footer, rows } of plan.parts) {
-        for (const { bytes, places } of reader.read(rows.map((row) => placeOf(footer, row)))) {
+      for (const { pack, rows } of plan.parts) {
+        const footer = store.footerOf(pack);
+        for (const { stored, places } of reader.read(rows.map((row) => placeOf(footer, row)))) {
           let at = 0;
           for (const place of places) {
             writer ??= new PackWriter(store.tempFile(), memory);
             const idAt = footer.idOffset(place.number);
             writer.append(
               footer.bytes.subarray(idAt, idAt + 32),
-              bytes.subarray(at, at + place.rawLength),
+              stored.subarray(at, at + place.storedLength),
+              place,
             );
-            at += place.rawLength;
+            at += place.storedLength;
           }
           if (
             writer !== undefined &&
@@ -331,7 +355,10 @@ async function sendIndexes(
   transfer: TransferOptions,
 ): Promise<void> {
   const lacking = await there.packsWithoutIndex(transfer);
-  await mapConcurrently(lacking, transfer.jobs, (footer) =>
-    remote.create(indexKey(footer.id), bytesSource(footer.bytes), transfer),
-  );
+  const index = await there.index(transfer);
+  await mapConcurrently(lacking, transfer.jobs, async (pack) => {
+    const footer = index.footer(pack);
+    if (footer === undefined) return;
+    await remote.create(indexKey(pack), bytesSource(footer.bytes), transfer);
+  });
 }

@@ -20,6 +20,11 @@ export const rowBytes = 52;
 /** Bytes of the trailer, which ends every pack. */
 export const trailerBytes = 56;
 
+/** Offset of a row in a footer, where its 32-byte chunk id is; for the number of rows, the footer's length. */
+export function rowOffset(row: number): number {
+  return footerHeadBytes + row * rowBytes;
+}
+
 /** How the stored bytes of a chunk yield its raw bytes; the position is the number in the format. */
 const encodingNames = ['raw', 'deflate', 'planes2', 'planes4'] as const;
 export type Encoding = (typeof encodingNames)[number];
@@ -37,9 +42,24 @@ export interface PackRow {
   readonly encoding: number;
 }
 
+/** Reads the place of a chunk from the 52 bytes of its row at `bytes[at]`. */
+export function parseRow(bytes: Buffer, at: number): PackRow {
+  return {
+    offset: Number(bytes.readBigUInt64LE(at + 32)),
+    storedLength: bytes.readUInt32LE(at + 40),
+    rawLength: bytes.readUInt32LE(at + 44),
+    encoding: bytes.readUInt32LE(at + 48),
+  };
+}
+
 /** Returns the name of an encoding, or undefined for a number that format 1 does not know. */
 export function encodingName(encoding: number): Encoding | undefined {
   return encodingNames[encoding];
+}
+
+/** Returns the number of an encoding in the format. */
+export function encodingNumber(encoding: Encoding): number {
+  return encodingNames.indexOf(encoding);
 }
 
 /** Collects the rows of a pack under construction and encodes its footer. */
@@ -93,7 +113,7 @@ export class PackFooter {
 
   /** Offset of a row's 32-byte chunk id in {@link bytes}. */
   idOffset(row: number): number {
-    return footerHeadBytes + row * rowBytes;
+    return rowOffset(row);
   }
 
   /** The chunk id of a row. */
@@ -102,13 +122,7 @@ export class PackFooter {
   }
 
   row(row: number): PackRow {
-    const at = this.idOffset(row);
-    return {
-      offset: Number(this.bytes.readBigUInt64LE(at + 32)),
-      storedLength: this.bytes.readUInt32LE(at + 40),
-      rawLength: this.bytes.readUInt32LE(at + 44),
-      encoding: this.bytes.readUInt32LE(at + 48),
-    };
+    return parseRow(this.bytes, rowOffset(row));
   }
 
   /** The trailer that ends the pack. */

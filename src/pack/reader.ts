@@ -3,10 +3,10 @@ import * as fs from 'node:fs';
 import { digestBytes, digestFromRaw } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { readFully } from '../base/files.ts';
+import { type ChunkForm, decodeBytes } from './codec.ts';
 import {
   encodingName,
   type PackFooter,
-  type PackRow,
   packProblem,
   parseFooter,
   parseTrailer,
@@ -36,40 +36,47 @@ export function readPackFooter(file: string): PackFooter {
   }
 }
 
-/**
- * Checks that `raw` is the chunk with the id at `ids[at..at+32]`.
- * @throws MstoreError `corrupt-chunk`
- */
-export function verifyChunk(raw: Uint8Array, ids: Uint8Array, at: number, where: string): void {
+function verifyChunk(raw: Uint8Array, ids: Uint8Array, at: number, where: string): void {
   const actual = createHash('sha256').update(raw).digest();
   if (actual.compare(ids, at, at + digestBytes) === 0) return;
   throw chunkProblem(digestFromRaw(ids, at), where, digestFromRaw(actual));
 }
 
-/** Builds the error of a chunk whose bytes are not what its id says. */
+/**
+ * Builds the error of a chunk whose bytes are not what its id says.
+ * @param actual digest of its bytes; left out where they could not even be decoded
+ */
 export function chunkProblem(chunk: string, where: string, actual?: string): MstoreError {
-  return new MstoreError(
-    'corrupt-chunk',
-    `The chunk ${chunk} in ${where} is damaged: its bytes have another digest`,
-    {
-      hint: 'Move that pack away, then run "mstore fetch", or "mstore add" where the files are whole',
-      details: { chunk, actual, where },
-    },
-  );
+  const what =
+    actual === undefined ? 'its bytes cannot be decoded' : 'its bytes have another digest';
+  return new MstoreError('corrupt-chunk', `The chunk ${chunk} in ${where} is damaged: ${what}`, {
+    hint: 'Move that pack away, then run "mstore fetch", or "mstore add" where the files are whole',
+    details: { chunk, actual, where },
+  });
 }
 
 /**
- * Turns the stored bytes of a chunk into its raw bytes; the caller verifies them.
- * @throws MstoreError `newer-format` for an encoding that this version cannot read
+ * Turns the stored bytes of the chunk with the id at `ids[at..at+32]` into its raw bytes and checks that
+ * they are that chunk. A raw chunk is returned as it is, an encoded one in memory of its own.
+ * @throws MstoreError `corrupt-chunk`; `newer-format` for an encoding that this version cannot read
  */
-export function decodeChunk(stored: Uint8Array, row: PackRow): Uint8Array {
-  if (row.encoding === 0) return stored;
-  const name = encodingName(row.encoding) ?? `number ${row.encoding}`;
-  throw new MstoreError(
-    'newer-format',
-    `A chunk is stored in the encoding ${name}, which this mstore cannot read`,
-    {
-      hint: 'Install a newer mstore',
-    },
-  );
+export function readChunk(
+  stored: Uint8Array,
+  { encoding, rawLength }: ChunkForm,
+  ids: Uint8Array,
+  at: number,
+  where: string,
+): Uint8Array {
+  const name = encodingName(encoding);
+  if (name === undefined) {
+    throw new MstoreError(
+      'newer-format',
+      `A chunk is stored in the encoding number ${encoding}, which this mstore cannot read`,
+      { hint: 'Install a newer mstore' },
+    );
+  }
+  const raw = decodeBytes(stored, name, rawLength);
+  if (raw === undefined) throw chunkProblem(digestFromRaw(ids, at), where);
+  verifyChunk(raw, ids, at, where);
+  return raw;
 }

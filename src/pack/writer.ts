@@ -1,6 +1,7 @@
 import { invariant } from '../base/errors.ts';
 import { SequentialFile, type WriteMemory } from '../base/sequential-file.ts';
-import { FooterBuilder, type PackFooter } from './format.ts';
+import type { ChunkForm } from './codec.ts';
+import { encodingNumber, FooterBuilder, type PackFooter } from './format.ts';
 
 /**
  * Writes one pack into a new file: chunks back to back, then footer and trailer. Memory: one block of
@@ -35,18 +36,21 @@ export class PackWriter {
 
   /**
    * Appends a chunk; its bytes are copied before the call returns.
-   * @param id 32 bytes, the SHA-256 of `raw`; the caller has just computed or checked it
+   * @param id 32 bytes, the SHA-256 of the raw bytes; the caller has just computed or checked it
+   * @param stored the bytes as they are to be stored
+   * @param form how they yield the raw bytes; left out where they are the raw bytes
    */
-  append(id: Uint8Array, raw: Uint8Array): void {
-    invariant(raw.length > 0, 'a chunk is not empty');
+  append(id: Uint8Array, stored: Uint8Array, form: ChunkForm = rawForm(stored)): void {
+    invariant(stored.length > 0, 'a chunk is not empty');
+    const { encoding, rawLength } = form;
     this.#footer.add(id, {
       offset: this.#payload,
-      storedLength: raw.length,
-      rawLength: raw.length,
-      encoding: 0,
+      storedLength: stored.length,
+      rawLength,
+      encoding,
     });
-    this.#payload += raw.length;
-    this.#out.write(raw);
+    this.#payload += stored.length;
+    this.#out.write(stored);
   }
 
   /** Ends when the next chunk need not wait for the disk; undefined when it need not. */
@@ -74,4 +78,8 @@ export class PackWriter {
   close(): void {
     this.#out.close();
   }
+}
+
+function rawForm(raw: Uint8Array): ChunkForm {
+  return { encoding: encodingNumber('raw'), rawLength: raw.length };
 }

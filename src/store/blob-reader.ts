@@ -16,10 +16,13 @@ const parallelBytesMin = 64 * 1024 * 1024;
 export class BlobReader {
   readonly #store: Store;
   readonly #chunks: ChunkReader;
+  readonly #threads: number;
   #parallel: ParallelBlobReader | undefined;
 
-  constructor(store: Store) {
+  /** @param threads 1 does all work on this thread */
+  constructor(store: Store, threads = 2) {
     this.#store = store;
+    this.#threads = threads;
     this.#chunks = new ChunkReader(store);
   }
 
@@ -29,8 +32,7 @@ export class BlobReader {
    * @throws MstoreError `objects-missing`, `corrupt-chunk`, `corrupt-recipe`, `corrupt-pack`
    */
   *read(blob: Digest): Generator<Uint8Array, void, undefined> {
-    const recipe = this.#store.recipe(blob);
-    if (recipe === undefined) throw blobMissing(blob);
+    const recipe = this.#recipe(blob);
     // The one chunk of a small blob has the blob's own digest, and was just verified.
     const whole = recipe.count > 1 ? createHash('sha256') : undefined;
     for (const { bytes } of this.#chunks.read(this.#places(recipe))) {
@@ -50,7 +52,12 @@ export class BlobReader {
   async writeTo(blob: Digest, out: DirectFile, options: WriteToOptions): Promise<void> {
     const recipe = this.#store.recipe(blob);
     const places = recipe && recipe.size >= parallelBytesMin ? [...this.#places(recipe)] : [];
-    if (recipe !== undefined && places.length > 0 && places.every(ParallelBlobReader.canRead)) {
+    if (
+      recipe !== undefined &&
+      this.#threads > 1 &&
+      places.length > 0 &&
+      places.every(ParallelBlobReader.canRead)
+    ) {
       this.#parallel ??= new ParallelBlobReader(this.#store);
       await this.#parallel.copy(recipe, places, out, options);
       return;
@@ -67,8 +74,7 @@ export class BlobReader {
 
   /** Reads a blob whole. For small ones: trees and the like. */
   readWhole(blob: Digest, bytesMax: number): Buffer {
-    const recipe = this.#store.recipe(blob);
-    if (recipe === undefined) throw blobMissing(blob);
+    const recipe = this.#recipe(blob);
     if (recipe.size > bytesMax) {
       throw new MstoreError(
         'too-large',
@@ -84,10 +90,19 @@ export class BlobReader {
     return whole;
   }
 
+  #recipe(blob: Digest): Recipe {
+    const store = this.#store;
+    const recipe = store.recipe(blob) ?? (store.recheck() ? store.recipe(blob) : undefined);
+    if (recipe === undefined) throw blobMissing(blob);
+    return recipe;
+  }
+
   *#places(recipe: Recipe): Generator<ChunkPlace, void, undefined> {
     const index = this.#store.index();
     for (let row = 0; row < recipe.count; row++) {
-      const place = index.find(recipe.rows, recipe.idOffset(row));
+      const at = recipe.idOffset(row);
+      let place = index.find(recipe.rows, at);
+      if (place === undefined && index.recheck()) place = index.find(recipe.rows, at);
       if (place === undefined) throw chunkMissing(this.#store, recipe, row);
       if (place.rawLength !== recipe.length(row)) {
         throw recipeProblem(recipe.blob, `its chunk ${row} has another length in its pack`);

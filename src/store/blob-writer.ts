@@ -6,8 +6,9 @@ import { fromSystemError, isMstoreError, MstoreError, systemCode } from '../base
 import { readFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
-import { makeKernel } from '../chunk/kernel.ts';
+import { type KernelKind, makeKernel } from '../chunk/kernel.ts';
 import type { Scan } from '../chunk/scan.ts';
+import type { ByteReader } from '../weights/byte-reader.ts';
 import { findHardCuts } from '../weights/hard-cuts.ts';
 import { recipeKey } from './keys.ts';
 import type { Store } from './local-store.ts';
@@ -15,6 +16,7 @@ import { PackSink } from './pack-sink.ts';
 import { ParallelReader } from './parallel-reader.ts';
 import { publishObjects } from './publish.ts';
 import { emptyBlob, formatRecipe, type Recipe, RecipeBuilder } from './recipe.ts';
+import { RunBudget, type RunLimits } from './run-budget.ts';
 
 /** Bytes read at once; a chunk always fits. */
 const windowBytes = 8 * 1024 * 1024;
@@ -38,7 +40,10 @@ export interface BlobWriterStats {
   bytesRead: number;
   chunks: number;
   chunksNew: number;
+  /** Raw bytes of the new chunks. */
   bytesNew: number;
+  /** Bytes that the new chunks take in packs. */
+  bytesStored: number;
 }
 
 /** Options of {@link BlobWriter}. */
@@ -46,8 +51,25 @@ export interface BlobWriterOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of all files together, where known: large jobs are worth starting threads for. */
   readonly bytesExpected?: number;
+  /** Whether new chunks are encoded where that pays; by default they are not. */
+  readonly compress?: boolean;
+  /** 1 does all work on this thread. */
+  readonly threads?: number | undefined;
+  /** Kernels to try; without any the reference implementation does the work. All give the same cuts. */
+  readonly kernels?: readonly KernelKind[];
+  /** How far a blob may be spread over packs. */
+  readonly runLimits?: RunLimits;
   /** Called with the bytes read since the last call. */
   readonly onBytes?: (bytes: number) => void;
+}
+
+/** Options of {@link BlobWriter.addFile}. */
+export interface AddFileOptions {
+  /**
+   * Asked, with the size of the file, where the file is large enough for hard cuts and its own content
+   * gives none: offsets inside it, ascending, none twice.
+   */
+  readonly hardCuts?: (size: number) => readonly number[];
 }
 
 /**
@@ -65,13 +87,20 @@ export class BlobWriter {
   #window: Buffer | undefined;
   #scan: Scan | undefined;
   #parallel: ParallelReader | undefined;
+  #runs = new RunBudget();
   #recipes: Array<{ key: string; bytes: Buffer }> = [];
   #recipeBytes = 0;
-  readonly stats: BlobWriterStats = { bytesRead: 0, chunks: 0, chunksNew: 0, bytesNew: 0 };
+  readonly stats: BlobWriterStats = {
+    bytesRead: 0,
+    chunks: 0,
+    chunksNew: 0,
+    bytesNew: 0,
+    bytesStored: 0,
+  };
 
   constructor(store: Store, options: BlobWriterOptions = {}) {
     this.#store = store;
-    this.#sink = new PackSink(store);
+    this.#sink = new PackSink(store, { compress: options.compress });
     this.#breather = new Breather(options.signal);
     this.#onBytes = options.onBytes ?? (() => {});
     this.#options = options;
@@ -81,11 +110,12 @@ export class BlobWriter {
    * Reads and stores one regular file.
    * @throws MstoreError `file-changed` when the file changes while it is read; nothing is recorded of it
    */
-  async addFile(file: string): Promise<AddedBlob> {
+  async addFile(file: string, options: AddFileOptions = {}): Promise<AddedBlob> {
     const fd = openRegular(file);
     try {
       const before = fs.fstatSync(fd, { bigint: true });
-      const digest = await this.#addOpen(fd, Number(before.size), file);
+      const cuts = cutsOf(fd, Number(before.size), options);
+      const digest = await this.#addOpen(fd, Number(before.size), file, cuts);
       const after = fs.fstatSync(fd, { bigint: true });
       if (!sameStat(before, after)) throw changedWhileRead(file);
       return { sha256: digest, size: Number(before.size), stat: after };
@@ -100,6 +130,7 @@ export class BlobWriter {
   async addBytes(bytes: Buffer): Promise<Digest> {
     const chunker = new Chunker();
     const recipe = new RecipeBuilder();
+    this.#runs = new RunBudget(this.#options.runLimits);
     for (let start = 0; start < bytes.length; ) {
       const end = chunker.next(bytes, start, bytes.length, true);
       const raw = bytes.subarray(start, end);
@@ -109,17 +140,23 @@ export class BlobWriter {
     return this.#endBlob(recipe, recipe.count > 1 ? digestFromRaw(sha256Raw(bytes)) : undefined);
   }
 
-  async #addOpen(fd: number, size: number, file: string): Promise<Digest> {
+  async #addOpen(
+    fd: number,
+    size: number,
+    file: string,
+    hardCuts: readonly number[],
+  ): Promise<Digest> {
     const recipe = new RecipeBuilder();
+    this.#runs = new RunBudget(this.#options.runLimits);
     const onShort = (): never => {
       throw changedWhileRead(file);
     };
     const reader = this.#parallelFor(size);
     let whole: Digest | undefined;
     if (reader === undefined) {
-      whole = await this.#readAlone(fd, size, recipe, onShort);
+      whole = await this.#readAlone(fd, size, hardCuts, recipe, onShort);
     } else {
-      whole = await reader.read(fd, size, cutsOf(fd, size), {
+      whole = await reader.read(fd, size, hardCuts, {
         take: (id, raw) => this.#takeChunk(id, raw, recipe),
         onBytes: (bytes) => this.#countBytes(bytes),
         onShort,
@@ -132,10 +169,11 @@ export class BlobWriter {
 
   /** The threads, where their start pays: for a large file, and for other files of a large job. */
   #parallelFor(size: number): ParallelReader | undefined {
+    if (this.#options.threads === 1) return undefined;
     const largeJob = (this.#options.bytesExpected ?? 0) >= parallelJobBytesMin;
     if (size < (largeJob ? parallelFileBytesMin : parallelJobBytesMin)) return undefined;
     if (this.#parallel === undefined) {
-      this.#parallel = ParallelReader.start();
+      this.#parallel = ParallelReader.start(this.#options.kernels);
       if (this.#parallel !== undefined) this.#sink.useMemory(this.#parallel.writeMemory);
     }
     return this.#parallel;
@@ -153,13 +191,14 @@ export class BlobWriter {
   async #readAlone(
     fd: number,
     size: number,
+    hardCuts: readonly number[],
     recipe: RecipeBuilder,
     onShort: () => never,
   ): Promise<Digest | undefined> {
     const window = this.#windowFor(size);
     const sole = size <= formatChunkParams.min;
     const whole = sole ? undefined : createHash('sha256');
-    const chunker = new Chunker(formatChunkParams, sole ? [] : cutsOf(fd, size), this.#scan);
+    const chunker = new Chunker(formatChunkParams, hardCuts, this.#scan);
     let fill = 0;
     for (let offset = 0; offset < size; ) {
       const part = window.subarray(fill, Math.min(window.length, fill + size - offset));
@@ -182,7 +221,7 @@ export class BlobWriter {
     const enough = this.#window !== undefined && this.#window.length >= Math.min(size, windowBytes);
     if (this.#window !== undefined && enough) return this.#window;
     const small = size <= formatChunkParams.min;
-    const kernel = small ? undefined : makeKernel(windowBytes);
+    const kernel = small ? undefined : makeKernel(windowBytes, this.#options.kernels);
     this.#scan = kernel?.scan;
     this.#window =
       kernel?.bytes ?? Buffer.allocUnsafeSlow(small ? formatChunkParams.min : windowBytes);
@@ -218,10 +257,19 @@ export class BlobWriter {
   #addChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): void {
     recipe.add(id, raw.length);
     this.stats.chunks++;
-    if (this.#sink.has(id)) return;
+    if (this.#shares(id, raw.length)) return;
     this.stats.chunksNew++;
     this.stats.bytesNew += raw.length;
-    this.#sink.append(id, raw);
+    this.stats.bytesStored += this.#sink.append(id, raw);
+  }
+
+  /** Tells whether the blob can use a chunk that is there. */
+  #shares(id: Uint8Array, length: number): boolean {
+    const held = this.#sink.holds(id);
+    const place = held ? undefined : this.#store.index().find(id);
+    if (place !== undefined) return this.#runs.share(place, length);
+    this.#runs.store(length);
+    return held;
   }
 
   async #endBlob(builder: RecipeBuilder, whole: Digest | undefined): Promise<Digest> {
@@ -271,17 +319,22 @@ export class BlobWriter {
   }
 }
 
-function cutsOf(fd: number, size: number): number[] {
-  return findHardCuts(
-    {
-      size,
-      read: (offset, length) => {
-        const bytes = Buffer.alloc(Math.min(length, Math.max(0, size - offset)));
-        return bytes.subarray(0, readFully(fd, bytes, offset));
-      },
+/** The hard cuts of a file; one that can only be one chunk has none. */
+function cutsOf(fd: number, size: number, options: AddFileOptions): readonly number[] {
+  if (size <= formatChunkParams.min) return [];
+  const cuts = findHardCuts(byteReader(fd, size), formatChunkParams.min);
+  return cuts.length > 0 ? cuts : (options.hardCuts?.(size) ?? []);
+}
+
+/** Random access to an open file. */
+export function byteReader(fd: number, size: number): ByteReader {
+  return {
+    size,
+    read: (offset, length) => {
+      const bytes = Buffer.alloc(Math.min(length, Math.max(0, size - offset)));
+      return bytes.subarray(0, readFully(fd, bytes, offset));
     },
-    formatChunkParams.min,
-  );
+  };
 }
 
 /** Opens a regular file without following a link and without waiting on a FIFO. */

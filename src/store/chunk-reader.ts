@@ -4,7 +4,7 @@ import { fromSystemError, invariant, MstoreError, systemCode } from '../base/err
 import { readFully, readFullyAsync } from '../base/files.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkBytesMax, packProblem } from '../pack/format.ts';
-import { decodeChunk, verifyChunk } from '../pack/reader.ts';
+import { readChunk } from '../pack/reader.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 
@@ -19,6 +19,8 @@ export const readsAtOnceMax = 4;
 export interface ChunkBlock {
   /** Valid until the next step of the iteration. */
   readonly bytes: Uint8Array;
+  /** The same chunks as they are stored; the very bytes where all are raw. As long valid. */
+  readonly stored: Uint8Array;
   readonly places: readonly ChunkPlace[];
 }
 
@@ -31,7 +33,8 @@ export interface ChunkRun {
 
 /**
  * Reads chunks from packs, in large reads where they lie side by side; each is verified before it is
- * handed out. Memory: one buffer of 4 MiB, larger only for a chunk larger than that.
+ * handed out. Memory: one buffer of 4 MiB, larger only for a chunk larger than that, and three times an
+ * encoded chunk.
  */
 export class ChunkReader {
   readonly #store: Store;
@@ -58,7 +61,7 @@ export class ChunkReader {
       const before = run.at(-1);
       const joins =
         before !== undefined &&
-        place.footer === before.footer &&
+        place.pack === before.pack &&
         place.offset === before.offset + before.storedLength &&
         bytes + place.storedLength <= bytesMax;
       if (!joins && before !== undefined) {
@@ -78,19 +81,19 @@ export class ChunkReader {
     const together = run.places.every((place) => place.encoding === 0);
     let at = 0;
     for (const place of run.places) {
-      const { footer, number } = place;
-      const raw = decodeChunk(stored.subarray(at, at + place.storedLength), place);
-      verifyChunk(raw, footer.bytes, footer.idOffset(number), this.#store.file(packKey(footer.id)));
+      const part = stored.subarray(at, at + place.storedLength);
+      const where = this.#store.file(packKey(place.pack.id));
+      const raw = readChunk(part, place, place.ids, place.idAt, where);
       at += place.storedLength;
-      if (!together) yield { bytes: raw, places: [place] };
+      if (!together) yield { bytes: raw, stored: part, places: [place] };
     }
-    if (together) yield { bytes: stored, places: run.places };
+    if (together) yield { bytes: stored, stored, places: run.places };
   }
 
   #bufferOf({ places, bytes }: ChunkRun): Buffer {
     if (this.#buffer.length < bytes) {
       invariant(bytes <= Math.max(readBytesMax, chunkBytesMax), 'a read is bounded');
-      const usual = Math.min(readBytesMax, places[0]?.footer.payloadBytes ?? 0);
+      const usual = Math.min(readBytesMax, places[0]?.pack.payloadBytes ?? 0);
       this.#buffer = Buffer.allocUnsafeSlow(Math.max(bytes, usual));
     }
     return this.#buffer.subarray(0, bytes);
@@ -101,15 +104,15 @@ export class ChunkReader {
    * @param target as many bytes as the run has
    */
   readStored({ places, bytes }: ChunkRun, target: Uint8Array): void {
-    const { footer, offset } = places[0] as ChunkPlace;
-    const fd = this.#open(footer.id);
+    const { pack, offset } = places[0] as ChunkPlace;
+    const fd = this.#open(pack.id);
     let count: number;
     try {
       count = readFully(fd, target, offset);
     } catch (error) {
-      throw fromSystemError(error, `reading the pack ${footer.id}`);
+      throw fromSystemError(error, `reading the pack ${pack.id}`);
     }
-    if (count !== bytes) throw packProblem('it is cut short', footer.id);
+    if (count !== bytes) throw packProblem('it is cut short', pack.id);
   }
 
   /**

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import { type Digest, digestToRaw } from '../base/digest.ts';
-import { fromSystemError, isMstoreError, systemCode } from '../base/errors.ts';
+import { fromSystemError, isMstoreError } from '../base/errors.ts';
 import {
   clearDeadTemps,
   ensureFolder,
@@ -12,13 +12,13 @@ import {
 } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { ChunkIndex } from '../index/chunk-index.ts';
-import { type PackFooter, parseFooter, rowBytes } from '../pack/format.ts';
-import { readPackFooter } from '../pack/reader.ts';
+import type { IndexedPack } from '../index/indexed-pack.ts';
+import { type PackFooter, packProblem } from '../pack/format.ts';
 import { formatHeader, parseHeader } from './header.ts';
-import { digestInKey, headerKey, indexKey, packKey, packsPrefix, recipeKey } from './keys.ts';
+import { headerKey, recipeKey } from './keys.ts';
+import { PackFiles } from './pack-files.ts';
 import { emptyBlob, parseRecipe, type Recipe, recipeBytesMax, soleChunkRecipe } from './recipe.ts';
-
-const idxBytesMax = 16 + limits.packChunksMax * rowBytes;
+import { TableFolder } from './table-folder.ts';
 
 /** What the store lacks of a blob. */
 export interface MissingBytes {
@@ -37,13 +37,14 @@ export class Store {
   readonly #clock: Clock;
   readonly #random: Random;
   #index: ChunkIndex | undefined;
-  readonly #damaged = new Map<Digest, string>();
+  readonly #packs: PackFiles;
   #writable = false;
 
   constructor(folder: string, clock: Clock = systemClock, random: Random = systemRandom) {
     this.folder = folder;
     this.#clock = clock;
     this.#random = random;
+    this.#packs = new PackFiles(folder, this.tempsFolder);
     const header = readBounded(path.join(folder, headerKey), limits.headerBytesMax);
     if (header !== undefined) parseHeader(header, folder);
   }
@@ -54,13 +55,13 @@ export class Store {
   }
 
   /** Folder of all files under construction, in which the next writer clears those of the dead. */
-  get #temps(): string {
+  get tempsFolder(): string {
     return path.join(this.folder, 'tmp');
   }
 
   /** Returns a fresh path for a temporary file of this process. */
   tempFile(): string {
-    return path.join(this.#temps, tempName());
+    return path.join(this.tempsFolder, tempName());
   }
 
   /** Keeps bytes that can be had again under a key; a store that cannot be written does without. */
@@ -68,8 +69,8 @@ export class Store {
     try {
       const file = this.file(key);
       ensureFolder(path.dirname(file));
-      ensureFolder(this.#temps);
-      writeAtomically(file, bytes, { unsynced: true, tempFolder: this.#temps });
+      ensureFolder(this.tempsFolder);
+      writeAtomically(file, bytes, { unsynced: true, tempFolder: this.tempsFolder });
     } catch {
       // It is fetched again the next time.
     }
@@ -79,12 +80,12 @@ export class Store {
   prepareWriting(): void {
     if (this.#writable) return;
     try {
-      ensureFolder(this.#temps);
-      clearDeadTemps(this.#temps, '', this.#clock);
+      ensureFolder(this.tempsFolder);
+      clearDeadTemps(this.tempsFolder, '', this.#clock);
       const header = this.file(headerKey);
       if (!fs.existsSync(header)) {
         const bytes = formatHeader(this.#clock, this.#random);
-        writeAtomically(header, bytes, { ifAbsent: true, tempFolder: this.#temps });
+        writeAtomically(header, bytes, { ifAbsent: true, tempFolder: this.tempsFolder });
       }
     } catch (error) {
       throw fromSystemError(error, `preparing the store ${this.folder}`);
@@ -92,80 +93,64 @@ export class Store {
     this.#writable = true;
   }
 
-  /** The index of all packs, loaded at the first call. */
+  /** The index of all packs, opened at the first call. */
   index(): ChunkIndex {
-    this.#index ??= this.#loadIndex();
+    this.#index ??= this.#openIndex();
     return this.#index;
   }
 
-  /** Returns the footer of a pack that is here and whole. */
+  /** Returns the footer of a pack that is here and whole, read if need be. */
   footer(pack: Digest): PackFooter | undefined {
-    return this.index().pack(pack);
+    return this.index().footer(pack);
+  }
+
+  /**
+   * Returns the footer of a pack that the index knows.
+   * @throws MstoreError `corrupt-pack` when it turns out to be damaged
+   */
+  footerOf({ id }: IndexedPack): PackFooter {
+    const footer = this.footer(id);
+    if (footer !== undefined) return footer;
+    throw packProblem(this.#packs.damaged.get(id) ?? 'it cannot be read', id);
   }
 
   /** Makes a published pack known to the open index. */
   addPack(footer: PackFooter): void {
-    this.index().addPack(footer);
-    this.#damaged.delete(footer.id);
+    const index = this.index();
+    index.addPack(footer, this.#packs.time(footer.id));
+    index.settle();
+    this.#packs.damaged.delete(footer.id);
   }
 
-  /** Packs that are there but cannot be used, with the reason; known after {@link index}. */
+  /**
+   * Packs that are there but cannot be used, with the reason. Damage of a pack that a table covers shows
+   * when one of its chunks is looked for; that of others, when the {@link index} is opened.
+   */
   damagedPacks(): ReadonlyMap<Digest, string> {
     this.index();
-    return this.#damaged;
+    return this.#packs.damaged;
   }
 
-  #loadIndex(): ChunkIndex {
-    const index = new ChunkIndex();
-    for (const { pack, size } of this.#listPacks()) {
-      try {
-        const footer = this.#readFooter(pack);
-        if (footer.packBytes === size) index.addPack(footer);
-        else this.#damaged.set(pack, `it has ${size} bytes instead of ${footer.packBytes}`);
-      } catch (error) {
-        if (!isMstoreError(error, 'corrupt-pack')) throw error;
-        this.#damaged.set(pack, String(error.details['reason'] ?? error.message));
-      }
+  /**
+   * Makes sure that nothing counts as missing because a chunk table is wrong. For callers who are about
+   * to say that something is missing: may read all index objects, once.
+   * @returns whether it is worth looking again
+   */
+  recheck(): boolean {
+    return this.index().recheck();
+  }
+
+  #openIndex(): ChunkIndex {
+    const index = new ChunkIndex(
+      this.#packs,
+      new TableFolder(this.file('tables'), this.tempsFolder),
+    );
+    for (const { pack, size, time } of index.attach(this.#packs.list())) {
+      const footer = this.#packs.load(pack, size);
+      if (footer !== undefined) index.addPack(footer, time);
     }
+    index.settle();
     return index;
-  }
-
-  /** Reads a pack's index object; where it is missing or damaged, the pack itself holds the same. */
-  #readFooter(pack: Digest): PackFooter {
-    const file = this.file(indexKey(pack));
-    try {
-      const bytes = readBounded(file, idxBytesMax);
-      if (bytes !== undefined) return parseFooter(bytes, pack);
-    } catch (error) {
-      if (!isMstoreError(error, 'corrupt-pack', 'too-large')) throw error;
-    }
-    const footer = readPackFooter(this.file(packKey(pack)));
-    this.#restoreIndex(file, footer);
-    return footer;
-  }
-
-  #restoreIndex(file: string, footer: PackFooter): void {
-    try {
-      ensureFolder(path.dirname(file));
-      ensureFolder(this.#temps);
-      writeAtomically(file, footer.bytes, { tempFolder: this.#temps });
-    } catch {
-      // A read-only store is read all the same; the next writer restores the file.
-    }
-  }
-
-  #listPacks(): Array<{ pack: Digest; size: number }> {
-    const packs: Array<{ pack: Digest; size: number }> = [];
-    const top = path.join(this.folder, packsPrefix);
-    for (const shard of listFolder(top)) {
-      for (const name of listFolder(path.join(top, shard))) {
-        const pack = name.endsWith('.pack') ? digestInKey(name, '.pack') : undefined;
-        if (pack === undefined) continue;
-        const stat = fs.statSync(path.join(top, shard, name), { throwIfNoEntry: false });
-        if (stat?.isFile()) packs.push({ pack, size: stat.size });
-      }
-    }
-    return packs;
   }
 
   /**
@@ -204,15 +189,5 @@ export class Store {
       if (isMstoreError(error, 'corrupt-recipe')) return false;
       throw error;
     }
-  }
-}
-
-function listFolder(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder);
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    throw fromSystemError(error, `listing ${folder}`);
   }
 }

@@ -1,9 +1,16 @@
 import { removeFile } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { newWriteMemory, type WriteMemory } from '../base/sequential-file.ts';
+import { ChunkEncoder, type ChunkForm } from '../pack/codec.ts';
 import { PackWriter } from '../pack/writer.ts';
 import type { Store } from './local-store.ts';
 import { publishPack } from './publish.ts';
+
+/** Options of {@link PackSink}. */
+export interface PackSinkOptions {
+  /** Whether raw chunks are encoded where that pays; by default they are not. */
+  readonly compress?: boolean | undefined;
+}
 
 /**
  * Takes new chunks into the store, each once: gathers them in packs and publishes each pack when it is
@@ -15,9 +22,11 @@ export class PackSink {
   #memory: WriteMemory | undefined;
   /** Chunks in the pack that is being written, as Latin-1 strings of their 32 bytes. */
   readonly #pending = new Set<string>();
+  readonly #encoder: ChunkEncoder | undefined;
 
-  constructor(store: Store) {
+  constructor(store: Store, options: PackSinkOptions = {}) {
     this.#store = store;
+    this.#encoder = options.compress === true ? new ChunkEncoder() : undefined;
     store.prepareWriting();
   }
 
@@ -26,16 +35,32 @@ export class PackSink {
     return this.#store.index().has(id, at) || this.#pending.has(pendingName(id, at));
   }
 
+  /** Tells whether the pack being written has the chunk. */
+  holds(id: Uint8Array): boolean {
+    return this.#pending.has(pendingName(id, 0));
+  }
+
   /**
    * Appends a chunk that {@link has} denied. Its bytes are copied before the call returns.
    * @param id 32 bytes, the SHA-256 of `raw`
+   * @returns the bytes it takes in the pack
    */
-  append(id: Uint8Array, raw: Uint8Array): void {
+  append(id: Uint8Array, raw: Uint8Array): number {
+    const { bytes, form } = this.#encoder?.encode(raw) ?? { bytes: raw, form: undefined };
+    this.appendStored(id, bytes, form);
+    return bytes.length;
+  }
+
+  /**
+   * Appends a chunk that {@link has} denied, as it is stored elsewhere.
+   * @param form how `stored` yields the raw bytes, whose SHA-256 `id` is; left out where it is them
+   */
+  appendStored(id: Uint8Array, stored: Uint8Array, form?: ChunkForm): void {
     if (this.#writer === undefined) {
       this.#memory ??= newWriteMemory();
       this.#writer = new PackWriter(this.#store.tempFile(), this.#memory);
     }
-    this.#writer.append(id, raw);
+    this.#writer.append(id, stored, form);
     this.#pending.add(pendingName(id, 0));
   }
 

@@ -6,7 +6,7 @@ import { readFully, removeFile } from '../base/files.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
-import { chunkProblem, decodeChunk, verifyChunk } from '../pack/reader.ts';
+import { chunkProblem, readChunk } from '../pack/reader.ts';
 import type { RemoteReader, RemoteSource } from '../remote/remote.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
@@ -34,7 +34,7 @@ export async function* verifiedPack(
   check.end();
 }
 
-/** Verifies the bytes of a pack as they come. Memory: one chunk where it is encoded, else none. */
+/** Verifies the bytes of a pack as they come. Memory: three times a chunk where it is encoded, else none. */
 class PackCheck {
   readonly #footer: PackFooter;
   readonly #where: string;
@@ -84,8 +84,7 @@ class PackCheck {
       }
       this.#hash = undefined;
     } else {
-      const raw = decodeChunk(this.#stored as Buffer, this.#footer.row(this.#row));
-      verifyChunk(raw, bytes, idAt, this.#where);
+      readChunk(this.#stored as Buffer, this.#footer.row(this.#row), bytes, idAt, this.#where);
       this.#stored = undefined;
     }
     this.#row++;

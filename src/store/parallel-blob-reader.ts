@@ -1,6 +1,6 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
-import { type Digest, digestBytes } from '../base/digest.ts';
+import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
 import type { DirectFile } from '../base/direct-file.ts';
 import { makeWasmMemory, wasmPageBytes } from '../base/wasm-memory.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
@@ -24,6 +24,11 @@ const threads = 2;
 export interface WriteToOptions {
   /** Called with the bytes written since the last call. */
   readonly onBytes: (bytes: number) => void;
+  /**
+   * What the file holds already: chunks of it that stand at the same place in the blob are verified and
+   * not written again.
+   */
+  readonly seed?: Recipe | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,10 +66,10 @@ export class ParallelBlobReader {
     recipe: Recipe,
     places: readonly ChunkPlace[],
     out: DirectFile,
-    { onBytes, signal }: WriteToOptions,
+    { onBytes, seed, signal }: WriteToOptions,
   ): Promise<void> {
     const file = this.#pool.beginFile();
-    const walk = new Walk(places);
+    const walk = new Walk(places, sharedRows(recipe, seed));
     const done: Array<Promise<void>> = Array.from({ length: blocks }, () => Promise.resolve());
     try {
       out.reserve(recipe.size);
@@ -77,10 +82,13 @@ export class ParallelBlobReader {
         const from = slot * blockBytes;
         const bytes = this.#bytes.subarray(from, from + Math.min(blockBytes, recipe.size - at));
         const { parts, ended } = walk.take(bytes.length);
-        await mapConcurrently(parts, readsAtOnceMax, ({ pack, offset, start, end }) =>
-          this.#chunks.readPart(pack, offset, bytes.subarray(start, end)),
-        );
-        done[slot] = this.#finish(file, ended, bytes, at, out);
+        await mapConcurrently(parts, readsAtOnceMax, ({ pack, offset, start, end }) => {
+          const target = bytes.subarray(start, end);
+          if (pack !== undefined) return this.#chunks.readPart(pack, offset, target);
+          return out.read(target, at + start);
+        });
+        const there = parts.every(({ pack }) => pack === undefined);
+        done[slot] = this.#finish(file, ended, bytes, there ? undefined : { out, at });
         // A failure is seen when the slot comes round again, or at the end.
         done[slot]?.catch(() => {});
         onBytes(bytes.length);
@@ -97,18 +105,20 @@ export class ParallelBlobReader {
     }
   }
 
-  /** Hashes and writes a block, and verifies the chunks that ended in it. */
+  /** Hashes a block, writes it unless it is there, and verifies the chunks that ended in it. */
   async #finish(
     file: number,
     ended: readonly Ended[],
     bytes: Buffer,
-    at: number,
-    out: DirectFile,
+    to: { out: DirectFile; at: number } | undefined,
   ): Promise<void> {
     const from = bytes.byteOffset - this.#bytes.byteOffset;
     const work: Array<Promise<void>> = [this.#pool.whole(file, from, from + bytes.length)];
     for (const job of jobsOf(ended)) work.push(this.#verify(job));
-    work.push(bytes.length === blockBytes ? out.writeBlock(bytes, at) : out.write(bytes, at));
+    if (to !== undefined) {
+      const { out, at } = to;
+      work.push(bytes.length === blockBytes ? out.writeBlock(bytes, at) : out.write(bytes, at));
+    }
     for (const result of await Promise.allSettled(work)) {
       if (result.status === 'rejected') throw result.reason;
     }
@@ -121,12 +131,11 @@ export class ParallelBlobReader {
     });
     const ids = await this.#pool.chunks(ranges);
     for (const [i, { place }] of job.entries()) {
-      const { footer, number } = place;
-      const at = footer.idOffset(number);
+      const { ids: wanted, idAt } = place;
       const actual = Buffer.from(ids.subarray(i * digestBytes, (i + 1) * digestBytes));
-      if (actual.compare(footer.bytes, at, at + digestBytes) === 0) continue;
-      const where = this.#store.file(packKey(footer.id));
-      throw chunkProblem(footer.chunk(number), where, actual.toString('hex'));
+      if (actual.compare(wanted, idAt, idAt + digestBytes) === 0) continue;
+      const where = this.#store.file(packKey(place.pack.id));
+      throw chunkProblem(digestFromRaw(wanted, idAt), where, actual.toString('hex'));
     }
   }
 
@@ -144,9 +153,10 @@ interface Ended {
   readonly start: number;
 }
 
-/** Bytes that lie side by side in a pack and in a block. */
+/** Bytes that lie side by side in a pack, or in the file already, and in a block. */
 interface Part {
-  readonly pack: Digest;
+  /** Undefined where the file has them. */
+  readonly pack: Digest | undefined;
   /** Offset in the pack. */
   readonly offset: number;
   /** Offsets in the block. */
@@ -157,13 +167,16 @@ interface Part {
 /** Walks along the chunks of a blob, block by block. */
 class Walk {
   readonly #places: readonly ChunkPlace[];
+  readonly #shared: ReadonlySet<number>;
   #next = 0;
   /** Bytes of the next chunk that were taken with the block before. */
   #taken = 0;
   #at = 0;
 
-  constructor(places: readonly ChunkPlace[]) {
+  /** @param shared rows of which the file has the bytes */
+  constructor(places: readonly ChunkPlace[], shared: ReadonlySet<number>) {
     this.#places = places;
+    this.#shared = shared;
   }
 
   /** Takes the next `length` bytes: where they lie, and which chunks are complete with them. */
@@ -173,10 +186,16 @@ class Walk {
     for (let fill = 0; fill < length; ) {
       const place = this.#places[this.#next] as ChunkPlace;
       const count = Math.min(place.storedLength - this.#taken, length - fill);
-      const pack = place.footer.id;
-      const offset = place.offset + this.#taken;
+      const shared = this.#shared.has(this.#next);
+      const pack = shared ? undefined : place.pack.id;
+      const offset = (shared ? this.#at : place.offset) + this.#taken;
       const last = parts.at(-1);
-      if (last?.pack === pack && last.offset + last.end - last.start === offset) last.end += count;
+      if (
+        last !== undefined &&
+        last.pack === pack &&
+        last.offset + last.end - last.start === offset
+      )
+        last.end += count;
       else parts.push({ pack, offset, start: fill, end: fill + count });
       fill += count;
       this.#taken += count;
@@ -188,6 +207,20 @@ class Walk {
     }
     return { parts, ended };
   }
+}
+
+/** Finds the rows of a recipe that stand in another one at the same offset. */
+function sharedRows(recipe: Recipe, seed: Recipe | undefined): Set<number> {
+  const shared = new Set<number>();
+  if (seed === undefined) return shared;
+  const rowAt = new Map<number, number>();
+  for (let row = 0, offset = 0; row < seed.count; offset += seed.length(row++))
+    rowAt.set(offset, row);
+  for (let row = 0, offset = 0; row < recipe.count; offset += recipe.length(row++)) {
+    const other = rowAt.get(offset);
+    if (other !== undefined && recipe.chunk(row) === seed.chunk(other)) shared.add(row);
+  }
+  return shared;
 }
 
 /** Shares chunks out to the threads. */

@@ -3,7 +3,7 @@ import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
 import { readFullyAsync } from '../base/files.ts';
 import { type WriteMemory, writeBlockBytes } from '../base/sequential-file.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
-import { type Kernel, makeKernel } from '../chunk/kernel.ts';
+import { type Kernel, type KernelKind, makeKernel } from '../chunk/kernel.ts';
 import { HashPool } from './hash-pool.ts';
 
 /** Bytes of one read. */
@@ -62,8 +62,8 @@ export class ParallelReader {
   }
 
   /** Starts the threads; undefined where there is no compiled kernel. */
-  static start(): ParallelReader | undefined {
-    const kernel = makeKernel(ringBytes + writeBlocks * writeBlockBytes);
+  static start(kinds?: readonly KernelKind[]): ParallelReader | undefined {
+    const kernel = makeKernel(ringBytes + writeBlocks * writeBlockBytes, kinds);
     return kernel === undefined ? undefined : new ParallelReader(kernel);
   }
 

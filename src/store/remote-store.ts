@@ -2,18 +2,13 @@ import type { Clock, Random } from '../base/clock.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
-import { ChunkIndex } from '../index/chunk-index.ts';
-import {
-  type PackFooter,
-  parseFooter,
-  parseTrailer,
-  rowBytes,
-  trailerBytes,
-} from '../pack/format.ts';
+import type { ChunkIndex } from '../index/chunk-index.ts';
+import type { IndexedPack, ListedPack } from '../index/indexed-pack.ts';
+import { type PackFooter, parseFooter, parseTrailer, trailerBytes } from '../pack/format.ts';
 import { bytesSource, type RemoteReader, type RemoteWriter } from '../remote/remote.ts';
 import { formatHeader, parseHeader } from './header.ts';
+import { KeptIndexes } from './kept-indexes.ts';
 import {
   digestInKey,
   headerKey,
@@ -25,9 +20,9 @@ import {
   recipesPrefix,
 } from './keys.ts';
 import type { Store } from './local-store.ts';
+import { indexObjectBytesMax } from './pack-files.ts';
 import { parseRecipe, type Recipe, recipeBytesMax } from './recipe.ts';
 
-const idxBytesMax = 16 + limits.packChunksMax * rowBytes;
 /** Above this many, one listing costs less than asking for each recipe. */
 const recipesAskedMax = 200;
 
@@ -119,15 +114,16 @@ export class RemoteStore {
   readonly remote: RemoteReader;
   /** Identity of the remote, whatever it is called here. */
   readonly id: string;
-  readonly #store: Store;
+  readonly #kept: KeptIndexes;
   #index: ChunkIndex | undefined;
+  /** Packs that have an index object there. */
+  readonly #indexed = new Set<Digest>();
   #recipes: Set<Digest> | undefined;
-  readonly #withoutIndex: PackFooter[] = [];
 
   private constructor(remote: RemoteReader, id: string, store: Store) {
     this.remote = remote;
     this.id = id;
-    this.#store = store;
+    this.#kept = new KeptIndexes(store, id);
   }
 
   /** Opens a remote and checks its header. */
@@ -136,62 +132,96 @@ export class RemoteStore {
   }
 
   /**
-   * The index of all packs that are whole by their size, loaded at the first call. Memory: 60 bytes a
-   * chunk of the remote.
+   * The index of all packs that are whole by their size, opened at the first call. Only index objects that
+   * neither the local store nor an earlier call has are fetched. Memory: as {@link ChunkIndex}, and some
+   * 300 bytes a pack.
    */
   async index(options: TransferOptions): Promise<ChunkIndex> {
-    this.#index ??= await this.#loadIndex(options);
+    this.#index ??= await this.#openIndex(options);
     return this.#index;
   }
 
-  async #loadIndex(options: TransferOptions): Promise<ChunkIndex> {
-    const sizes = new Map<Digest, number>();
+  async #openIndex(options: TransferOptions): Promise<ChunkIndex> {
+    // Before the listing: a table of packs that are not listed yet would be taken for useless.
+    const index = this.#kept.openIndex();
+    const listed: ListedPack[] = [];
     for await (const { key, size } of this.remote.list(packsPrefix, options)) {
       const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
-      if (pack !== undefined) sizes.set(pack, size);
+      if (pack !== undefined) listed.push({ pack, size, time: 0 });
     }
-    const indexed = new Set<Digest>();
     for await (const { key } of this.remote.list(indexPrefix, options)) {
       const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;
-      if (pack !== undefined) indexed.add(pack);
+      if (pack !== undefined) this.#indexed.add(pack);
     }
-    const footers = await mapConcurrently([...sizes], options.jobs, ([pack, size]) =>
-      this.#footer(pack, size, indexed.has(pack), options),
-    );
-    const index = new ChunkIndex();
-    for (const footer of footers) {
+    const near = this.#kept.list();
+    const attached = index.attach(listed.filter(({ pack }) => near.has(pack)));
+    const far = listed.filter(({ pack }) => !near.has(pack));
+    await mapConcurrently([...attached, ...far], options.jobs, async (one) => {
       // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
-      if (footer === undefined || footer.packBytes !== sizes.get(footer.id)) continue;
-      index.addPack(footer);
-      if (!indexed.has(footer.id)) this.#withoutIndex.push(footer);
-    }
+      const footer = await this.#footer(one, options);
+      if (footer?.packBytes === one.size) index.addPack(footer);
+    });
+    index.settle();
     return index;
   }
 
+  /**
+   * Returns the footer of a pack that the index knows; one that cannot be read here any more is fetched.
+   * @throws MstoreError `corrupt-remote` when that fails
+   */
+  async footerOf({ id, packBytes }: IndexedPack, options: TransferOptions): Promise<PackFooter> {
+    const near = (await this.index(options)).footer(id);
+    const footer = near ?? (await this.#footer({ pack: id, size: packBytes }, options));
+    if (footer?.packBytes === packBytes) return footer;
+    throw new MstoreError('corrupt-remote', `${this.remote.location}/${packKey(id)} is damaged`, {
+      hint: 'Remove that pack from the remote, then push again from a host that has the data',
+      details: { key: packKey(id), location: this.remote.location },
+    });
+  }
+
   /** Packs that are whole and have no index object, known with the {@link index}. */
-  async packsWithoutIndex(options: TransferOptions): Promise<readonly PackFooter[]> {
-    await this.index(options);
-    return this.#withoutIndex;
+  async packsWithoutIndex(options: TransferOptions): Promise<readonly Digest[]> {
+    const index = await this.index(options);
+    const packs: Digest[] = [];
+    for (const { id } of index.packs()) if (!this.#indexed.has(id)) packs.push(id);
+    return packs;
+  }
+
+  /**
+   * Fetches index objects again that were kept and turned out to be damaged: until then, what their packs
+   * hold counts as absent.
+   * @returns whether there were any, so that it is worth looking again
+   */
+  async repair(options: TransferOptions): Promise<boolean> {
+    const index = await this.index(options);
+    const unreadable = [...this.#kept.unreadable];
+    this.#kept.unreadable.clear();
+    await mapConcurrently(unreadable, options.jobs, async ([pack, size]) => {
+      const footer = await this.#footer({ pack, size }, options);
+      if (footer?.packBytes === size) index.addPack(footer);
+    });
+    return unreadable.length > 0;
+  }
+
+  /**
+   * Makes sure that nothing counts as missing because of what is kept here of the remote: damaged index
+   * objects, or a wrong chunk table.
+   * @returns whether it is worth looking again
+   */
+  async recheck(options: TransferOptions): Promise<boolean> {
+    const wrong = (await this.index(options)).recheck();
+    return (await this.repair(options)) || wrong;
   }
 
   /** Finds a footer where it costs least: local store, kept index objects, the remote. */
   async #footer(
-    pack: Digest,
-    size: number,
-    indexed: boolean,
+    { pack, size }: { pack: Digest; size: number },
     options: TransferOptions,
   ): Promise<PackFooter | undefined> {
-    const local = this.#store.footer(pack);
-    if (local !== undefined) return local;
-    const kept = `remotes/${this.id}/${indexKey(pack)}`;
-    try {
-      const bytes = readBounded(this.#store.file(kept), idxBytesMax);
-      if (bytes !== undefined) return parseFooter(bytes, pack);
-    } catch (error) {
-      if (!isMstoreError(error, 'corrupt-pack', 'too-large')) throw error;
-    }
-    const footer = await this.#fetchFooter(pack, size, indexed, options);
-    if (footer !== undefined) this.#store.keep(kept, footer.bytes);
+    const near = this.#kept.read(pack);
+    if (near !== undefined) return near;
+    const footer = await this.#fetchFooter(pack, size, this.#indexed.has(pack), options);
+    if (footer !== undefined) this.#kept.keep(footer);
     return footer;
   }
 
@@ -205,7 +235,7 @@ export class RemoteStore {
     try {
       if (indexed)
         return parseFooter(
-          await readObject(this.remote, indexKey(pack), idxBytesMax, options),
+          await readObject(this.remote, indexKey(pack), indexObjectBytesMax, options),
           pack,
         );
     } catch (error) {

@@ -45,6 +45,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: 'Folder of the local store, to share one between workspaces',
     check: (value) => String(value).trim() !== '',
   },
+  'store.compression': {
+    type: 'string',
+    about: 'Whether new chunks are compressed: off, or auto where it saves 5 % or more',
+    check: (value) => ['off', 'auto'].includes(String(value)),
+  },
   'checkout.link': {
     type: 'string',
     about: 'How files are placed, in order of preference: copy, reflink, hardlink, symlink',

@@ -109,19 +109,25 @@ export class Placer {
     }
   }
 
-  /** The same for a large file, which `fill` writes, past the page cache where it can. */
+  /**
+   * The same for a large file, which `fill` writes, past the page cache where it can.
+   * @param options `clone` starts from a clone of the file that is there, where the file system can make
+   * one; `fill` is told whether it did
+   */
   async writeLargeFile(
     relative: string,
-    fill: (out: DirectFile) => Promise<void>,
-    options: { executable: boolean },
+    fill: (out: DirectFile, cloned: boolean) => Promise<void>,
+    options: { executable: boolean; clone: boolean },
   ): Promise<fs.BigIntStats> {
     this.ensureParents(relative);
     const target = this.absolute(relative);
     const temp = path.join(this.#tempFolder, tempName());
     try {
-      const out = new DirectFile(temp, options.executable ? 0o777 : 0o666);
+      const mode = options.executable ? 0o777 : 0o666;
+      const cloned = options.clone ? DirectFile.clone(temp, target, mode) : undefined;
+      const out = cloned ?? DirectFile.create(temp, mode);
       try {
-        await fill(out);
+        await fill(out, cloned !== undefined);
         stampNow(out.fd, this.#clock.now());
       } finally {
         out.close();

@@ -3,7 +3,9 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Chunker } from '../../src/chunk/chunker.ts';
 import { formatHeader } from '../../src/store/header.ts';
-import { format1Folder, format1Surroundings } from '../support/format-1.ts';
+import { ggufBlocks } from '../../src/weights/gguf.ts';
+import { hardCutRules } from '../../src/weights/hard-cuts.ts';
+import { format1Folder, format1Surroundings, withFrozenCuts } from '../support/format-1.ts';
 import { naiveCuts } from '../support/naive-chunker.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
@@ -32,10 +34,33 @@ describe('docs/format.md', () => {
   it('shows a frozen pointer and the frozen header', () => {
     const shown = blocks('json').map(({ text }) => text);
     const pointer = fs.readFileSync(path.join(format1Folder, 'v1/bert.pointer'), 'utf8');
-    const { clock, random } = format1Surroundings(1);
+    const header = fs.readFileSync(path.join(format1Folder, 'remote/mstore.json'), 'utf8');
     expect(shown).toContain(pointer);
-    expect(shown).toContain(formatHeader(clock, random).toString());
+    expect(shown).toContain(header);
     for (const text of shown) expect(() => JSON.parse(text)).not.toThrow();
+  });
+
+  it('names the rules for hard cuts, the only change of the header since the frozen one', () => {
+    const { clock, random } = format1Surroundings(1);
+    const header = formatHeader(clock, random);
+    const { chunking } = JSON.parse(header.toString()) as { chunking: { cuts: string[] } };
+    expect(chunking.cuts).toEqual(hardCutRules);
+    const frozen = fs.readFileSync(path.join(format1Folder, 'remote/mstore.json'));
+    expect(withFrozenCuts(header).equals(frozen)).toBe(true);
+    const rules = document.slice(document.indexOf('### Hard cuts'));
+    for (const rule of hardCutRules) expect(rules).toContain(`\n**${rule}.** `);
+  });
+
+  it('shows the size of blocks that the reader of GGUF knows', () => {
+    const table = document.slice(document.indexOf('| type | elements, bytes |'));
+    const cells = table
+      .slice(0, table.indexOf('\n\n'))
+      .matchAll(/ (\d+)(?:, (\d+))? \| (\d+), (\d+) (?=\|)/g);
+    const shown: Record<string, readonly number[]> = {};
+    for (const [, type = '', other = type, elements, bytes] of cells) {
+      shown[type] = shown[other] = [Number(elements), Number(bytes)];
+    }
+    expect(shown).toEqual(ggufBlocks);
   });
 
   it('lists cuts that the chunker finds', () => {

@@ -19,6 +19,7 @@ import {
   format1Folder,
   format1Paths,
   format1Surroundings,
+  withFrozenCuts,
   writeFormat1Files,
   writeFormat1Pointers,
 } from '../support/format-1.ts';
@@ -64,7 +65,7 @@ describe('every object parses and formats to the same bytes', () => {
     const bytes = fs.readFileSync(path.join(remote, 'mstore.json'));
     const { clock, random } = format1Surroundings(1);
     expect(parseHeader(bytes, 'there')).toEqual({ id: '0f1e'.repeat(8) });
-    expect(formatHeader(clock, random).equals(bytes)).toBe(true);
+    expect(withFrozenCuts(formatHeader(clock, random)).equals(bytes)).toBe(true);
   });
 
   it.each(below('remote/packs'))('pack %s', (name, bytes) => {
@@ -191,10 +192,14 @@ describe('the same files added again', () => {
     const made = filesBelow(there);
     const frozen = filesBelow(remote);
     expect([...made.keys()]).toEqual([...frozen.keys()]);
-    for (const [name, bytes] of frozen) expect(made.get(name)?.equals(bytes), name).toBe(true);
+    const same = (bytes: Buffer | undefined, name: string) => {
+      const written = bytes && (name === 'mstore.json' ? withFrozenCuts(bytes) : bytes);
+      expect(written?.equals(frozen.get(name) ?? Buffer.alloc(0)), name).toBe(true);
+    };
+    for (const name of frozen.keys()) same(made.get(name), name);
     const store = filesBelow(path.join(root, '.modelstore/store'));
-    for (const [name, bytes] of frozen) {
-      if (!name.startsWith('roots/')) expect(store.get(name)?.equals(bytes), name).toBe(true);
+    for (const name of frozen.keys()) {
+      if (!name.startsWith('roots/')) same(store.get(name), name);
     }
   });
 });

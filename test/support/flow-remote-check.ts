@@ -4,9 +4,10 @@ import { type PackFooter, parseFooter } from '../../src/pack/format.ts';
 import type { RemotePruner, RemoteReader } from '../../src/remote/remote.ts';
 import { packKey } from '../../src/store/keys.ts';
 import { emptyBlob, parseRecipe, soleChunkRecipe } from '../../src/store/recipe.ts';
+import { naiveDecode } from './naive-decoder.ts';
 import { listKeys, readObject } from './remote-bytes.ts';
 
-/** Chunks by id, each cut out of a pack of the remote and hashed. */
+/** Chunks by id, each cut out of a pack of the remote, decoded and hashed. */
 type Chunks = Map<string, Buffer>;
 
 /**
@@ -36,8 +37,8 @@ async function readPack(remote: RemoteReader, key: string, chunks: Chunks): Prom
   const pack = await readObject(remote, packKey(id));
   if (pack.length !== footer.packBytes) throw new Error(`The pack of ${key} has another size`);
   for (let row = 0; row < footer.count; row++) {
-    const { offset, storedLength } = footer.row(row);
-    const bytes = pack.subarray(offset, offset + storedLength);
+    const { offset, storedLength, encoding, rawLength } = footer.row(row);
+    const bytes = naiveDecode(pack.subarray(offset, offset + storedLength), encoding, rawLength);
     if (sha256(bytes) !== footer.chunk(row)) throw new Error(`Chunk ${row} of ${key} is damaged`);
     chunks.set(footer.chunk(row), bytes);
   }

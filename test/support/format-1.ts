@@ -114,3 +114,13 @@ export function writeFormat1Pointers(root: string, version: 1 | 2): void {
     fs.writeFileSync(full, bytes);
   }
 }
+
+/**
+ * A header with the rules for hard cuts that there were when the fixture was written: they are the one
+ * part of it that a later program writes otherwise, and that no reader looks at.
+ */
+export function withFrozenCuts(header: Buffer): Buffer {
+  const value = JSON.parse(header.toString()) as { chunking: object };
+  const chunking = { ...value.chunking, cuts: ['safetensors'] };
+  return Buffer.from(`${JSON.stringify({ ...value, chunking }, null, 2)}\n`);
+}

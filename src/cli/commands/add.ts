@@ -19,16 +19,18 @@ export const addCommand: Command = {
     const result = await add(workspace, paths, {
       signal: context.signal,
       progress: context.progress,
+      jobs: context.options.jobs,
     });
     for (const { path, pointer, files, changed } of result.paths) {
       const size = `${count(files, 'file')}, ${formatBytes(pointer.size)}`;
       context.note(`${changed ? 'Added' : 'Unchanged'} ${printable(path)} (${size})`);
     }
-    const { bytesNew, chunksNew } = result;
+    const { bytesNew, bytesStored, chunksNew } = result;
+    const compressed = bytesStored < bytesNew ? ` in ${formatBytes(bytesStored)}` : '';
     context.note(
       chunksNew === 0
         ? 'Nothing new to store'
-        : `Stored ${formatBytes(bytesNew)} (${count(chunksNew, 'new chunk')})`,
+        : `Stored ${formatBytes(bytesNew)}${compressed} (${count(chunksNew, 'new chunk')})`,
     );
     context.result(
       {

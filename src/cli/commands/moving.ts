@@ -111,6 +111,7 @@ export async function writeVersions(
   const options = {
     signal: context.signal,
     progress: context.progress,
+    jobs: context.options.jobs,
     force: flagOf(args, 'force'),
     link: linkOption(args),
   };

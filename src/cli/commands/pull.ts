@@ -1,4 +1,4 @@
-import { isMstoreError, MstoreError } from '../../base/errors.ts';
+import { MstoreError } from '../../base/errors.ts';
 import type { Command } from '../command.ts';
 import { flagOf } from '../command.ts';
 import {
@@ -25,11 +25,11 @@ export const pullCommand: Command = {
     }
     const workspace = await context.workspace();
     const { fetch } = await import('../../flow/fetch.ts');
-    const { checkPresent } = await import('../../flow/checkout.ts');
+    const { isPresent } = await import('../../flow/checkout.ts');
     const tracked = await chooseVersions(context, workspace, args);
     const { signal, progress } = context;
     // With everything here no remote is needed: a pull works offline, and without any remote set up.
-    const fetched = isPresent(() => checkPresent(workspace.store, tracked))
+    const fetched = isPresent(workspace.store, tracked)
       ? undefined
       : await fetch(workspace, tracked, await openChosenRemote(context, workspace, args), {
           signal,
@@ -42,13 +42,3 @@ export const pullCommand: Command = {
     return undefined;
   },
 };
-
-function isPresent(check: () => void): boolean {
-  try {
-    check();
-    return true;
-  } catch (error) {
-    if (isMstoreError(error, 'objects-missing', 'corrupt-recipe', 'corrupt-pack')) return false;
-    throw error;
-  }
-}

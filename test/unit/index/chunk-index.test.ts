@@ -6,30 +6,33 @@ import type { PackFooter } from '../../../src/pack/format.ts';
 import { footerOf } from '../../support/packs.ts';
 import { runs } from '../../support/runs.ts';
 
-/** Adds packs to an index and to a map, and compares them on all ids known and on others. */
+/** An index of packs that are added, without any files. */
+function indexOfAdded(): ChunkIndex {
+  return new ChunkIndex({ load: () => undefined, readRow: () => undefined });
+}
+
+/** Adds packs, each newer than the one before, to an index and to a map, and compares them on all ids. */
 function compare(packs: ReadonlyArray<readonly Buffer[]>, others: readonly Buffer[]): ChunkIndex {
-  const index = new ChunkIndex();
-  const oracle = new Map<string, { footer: PackFooter; number: number }>();
+  const index = indexOfAdded();
+  const oracle = new Map<string, { id: string; number: number }>();
   const footers = new Map<string, PackFooter>();
   let rows = 0;
-  for (const ids of packs) {
+  for (const [time, ids] of packs.entries()) {
     const footer = footerOf(ids);
-    index.addPack(footer);
+    index.addPack(footer, time);
     if (footers.has(footer.id)) continue;
     footers.set(footer.id, footer);
     rows += ids.length;
-    for (const [number, id] of ids.entries()) {
-      const key = id.toString('hex');
-      if (!oracle.has(key)) oracle.set(key, { footer, number });
-    }
+    for (const [number, id] of [...ids.entries()].reverse())
+      oracle.set(id.toString('hex'), { id: footer.id, number });
   }
-  expect(index.size).toBe(oracle.size);
   expect(index.rows).toBe(rows);
-  expect(index.packs).toEqual([...footers.values()]);
+  expect([...index.packs()].map(({ id }) => id)).toEqual([...footers.keys()]);
   let wrong = 0;
-  for (const [key, { footer, number }] of oracle) {
+  for (const [key, { id, number }] of oracle) {
     const place = index.find(Buffer.from(key, 'hex'));
-    if (place?.footer !== footer || place.number !== number || place.offset !== number) wrong++;
+    if (place?.pack.id !== id || place.number !== number || place.offset !== number) wrong++;
+    if (Buffer.from(place?.ids ?? []).toString('hex', place?.idAt, 32) !== key) wrong++;
   }
   for (const id of others) {
     if (index.has(id) !== oracle.has(id.toString('hex'))) wrong++;
@@ -52,7 +55,7 @@ describe('ChunkIndex', () => {
   it('finds tens of thousands of chunks over many packs and growths', () => {
     const packs = Array.from({ length: 40 }, (_, pack) => idsFrom(pack * 1_000, 1_000));
     const index = compare(packs, idsFrom(1_000_000, 20_000));
-    expect(index.size).toBe(40_000);
+    expect(index.rows).toBe(40_000);
   });
 
   it('finds chunks whose ids begin alike, around the end of the table as well', () => {
@@ -62,7 +65,7 @@ describe('ChunkIndex', () => {
     compare(packs, [...idsFrom(5_000, 100, low), ...idsFrom(5_000, 100, high)]);
   });
 
-  it('keeps the first place of a chunk that stands in several packs', () => {
+  it('finds a chunk that stands in several packs in the newest', () => {
     compare(
       [idsFrom(0, 600), idsFrom(300, 600), [idOf(1), idOf(1), idOf(2_000), idOf(2_000)]],
       idsFrom(3_000, 10),
@@ -71,13 +74,27 @@ describe('ChunkIndex', () => {
 
   it('adds a pack once, and packs without chunks', () => {
     const index = compare([[], idsFrom(0, 5), idsFrom(0, 5), []], [idOf(9)]);
-    expect(index.packs).toHaveLength(2);
+    expect([...index.packs()]).toHaveLength(2);
     expect(index.pack(footerOf(idsFrom(0, 5)).id)?.count).toBe(5);
     expect(index.pack(footerOf(idsFrom(0, 6)).id)).toBeUndefined();
   });
 
+  it('takes the greater name of packs of one time, in whatever order they come', () => {
+    const one = footerOf(idsFrom(0, 3));
+    const other = footerOf(idsFrom(1, 3));
+    const greater = one.id > other.id ? one.id : other.id;
+    for (const footers of [
+      [one, other],
+      [other, one],
+    ]) {
+      const index = indexOfAdded();
+      for (const footer of footers) index.addPack(footer, 5);
+      expect(index.find(idOf(1))?.pack.id).toBe(greater);
+    }
+  });
+
   it('reads ids anywhere in a buffer', () => {
-    const index = new ChunkIndex();
+    const index = indexOfAdded();
     index.addPack(footerOf(idsFrom(0, 3)));
     const padded = Buffer.concat([Buffer.alloc(7), idOf(2), Buffer.alloc(7)]);
     expect(index.find(padded, 7)?.number).toBe(2);

@@ -9,7 +9,7 @@ import {
   parseTrailer,
   trailerBytes,
 } from '../../../src/pack/format.ts';
-import { decodeChunk } from '../../../src/pack/reader.ts';
+import { readChunk } from '../../../src/pack/reader.ts';
 import { runs } from '../../support/runs.ts';
 
 function footerBytes(rows: ReadonlyArray<Partial<PackRow>>): Buffer {
@@ -80,15 +80,16 @@ describe('parseFooter', () => {
     const encoded = { storedLength: 5, rawLength: 10, encoding: 77 };
     const footer = parseFooter(footerBytes([largest, encoded]));
     expect(footer.row(1)).toMatchObject(encoded);
-    expect(() => decodeChunk(Buffer.alloc(5), footer.row(1))).toThrow(
+    const read = (encoding: number) =>
+      readChunk(Buffer.alloc(5), { encoding, rawLength: 10 }, footer.bytes, 16, 'a pack');
+    expect(() => read(77)).toThrow(
       expect.objectContaining({
         code: 'newer-format',
         message: expect.stringContaining('77') as string,
       }) as Error,
     );
-    expect(() => decodeChunk(Buffer.alloc(5), { ...footer.row(1), encoding: 2 })).toThrow(
-      /planes2/,
-    );
+    expect(() => read(4)).toThrow(/encoding number 4/);
+    expect(() => read(2)).toThrow(expect.objectContaining({ code: 'corrupt-chunk' }) as Error);
   });
 
   it('asks for a newer version before it looks at anything else', () => {

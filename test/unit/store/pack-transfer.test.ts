@@ -86,7 +86,7 @@ describe('verifiedPack', () => {
       offset: 0,
       storedLength: 3,
       rawLength: 9,
-      encoding: 1,
+      encoding: 4,
     });
     const footer = builder.finish();
     const bytes = Buffer.concat([Buffer.from('abc'), footer.bytes, footer.trailer()]);

@@ -58,7 +58,7 @@ async function written(
   options: WriteToOptions = { onBytes: () => {} },
 ): Promise<string> {
   const file = path.join(tempFolder(), 'written');
-  const out = new DirectFile(file);
+  const out = DirectFile.create(file);
   try {
     await reader.writeTo(blob, out, options);
     return createHash('sha256').update(fs.readFileSync(file)).digest('hex');
@@ -135,7 +135,7 @@ describe('files large enough for threads', () => {
 
   it('do not come back from a pack with one bit flipped', async () => {
     const { store, blob } = await stored(file());
-    const [pack] = store.index().packs;
+    const [pack] = store.index().packs();
     const packFile = store.file(packKey(pack?.id as Digest));
     const fd = fs.openSync(packFile, 'r+');
     const byte = Buffer.alloc(1);

@@ -48,6 +48,7 @@ describe('readConfig', () => {
       'core.remote': 'a',
       'core.git': 'binary',
       'store.path': '/s',
+      'store.compression': 'auto',
       'checkout.link': 'reflink,copy',
       'transfer.jobs': '7',
     };
@@ -87,6 +88,7 @@ describe('readConfig', () => {
     ['no jobs', '[transfer]\njobs = 0\n'],
     ['a fraction', '[transfer]\njobs = 1.5\n'],
     ['an unknown way to link', '[checkout]\nlink = "copy,magic"\n'],
+    ['an unknown way to compress', '[store]\ncompression = "best"\n'],
     ['an unknown way to read Git', '[core]\ngit = "fast"\n'],
   ])('refuses %s', (_, text) => {
     expect(() => readConfig(folderWith(text), {})).toThrow(coded('config-invalid'));

@@ -1,0 +1,93 @@
+import type { ByteReader } from './byte-reader.ts';
+import { expectFormat, WindowReader } from './window-reader.ts';
+
+/** Fields of one file that are looked at; a frozen part of the cut rules. */
+const fieldsMax = 2 * 1024 * 1024;
+/** Messages inside each other, the file itself included; frozen too. */
+const depthMax = 64;
+
+/** Wire type of fields that start with their length. */
+export const lengthDelimited = 2;
+
+/** The kinds of messages by name, each with the kinds of messages in its fields, by number. */
+export type MessageKinds<Kind extends string> = Readonly<
+  Record<Kind, Readonly<Record<number, Kind>>>
+>;
+
+/** A field whose content is passed over. */
+export interface Field<Kind extends string> {
+  /** The message that it is in. */
+  readonly kind: Kind;
+  readonly number: number;
+  readonly wireType: number;
+  /** Offset of the content in the file. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What {@link walkMessages} tells on its way. */
+export interface MessageVisitor<Kind extends string> {
+  /** Asked for each message inside another, `parent`: whether to look into its `length` bytes. */
+  enter(kind: Kind, length: number, parent: Kind): boolean;
+  /**
+   * Called for each field that is not entered; may read its content, which starts at `reader.at`, but
+   * not beyond.
+   */
+  field(field: Field<Kind>, reader: WindowReader): void;
+  /** Called at the end of each message that was entered. */
+  leave?(kind: Kind): void;
+}
+
+/**
+ * Walks a file that is one message of Protocol Buffers: tags and lengths, without the content of fields.
+ * Source: the page "Encoding" of the Protocol Buffers documentation.
+ * @throws NotThisFormat where a field is damaged, leaves its message or has a type that is not used any
+ * more (groups); or when there are too many fields, or they are too deep
+ */
+export function walkMessages<Kind extends string>(
+  file: ByteReader,
+  top: Kind,
+  kinds: MessageKinds<Kind>,
+  visitor: MessageVisitor<Kind>,
+): void {
+  const reader = new WindowReader(file, 0, file.size);
+  const open: Array<{ kind: Kind; end: number }> = [{ kind: top, end: file.size }];
+  let fields = 0;
+  for (let inner = open.at(-1); inner !== undefined; inner = open.at(-1)) {
+    if (reader.at === inner.end) {
+      visitor.leave?.(inner.kind);
+      open.pop();
+      continue;
+    }
+    fields++;
+    expectFormat(fields <= fieldsMax);
+    const tag = reader.varint();
+    const number = Math.floor(tag / 8);
+    expectFormat(number > 0 && number < 2 ** 29);
+    const wireType = tag % 8;
+    const length = contentLength(reader, wireType);
+    const start = reader.at;
+    const end = start + length;
+    expectFormat(end <= inner.end);
+    const child = wireType === lengthDelimited ? kinds[inner.kind][number] : undefined;
+    if (child !== undefined && visitor.enter(child, length, inner.kind)) {
+      expectFormat(open.length < depthMax);
+      open.push({ kind: child, end });
+      continue;
+    }
+    visitor.field({ kind: inner.kind, number, wireType, start, end }, reader);
+    expectFormat(reader.at <= end);
+    reader.skip(end - reader.at);
+  }
+}
+
+/** Bytes of a field behind its tag and length; an integer of variable length is stepped over here. */
+function contentLength(reader: WindowReader, wireType: number): number {
+  if (wireType === lengthDelimited) return reader.varint();
+  if (wireType === 0) {
+    reader.skipVarint();
+    return 0;
+  }
+  expectFormat(wireType === 1 || wireType === 5);
+  return wireType === 1 ? 8 : 4;
+}

@@ -1,0 +1,61 @@
+/** What the same work costs at least: plain tools on the same bytes, run just before mstore. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { remove } from './data.js';
+
+/** The floors by name. Each gets the box of mstore, whose store is what some of them copy. */
+const floors = {
+  H: (box, version) => ['openssl', ['dgst', '-sha256', dataOf(box, version)]],
+  sha256sum: (box, version) => ['sha256sum', [dataOf(box, version)]],
+  D: (box, version) => [
+    'dd',
+    [
+      `if=${dataOf(box, version)}`,
+      `of=${box.at('copy')}`,
+      ...['bs=4M', 'oflag=direct', 'conv=fdatasync', 'status=none'],
+    ],
+  ],
+  'C store': (box) => copy(box, [path.join(box.work, '.modelstore/store')]),
+  'C new': (box) => copy(box, newPacks(box)),
+  'C tree': (box, version) => copy(box, [dataOf(box, version)]),
+  'node -e 0': () => [process.execPath, ['-e', '0']],
+};
+
+/** What the names stand for, for those who read the table. */
+export const floorsAbout = {
+  H: '`openssl dgst -sha256` of the same version of the large file',
+  sha256sum: '`sha256sum` of the large file, for comparison',
+  D: '`dd bs=4M oflag=direct conv=fdatasync` of it, for comparison',
+  'C store': '`cp -r` of the store that is sent, not flushed',
+  'C new': '`cp` of the packs that are new in the second version, not flushed',
+  'C tree': '`cp -r` of the tree, not flushed',
+  'node -e 0': 'starting Node',
+};
+
+/** Measures a floor; its time is kept under the operation whose floor it is. */
+export function measureFloor(name, box, version) {
+  const [command, args] = floors[name](box, version);
+  box.time(command, args, { as: name });
+  remove(box.at('copy'));
+}
+
+function dataOf(box, version) {
+  return path.join(box.source(version), box.entry);
+}
+
+function copy(box, from) {
+  fs.mkdirSync(box.at('copy'));
+  return ['cp', ['-r', ...from, box.at('copy')]];
+}
+
+/** Packs of the store that the remote does not have yet. */
+function newPacks(box) {
+  const packsOf = (store) =>
+    fs
+      .readdirSync(path.join(store, 'packs'), { recursive: true })
+      .filter((name) => name.endsWith('.pack'));
+  const store = path.join(box.work, '.modelstore/store');
+  const sent = new Set(packsOf(box.at('remote')));
+  const missing = packsOf(store).filter((name) => !sent.has(name));
+  return missing.map((name) => path.join(store, 'packs', name));
+}

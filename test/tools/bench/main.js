@@ -1,0 +1,274 @@
+#!/usr/bin/env node
+/**
+ * Measures mstore, its floors and its peers in turns and prints a table of ratios: single times say
+ * little on a machine that others use, ratios of rounds that take turns say much.
+ *
+ *   npm run bench                              everything
+ *   npm run bench -- --size 256 --runs 1       a quick look
+ *   npm run bench -- --only large --peers borg one part
+ *
+ *   --size MiB      the large file (default 2048)
+ *   --files N       files of the tree (default 10000)
+ *   --runs N        rounds of mstore and its floors (default 5)
+ *   --peer-runs N   rounds of the peers (default 3, never more than of mstore)
+ *   --peer-seconds N  a peer whose round of a part takes longer takes part once (default 180)
+ *   --only A,B      of: large, many, weights, start, damage, edits, compression, index
+ *   --peers A,B     these peers only; --no-peers: none
+ *   --venv FOLDER   where the peers in Python are (default: where bench:peers puts them)
+ *   --write FILE    the page; the same as JSON beside it
+ *   --json          JSON instead of Markdown on standard output
+ *   --gates         exit code 1 where a gate is missed
+ *
+ * MSTORE_BENCH_DIR is where the scratch data goes; it needs about 25 times the size of the large file.
+ */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import { damageAbout, tryDamage } from './damage.js';
+import { bytesBelow, makeLarge, makeMany, makeSmall, makeWeights, remove } from './data.js';
+import { mebibyte, venvDefault } from './environment.js';
+import { extraNames, measureExtra } from './extras.js';
+import { markdown } from './markdown.js';
+import { Measures } from './measure.js';
+import { mstore } from './mstore.js';
+import { findPeers } from './peers.js';
+import { missedGates, mstoreRows, peakRow, peersAhead, peerTable } from './results.js';
+import { Rounds } from './rounds.js';
+import { ownSections } from './sections.js';
+
+const partNames = [...Object.keys(ownSections), 'damage', ...extraNames];
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      size: { type: 'string', default: '2048' },
+      files: { type: 'string', default: '10000' },
+      runs: { type: 'string', default: '5' },
+      'peer-runs': { type: 'string', default: '3' },
+      'peer-seconds': { type: 'string', default: '180' },
+      only: { type: 'string' },
+      peers: { type: 'string' },
+      'no-peers': { type: 'boolean', default: false },
+      venv: { type: 'string', default: venvDefault },
+      write: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      gates: { type: 'boolean', default: false },
+    },
+  });
+  const parts = values.only?.split(',') ?? partNames;
+  const unknown = parts.filter((name) => !partNames.includes(name));
+  if (unknown.length > 0) throw new Error(`Not a part: ${unknown.join(', ')}`);
+  const runs = positive(values.runs, 'runs');
+  return {
+    sizeMiB: positive(values.size, 'size'),
+    fileCount: positive(values.files, 'files'),
+    runs,
+    peerRuns: Math.min(runs, positive(values['peer-runs'], 'peer-runs')),
+    peerSeconds: positive(values['peer-seconds'], 'peer-seconds'),
+    parts: partNames.filter((name) => parts.includes(name)),
+    peers: values['no-peers'] ? [] : values.peers?.split(','),
+    venv: path.resolve(values.venv),
+    write: values.write,
+    json: values.json,
+    gates: values.gates,
+  };
+}
+
+function positive(text, name) {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} is a whole number`);
+  return value;
+}
+
+function log(text) {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+}
+
+const makers = {
+  large: (place, { sizeMiB }) => makeLarge(place, sizeMiB),
+  many: (place, { fileCount }) => makeMany(place, fileCount),
+  weights: makeWeights,
+  start: makeSmall,
+};
+
+const damageMiB = 8;
+
+/** Versions, stores, remotes and clones of all tools at once, in units of the large file. */
+const spaceFactor = { withPeers: 25, alone: 9 };
+
+/** Says now that the disk is too small, not after half of the rounds. */
+function checkSpace(place, { sizeMiB, parts }, toolCount) {
+  if (!parts.includes('large')) return;
+  const { bavail, bsize } = fs.statfsSync(place);
+  const factor = toolCount > 1 ? spaceFactor.withPeers : spaceFactor.alone;
+  const needed = sizeMiB * mebibyte * factor;
+  if (bavail * bsize < needed)
+    throw new Error(`The bench needs ${Math.ceil(needed / 1e9)} GB free below ${place}`);
+}
+
+/** Measures one part; its data is removed after it. */
+function measureSection(section, rounds, measures, place, options) {
+  log(`${section}: making data`);
+  const data = makers[section](path.join(place, `data-${section}`), options);
+  const first = path.join(data.place, 'v1', data.entry);
+  measures.store(section, 'v1', 'data', bytesBelow(first));
+  const { operations } = ownSections[section];
+  if (section === 'start') rounds.measureStart(section, operations, data);
+  else rounds.measure(section, operations, data);
+  remove(data.place);
+}
+
+/** Damages a small store of each tool. */
+function measureDamage(tools, measures, place) {
+  log('damage');
+  const data = makeLarge(path.join(place, 'data-damage'), damageMiB);
+  const outcomes = tools.map((tool) => [
+    tool.name,
+    damageAbout[tryDamage(tool, { place, data, measures })],
+  ]);
+  remove(data.place);
+  return Object.fromEntries(outcomes);
+}
+
+function machine(place) {
+  return {
+    cpus: os.cpus().length,
+    model: os.cpus()[0]?.model ?? 'unknown',
+    memoryGB: Math.round(os.totalmem() / 1e9),
+    system: `${os.type()} ${os.release()}`,
+    fileSystem: fileSystemOf(place),
+  };
+}
+
+function fileSystemOf(place) {
+  try {
+    return execFileSync('df', ['--output=fstype', place], { encoding: 'utf8' }).split('\n')[1];
+  } catch {
+    return 'unknown file system';
+  }
+}
+
+/** The first line of what a program says; undefined where it is not there. */
+function said(command, args) {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8' }).split('\n')[0].trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function versionsOf(peers) {
+  return {
+    mstore: said(process.execPath, [...mstore.versionCommand()[1]]),
+    Node: process.version.slice(1),
+    OpenSSL: said('openssl', ['version'])?.split(' ')[1],
+    Git: said('git', ['--version'])?.split(' ').at(-1),
+    ...Object.fromEntries(peers.map(({ name, version }) => [name, version])),
+  };
+}
+
+/** Floors with their times, each once for every operation that it was measured beside. */
+function floorRows(measures, sections) {
+  return sections.flatMap((section) =>
+    ownSections[section].operations.flatMap(({ id, about, floors }) =>
+      floors.map((name) => ({
+        name,
+        section,
+        id,
+        about,
+        seconds: measures.seconds(section, id, name),
+      })),
+    ),
+  );
+}
+
+function makeDocument({ options, measures, tools, rounds, damage, extras, place }) {
+  const sections = options.parts.filter((part) => ownSections[part] !== undefined);
+  const own = sections.flatMap((section) => mstoreRows(measures, section));
+  const rows = [...own, peakRow(own)].filter((row) => row !== undefined);
+  const tables = sections.map((section) => [section, peerTable(measures, section, tools)]);
+  const unverified = Object.keys(damage ?? {}).filter(
+    (name) => damage[name] === damageAbout.delivered,
+  );
+  const results = { rows, peers: Object.fromEntries(tables), unverified };
+  const { sizeMiB, fileCount, runs, peerRuns, parts } = options;
+  const missing = tools.slice(1).filter(({ version }) => version === undefined);
+  return {
+    command: 'npm run bench',
+    date: new Date().toISOString().slice(0, 10),
+    machine: machine(place),
+    versions: versionsOf(tools.slice(1)),
+    options: { sizeMiB, fileCount, runs, peerRuns, parts },
+    ...results,
+    floors: floorRows(measures, sections),
+    settings: tools.map(({ name, settings }) => ({
+      who: name,
+      about: settings,
+      damage: damage?.[name],
+    })),
+    gatesMissed: missedGates(results),
+    peersAhead: peersAhead(results),
+    failures: rounds.failures,
+    slow: rounds.slow,
+    notMeasured: [
+      ...missing.map(({ name }) => `${name} (not installed)`),
+      ...partNames.filter((name) => !parts.includes(name)),
+    ],
+    extras,
+  };
+}
+
+async function bench() {
+  const options = readOptions();
+  const place = fs.mkdtempSync(
+    path.join(process.env.MSTORE_BENCH_DIR ?? os.tmpdir(), 'mstore-bench-'),
+  );
+  try {
+    const tools = [mstore, ...findPeers(options.venv, options.peers)];
+    const measures = new Measures();
+    const present = tools.filter((tool, i) => i === 0 || tool.version !== undefined);
+    checkSpace(place, options, present.length);
+    const { runs, peerRuns, peerSeconds } = options;
+    const rounds = new Rounds({
+      place,
+      measures,
+      tools: present,
+      runs,
+      peerRuns,
+      peerSeconds,
+      log,
+    });
+    const extras = [];
+    let damage;
+    for (const part of options.parts) {
+      if (part === 'damage') damage = measureDamage(present, measures, place);
+      else if (ownSections[part] !== undefined)
+        measureSection(part, rounds, measures, place, options);
+      else {
+        log(part);
+        const scratch = path.join(place, part);
+        fs.mkdirSync(scratch);
+        extras.push(await measureExtra(part, scratch));
+        remove(scratch);
+      }
+    }
+    report(makeDocument({ options, measures, tools, rounds, damage, extras, place }), options);
+  } finally {
+    remove(place);
+  }
+}
+
+function report(document, { write, json, gates }) {
+  const page = markdown(document);
+  const data = `${JSON.stringify(document, null, 2)}\n`;
+  process.stdout.write(json ? data : page);
+  if (write !== undefined) {
+    fs.writeFileSync(write, page);
+    fs.writeFileSync(write.replace(/(\.md)?$/, '.json'), data);
+  }
+  if (gates && document.gatesMissed.length > 0) process.exitCode = 1;
+}
+
+await bench();

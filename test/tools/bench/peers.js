@@ -1,0 +1,19 @@
+/** All peers, and which of them are here. */
+import { borg, casync, restic } from './peers-backup.js';
+import { gitAnnex, gitLfs } from './peers-git.js';
+import { dvc, hfXet } from './peers-python.js';
+
+/** Every peer that the bench knows, in the order in which they take turns. */
+export function knownPeers(venv) {
+  return [gitLfs, restic, borg, casync, gitAnnex, dvc(venv), hfXet(venv)];
+}
+
+/** The peers that are asked for, each with its version where it is installed. */
+export function findPeers(venv, names) {
+  const peers = knownPeers(venv);
+  const unknown = (names ?? []).filter((name) => peers.every((peer) => peer.name !== name));
+  if (unknown.length > 0) throw new Error(`Not a peer: ${unknown.join(', ')}`);
+  return peers
+    .filter((peer) => names === undefined || names.includes(peer.name))
+    .map((peer) => ({ ...peer, version: peer.find() }));
+}
