@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import { invariant, MstoreError, systemCode } from './errors.ts';
-import { readFullyAsync, writeFully, writeFullyAsync } from './files.ts';
+import { readFullyAsync, removeFile, writeFully, writeFullyAsync } from './files.ts';
 
 /** What a file system answers that cannot bypass the page cache, or not with this memory. */
 const refusals = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EPERM']);
@@ -34,15 +34,18 @@ export class DirectFile {
    * @returns undefined where it cannot
    */
   static clone(file: string, source: string, mode = 0o666): DirectFile | undefined {
+    const out = DirectFile.create(file, mode);
     try {
-      const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
-      fs.copyFileSync(source, file, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
+      const made = fs.fstatSync(out.fd).mode & 0o777;
+      fs.copyFileSync(source, file, fs.constants.COPYFILE_FICLONE_FORCE);
+      // The clone took over the mode of its source.
+      fs.fchmodSync(out.fd, made);
+      return out;
     } catch {
+      out.close();
+      removeFile(file);
       return undefined;
     }
-    // A clone has the mode of its source, which may not even be writable.
-    fs.chmodSync(file, mode & ~process.umask());
-    return new DirectFile(file, fs.openSync(file, 'r+'));
   }
 
   /** Descriptor of the file while it is open. */

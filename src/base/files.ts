@@ -89,11 +89,16 @@ export async function readFullyAsync(
 ): Promise<number> {
   let done = 0;
   while (done < target.length) {
-    const { bytesRead } = await read(fd, target, done, target.length - done, position + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
+    const count = await readOnce(fd, target.subarray(done), position + done);
+    if (count === 0) break;
+    done += count;
   }
   return done;
+}
+
+/** The same by one call, which may read fewer bytes than there are. */
+export async function readOnce(fd: number, target: Uint8Array, position: number): Promise<number> {
+  return (await read(fd, target, 0, target.length, position)).bytesRead;
 }
 
 /**

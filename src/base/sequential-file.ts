@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { DirectFile } from './direct-file.ts';
 import { invariant } from './errors.ts';
-import { makeWasmMemory, wasmPageBytes } from './wasm-memory.ts';
+import { makePages } from './wasm-memory.ts';
 
 /** Bytes gathered before each write: large sequential writes cost the least. */
 export const writeBlockBytes = 4 * 1024 * 1024;
@@ -17,10 +17,10 @@ export interface WriteMemory {
   readonly copy: (target: Buffer, at: number, source: Uint8Array) => void;
 }
 
-/** Makes working memory of one block. */
-export function newWriteMemory(): WriteMemory {
-  const { buffer } = makeWasmMemory(writeBlockBytes / wasmPageBytes);
-  return { blocks: [Buffer.from(buffer as unknown as ArrayBuffer)], copy: copyBytes };
+/** Makes working memory. */
+export function newWriteMemory(count = 1): WriteMemory {
+  const blocks = Array.from({ length: count }, () => makePages(writeBlockBytes));
+  return { blocks, copy: copyBytes };
 }
 
 function copyBytes(target: Buffer, at: number, source: Uint8Array): void {
@@ -35,6 +35,7 @@ function copyBytes(target: Buffer, at: number, source: Uint8Array): void {
 export class SequentialFile {
   readonly #out: DirectFile;
   #memory: WriteMemory | undefined;
+  readonly #blocks: number | undefined;
   #current = 0;
   readonly #busy: Array<Promise<void> | undefined> = [];
   #failure: unknown;
@@ -44,14 +45,19 @@ export class SequentialFile {
   /**
    * Creates the file, which must not exist.
    * @param options `memory` is working memory to reuse from a file that has been closed; `size` is the
-   * number of bytes to come, where known: a small file needs less memory
+   * number of bytes to come, where known: a small file needs less memory; `blocks` is the number of
+   * blocks of memory made here, of which all but one may be being written
    */
-  constructor(file: string, options: { memory?: WriteMemory; size?: number; mode?: number } = {}) {
+  constructor(
+    file: string,
+    options: { memory?: WriteMemory; size?: number; blocks?: number; mode?: number } = {},
+  ) {
     this.#memory = options.memory;
     if (options.size !== undefined && options.size < writeBlockBytes) {
       const block = Buffer.allocUnsafe(Math.max(1, options.size));
       this.#memory = { blocks: [block], copy: copyBytes };
     }
+    this.#blocks = options.blocks;
     this.#out = DirectFile.create(file, options.mode);
   }
 
@@ -78,7 +84,7 @@ export class SequentialFile {
 
   /** Appends bytes, which are copied or written before the call returns. */
   write(bytes: Uint8Array): void {
-    this.#memory ??= newWriteMemory();
+    this.#memory ??= newWriteMemory(this.#blocks);
     const { blocks, copy } = this.#memory;
     for (let from = 0; from < bytes.length; ) {
       const block = blocks[this.#current] as Buffer;

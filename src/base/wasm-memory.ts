@@ -1,7 +1,10 @@
 /** The little of WebAssembly that is used; its published types come with those of browsers. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => WasmModule;
-  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Memory: {
+    new (size: { initial: number; maximum: number; shared: true }): WasmMemory;
+    new (size: { initial: number }): { readonly buffer: ArrayBuffer };
+  };
   readonly Instance: new (
     module: WasmModule,
     imports: { env: { memory: WasmMemory } },
@@ -22,6 +25,15 @@ export const wasmPageBytes = 64 * 1024;
 /** Makes shared memory. */
 export function makeWasmMemory(pages: number, pagesMax = pages): WasmMemory {
   return new WebAssembly.Memory({ initial: pages, maximum: pagesMax, shared: true });
+}
+
+/**
+ * Makes memory of this thread alone that starts at a page of the machine, as reads and writes past the
+ * page cache ask for. It is copied several times as fast as shared memory.
+ */
+export function makePages(bytes: number): Buffer {
+  const { buffer } = new WebAssembly.Memory({ initial: Math.ceil(bytes / wasmPageBytes) });
+  return Buffer.from(buffer, 0, bytes);
 }
 
 /** Compiles a module; throws when the machine lacks a feature that it uses. */

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Breather, throwIfAborted } from '../base/abort.ts';
+import { DirectReader, readForward } from '../base/direct-reader.ts';
 import { systemCode } from '../base/errors.ts';
 import {
   clearDeadTemps,
@@ -16,8 +17,6 @@ import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './l
 import type { ByteRange, RemotePruner, RemoteSource } from './remote.ts';
 import { readSource } from './source.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
-
-const blockBytes = 1024 * 1024;
 
 /**
  * Makes a remote of a directory, which must exist: it is never made here, because the place of a
@@ -109,10 +108,7 @@ async function openObject(place: Place, key: string): Promise<fs.promises.FileHa
   });
 }
 
-/**
- * Reads with two buffers in turn, one filled while the caller works on the other: faster than
- * synchronous reads as soon as the caller does anything with the bytes, and the event loop stays free.
- */
+/** Reads with two buffers in turn, one filled while the caller works on the other. */
 async function* readRange(
   place: Place,
   key: string,
@@ -120,31 +116,21 @@ async function* readRange(
   { start, end }: ByteRange,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const blockAt = (at: number, buffer: Buffer): Promise<Uint8Array> => {
-    const target = buffer.subarray(0, Math.min(buffer.length, end - at));
-    const block = onRemote(place, `read ${key} from`, async () => {
-      for (let done = 0; done < target.length; ) {
-        const count = target.length - done;
-        const { bytesRead } = await handle.read(target, done, count, at + done);
-        if (bytesRead === 0) throw shortObject(key, end, at + done, place.location);
-        done += bytesRead;
+  const reader = new DirectReader(handle.fd, path.join(place.root, key));
+  const blocks = readForward(reader, { start, end });
+  try {
+    for (;;) {
+      throwIfAborted(signal);
+      const { done, value } = await onRemote(place, `read ${key} from`, () => blocks.next());
+      if (done) {
+        if (value < end) throw shortObject(key, end, value, place.location);
+        return;
       }
-      return target;
-    });
-    // It may fail while the caller holds the block before; the failure is thrown at its own turn.
-    block.catch(() => {});
-    return block;
-  };
-  const length = Math.min(blockBytes, end - start);
-  let [filling, spare] = [Buffer.allocUnsafeSlow(length), Buffer.alloc(0)];
-  let next = length > 0 ? blockAt(start, filling) : undefined;
-  for (let at = start + length; next !== undefined; at += length) {
-    throwIfAborted(signal);
-    const block = await next;
-    if (at < end && spare.length === 0) spare = Buffer.allocUnsafeSlow(length);
-    [filling, spare] = [spare, filling];
-    next = at < end ? blockAt(at, filling) : undefined;
-    yield block;
+      yield value;
+    }
+  } finally {
+    await blocks.return(start);
+    reader.close();
   }
 }
 
@@ -190,15 +176,19 @@ async function writeTemp(
   size: number,
   blocks: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const file = await onRemote(place, attempt, () => new SequentialFile(temp, { size }));
+  const file = await onRemote(place, attempt, () => new SequentialFile(temp, { size, blocks: 2 }));
   try {
     // Writing is synchronous, and so may be the source: signals must come through all the same.
     const breather = new Breather();
     for await (const block of blocks) {
-      await onRemote(place, attempt, () => file.write(block));
+      await onRemote(place, attempt, () => {
+        file.write(block);
+        return file.room();
+      });
       if (breather.due()) await breather.turn();
     }
-    await onRemote(place, attempt, () => {
+    await onRemote(place, attempt, async () => {
+      await file.settled();
       file.end();
       file.sync();
     });

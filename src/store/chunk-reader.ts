@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import type { Digest } from '../base/digest.ts';
+import { DirectReader, directAlignBytes, roundUp } from '../base/direct-reader.ts';
 import { fromSystemError, invariant, MstoreError, systemCode } from '../base/errors.ts';
-import { readFully, readFullyAsync } from '../base/files.ts';
+import { readFully } from '../base/files.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkBytesMax, packProblem } from '../pack/format.ts';
 import { readChunk } from '../pack/reader.ts';
@@ -31,6 +32,20 @@ export interface ChunkRun {
   readonly bytes: number;
 }
 
+/** Parts below this are read through the page cache: what lies around them is likely to be wanted too. */
+const directPartBytes = 256 * 1024;
+
+/** Memory that starts at a page of the machine, and a quick way to copy out of it. */
+export interface Bounce {
+  readonly bytes: Buffer;
+  readonly copy: (target: Uint8Array, at: number, source: Uint8Array) => void;
+}
+
+interface OpenPack {
+  readonly fd: number;
+  readonly reader: DirectReader;
+}
+
 /**
  * Reads chunks from packs, in large reads where they lie side by side; each is verified before it is
  * handed out. Memory: one buffer of 4 MiB, larger only for a chunk larger than that, and three times an
@@ -38,7 +53,7 @@ export interface ChunkRun {
  */
 export class ChunkReader {
   readonly #store: Store;
-  readonly #packs = new Map<Digest, number>();
+  readonly #packs = new Map<Digest, OpenPack>();
   #buffer: Buffer = Buffer.alloc(0);
 
   constructor(store: Store) {
@@ -105,7 +120,7 @@ export class ChunkReader {
    */
   readStored({ places, bytes }: ChunkRun, target: Uint8Array): void {
     const { pack, offset } = places[0] as ChunkPlace;
-    const fd = this.#open(pack.id);
+    const { fd } = this.#open(pack.id);
     let count: number;
     try {
       count = readFully(fd, target, offset);
@@ -118,19 +133,34 @@ export class ChunkReader {
   /**
    * Reads bytes of a pack in the background, as they are. At most {@link readsAtOnceMax} such reads may
    * be under way, or a pack would be closed while it is read.
+   * @param bounce memory for reads past the page cache, of 8 KiB more than `target`
    */
-  async readPart(pack: Digest, offset: number, target: Uint8Array): Promise<void> {
-    const fd = this.#open(pack);
+  async readPart(
+    pack: Digest,
+    offset: number,
+    target: Uint8Array,
+    bounce: Bounce | undefined,
+  ): Promise<void> {
+    const { reader } = this.#open(pack);
+    const first = offset - (offset % directAlignBytes);
     let count: number;
     try {
-      count = await readFullyAsync(fd, target, offset);
+      if (bounce === undefined || target.length < directPartBytes || !reader.isDirect(first)) {
+        count = await reader.read(target, offset);
+      } else {
+        const wanted = roundUp(offset + target.length - first);
+        const read = await reader.readAligned(bounce.bytes.subarray(0, wanted), first);
+        const part = bounce.bytes.subarray(offset - first, Math.min(read, wanted));
+        count = Math.min(part.length, target.length);
+        bounce.copy(target, 0, part.subarray(0, count));
+      }
     } catch (error) {
       throw fromSystemError(error, `reading the pack ${pack}`);
     }
     if (count !== target.length) throw packProblem('it is cut short', pack);
   }
 
-  #open(pack: Digest): number {
+  #open(pack: Digest): OpenPack {
     const open = this.#packs.get(pack);
     if (open !== undefined) {
       // Moved to the end: the pack used longest ago is the first to be closed.
@@ -139,15 +169,16 @@ export class ChunkReader {
       return open;
     }
     if (this.#packs.size >= openPacksMax) {
-      const [oldest, fd] = this.#packs.entries().next().value as [Digest, number];
-      fs.closeSync(fd);
+      const [oldest, packOpen] = this.#packs.entries().next().value as [Digest, OpenPack];
+      closePack(packOpen);
       this.#packs.delete(oldest);
     }
     const file = this.#store.file(packKey(pack));
     try {
       const fd = fs.openSync(file, 'r');
-      this.#packs.set(pack, fd);
-      return fd;
+      const opened = { fd, reader: new DirectReader(fd, file) };
+      this.#packs.set(pack, opened);
+      return opened;
     } catch (error) {
       if (systemCode(error) === 'ENOENT') {
         throw new MstoreError('objects-missing', `The pack ${pack} is missing from the store`, {
@@ -161,7 +192,12 @@ export class ChunkReader {
 
   /** Closes the packs that are open. */
   close(): void {
-    for (const fd of this.#packs.values()) fs.closeSync(fd);
+    for (const open of this.#packs.values()) closePack(open);
     this.#packs.clear();
   }
+}
+
+function closePack({ fd, reader }: OpenPack): void {
+  reader.close();
+  fs.closeSync(fd);
 }

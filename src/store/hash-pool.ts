@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { MstoreError } from '../base/errors.ts';
-import type { HashAnswer, HashJob } from './hash-worker.ts';
+import type { HashAnswer, HashJob, HashMemory } from './hash-worker.ts';
 
 type JobBody = HashJob extends infer Job ? (Job extends HashJob ? Omit<Job, 'id'> : never) : never;
 
@@ -29,13 +29,18 @@ export class HashPool {
   #files = 0;
   #failure: unknown;
 
-  /** Starts the threads. */
-  constructor(memory: SharedArrayBuffer, threads: number) {
+  /**
+   * Starts the threads.
+   * @param bytes shared memory; positions are offsets in it
+   */
+  constructor(bytes: Buffer, threads: number) {
+    const { buffer, byteOffset: start, length } = bytes;
+    const memory: HashMemory = { memory: buffer as unknown as SharedArrayBuffer, start, length };
     // The same place from the sources and from what is built of them: threads run built code.
     const entry = new URL('../../dist/store/hash-worker.js', import.meta.url);
     this.#threads = Array.from({ length: threads }, () => {
       // Flags of the process are about its own entry, and some cannot be used for a thread.
-      const worker = new Worker(entry, { workerData: { memory }, execArgv: [] });
+      const worker = new Worker(entry, { workerData: memory, execArgv: [] });
       const thread: Thread = { worker, load: 0 };
       worker.on('message', (answer: HashAnswer) => this.#answered(answer));
       worker.on('error', (error) => this.#fail(error));

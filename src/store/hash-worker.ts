@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../base/errors.ts';
 
-/** Work for a hashing thread; all positions are offsets in the shared memory. */
+/** Work for a hashing thread; all positions are offsets in its memory. */
 export type HashJob =
   | {
       readonly id: number;
@@ -20,6 +20,13 @@ export type HashJob =
     }
   | { readonly id: number; readonly kind: 'end'; readonly file: number }
   | { readonly id: number; readonly kind: 'drop'; readonly file: number };
+
+/** The memory of a hashing thread: a part of what it shares with others. */
+export interface HashMemory {
+  readonly memory: SharedArrayBuffer;
+  readonly start: number;
+  readonly length: number;
+}
 
 /** What a hashing thread answers: chunk ids of 32 bytes each, or the digest of a file, in raw bytes. */
 export interface HashAnswer {
@@ -57,7 +64,8 @@ function work(bytes: Uint8Array, job: HashJob): Uint8Array {
 
 const port = parentPort;
 invariant(port !== null, 'this module runs in a thread');
-const shared = new Uint8Array((workerData as { memory: SharedArrayBuffer }).memory);
+const { memory, start, length } = workerData as HashMemory;
+const shared = new Uint8Array(memory, start, length);
 port.on('message', (job: HashJob) => {
   const answer: HashAnswer = { id: job.id, digests: work(shared, job) };
   port.postMessage(answer);

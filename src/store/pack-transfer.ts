@@ -1,8 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
+import { DirectReader, readForward } from '../base/direct-reader.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { readFully, removeFile } from '../base/files.ts';
+import { removeFile } from '../base/files.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
@@ -11,9 +12,6 @@ import type { RemoteReader, RemoteSource } from '../remote/remote.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { publishPack } from './publish.ts';
-
-/** Bytes of one read while a pack is sent. */
-const blockBytes = 1024 * 1024;
 
 /**
  * Passes the bytes of a pack on and verifies them on the way: every chunk against its id, the end of
@@ -112,16 +110,13 @@ async function* fileBlocks(file: string): AsyncGenerator<Uint8Array, void, undef
   } catch (error) {
     throw fromSystemError(error, `reading ${file}`);
   }
+  const reader = new DirectReader(fd, file);
   try {
-    const block = Buffer.allocUnsafeSlow(blockBytes);
-    for (;;) {
-      const count = readFully(fd, block);
-      if (count === 0) return;
-      yield block.subarray(0, count);
-    }
+    yield* readForward(reader, { start: 0, end: fs.fstatSync(fd).size });
   } catch (error) {
     throw fromSystemError(error, `reading ${file}`);
   } finally {
+    reader.close();
     fs.closeSync(fd);
   }
 }
@@ -146,14 +141,16 @@ export async function receivePack(
   const temp = store.tempFile();
   try {
     const breather = new Breather(options.signal);
-    const out = new SequentialFile(temp, { size: footer.packBytes });
+    const out = new SequentialFile(temp, { size: footer.packBytes, blocks: 2 });
     try {
       const blocks = remote.get(packKey(footer.id), undefined, options);
       for await (const block of verifiedPack(blocks, footer)) {
         out.write(block);
+        await out.room();
         onBytes(block.length);
         if (breather.due()) await breather.turn();
       }
+      await out.settled();
       out.end();
       out.sync();
     } finally {

@@ -3,9 +3,10 @@ import { mapConcurrently } from '../base/concurrency.ts';
 import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
 import type { DirectFile } from '../base/direct-file.ts';
 import { makeWasmMemory, wasmPageBytes } from '../base/wasm-memory.ts';
+import { makeKernel } from '../chunk/kernel.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkProblem } from '../pack/reader.ts';
-import { ChunkReader, readsAtOnceMax } from './chunk-reader.ts';
+import { type Bounce, ChunkReader, readsAtOnceMax } from './chunk-reader.ts';
 import { HashPool } from './hash-pool.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
@@ -16,6 +17,10 @@ const blockBytes = 4 * 1024 * 1024;
 /** Blocks of the ring: one being read, the others being hashed and written. */
 const blocks = 6;
 const ringBytes = blocks * blockBytes;
+/** Bytes of one read of a pack; several side by side are faster than one of their size. */
+const partBytesMax = 1024 * 1024;
+/** A read, and room to start and end at pages of the disk. */
+const bounceBytes = partBytesMax + wasmPageBytes;
 /** Chunks of about this many bytes go to a thread at once. */
 const jobBytes = 2 * 1024 * 1024;
 const threads = 2;
@@ -35,20 +40,28 @@ export interface WriteToOptions {
 /**
  * Copies large blobs out of packs into files while two threads hash them: chunks and the whole side by
  * side. Packs are read to where the bytes are written from, so that nothing is copied in between.
- * Memory: a ring of 24 MiB and some 20 MB for the threads, whatever the size of the blob.
+ * Memory: a ring of 24 MiB, 4 MiB to read past the page cache, and some 20 MB for the threads, whatever the size of the blob.
  */
 export class ParallelBlobReader {
   readonly #store: Store;
   readonly #bytes: Buffer;
   readonly #pool: HashPool;
   readonly #chunks: ChunkReader;
+  /** Memory for reads past the page cache, one for each at once. */
+  readonly #bounces: Bounce[] = [];
 
   /** Starts the threads. */
   constructor(store: Store) {
     this.#store = store;
-    const { buffer } = makeWasmMemory(ringBytes / wasmPageBytes);
-    this.#bytes = Buffer.from(buffer as unknown as ArrayBuffer);
-    this.#pool = new HashPool(buffer, threads);
+    const kernel = makeKernel(ringBytes + readsAtOnceMax * bounceBytes);
+    const memory = kernel?.bytes ?? plainMemory();
+    this.#bytes = memory.subarray(0, ringBytes);
+    for (let i = 0; kernel !== undefined && i < readsAtOnceMax; i++) {
+      const start = ringBytes + i * bounceBytes;
+      const bytes = memory.subarray(start, start + bounceBytes);
+      this.#bounces.push({ bytes, copy: kernel.copy });
+    }
+    this.#pool = new HashPool(this.#bytes, threads);
     this.#chunks = new ChunkReader(store);
   }
 
@@ -84,8 +97,9 @@ export class ParallelBlobReader {
         const { parts, ended } = walk.take(bytes.length);
         await mapConcurrently(parts, readsAtOnceMax, ({ pack, offset, start, end }) => {
           const target = bytes.subarray(start, end);
-          if (pack !== undefined) return this.#chunks.readPart(pack, offset, target);
-          return out.read(target, at + start);
+          return pack === undefined
+            ? out.read(target, at + start)
+            : this.#readPart(pack, offset, target);
         });
         const there = parts.every(({ pack }) => pack === undefined);
         done[slot] = this.#finish(file, ended, bytes, there ? undefined : { out, at });
@@ -102,6 +116,15 @@ export class ParallelBlobReader {
       this.#pool.dropFile(file);
       // The memory is used again only when no thread and no write looks at it any more.
       await Promise.allSettled(done);
+    }
+  }
+
+  async #readPart(pack: Digest, offset: number, target: Buffer): Promise<void> {
+    const bounce = this.#bounces.pop();
+    try {
+      await this.#chunks.readPart(pack, offset, target, bounce);
+    } finally {
+      if (bounce !== undefined) this.#bounces.push(bounce);
     }
   }
 
@@ -144,6 +167,12 @@ export class ParallelBlobReader {
     this.#pool.close();
     this.#chunks.close();
   }
+}
+
+/** Memory for threads where there is no kernel to make it. */
+function plainMemory(): Buffer {
+  const { buffer } = makeWasmMemory(ringBytes / wasmPageBytes);
+  return Buffer.from(buffer as unknown as ArrayBuffer);
 }
 
 /** A chunk of a blob of which all bytes have come. */
@@ -205,8 +234,18 @@ class Walk {
       this.#taken = 0;
       this.#next++;
     }
-    return { parts, ended };
+    return { parts: parts.flatMap(piecesOf), ended };
   }
+}
+
+/** Cuts a part into reads. */
+function piecesOf({ pack, offset, start, end }: Part): Part[] {
+  const pieces: Part[] = [];
+  for (let from = start; from < end; from += partBytesMax) {
+    const to = Math.min(from + partBytesMax, end);
+    pieces.push({ pack, offset: offset + from - start, start: from, end: to });
+  }
+  return pieces;
 }
 
 /** Finds the rows of a recipe that stand in another one at the same offset. */

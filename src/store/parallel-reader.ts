@@ -58,7 +58,7 @@ export class ParallelReader {
         else target.set(source, at);
       },
     };
-    this.#pool = new HashPool(kernel.bytes.buffer as unknown as SharedArrayBuffer, threads);
+    this.#pool = new HashPool(kernel.bytes, threads);
   }
 
   /** Starts the threads; undefined where there is no compiled kernel. */
@@ -151,8 +151,7 @@ export class ParallelReader {
     end: number,
     last: boolean,
   ): { work: SlotWork; rest: number } {
-    const origin = this.#kernel.bytes.byteOffset;
-    const whole = this.#pool.whole(file, origin + base, origin + end);
+    const whole = this.#pool.whole(file, base, end);
     const work: SlotWork = { ranges: [], digests: [], whole };
     let job: number[] = [];
     let bytes = 0;
@@ -166,7 +165,7 @@ export class ParallelReader {
       const cut = chunker.next(this.#kernel.bytes, at, end, last);
       if (cut === -1) break;
       work.ranges.push(at, cut);
-      job.push(origin + at, origin + cut);
+      job.push(at, cut);
       bytes += cut - at;
       at = cut;
       if (bytes >= jobBytes) post();

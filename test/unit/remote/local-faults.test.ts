@@ -34,19 +34,12 @@ vi.mock('node:fs', async (importOriginal) => {
     real.closeSync(fd);
     failing('closeSync', () => undefined)();
   };
-  const open = async (...args: Parameters<typeof real.promises.open>) => {
-    const handle = await real.promises.open(...args);
-    const read = handle.read.bind(handle) as Sync;
-    return Object.assign(handle, {
-      read: async (...rest: unknown[]) => failing('read', read)(...rest),
-    });
-  };
-  return {
-    ...real,
-    ...Object.fromEntries(replaced),
-    closeSync,
-    promises: { ...real.promises, open },
-  };
+  const { promisify } = await import('node:util');
+  const readInBackground = failing('read', promisify(real.read) as Sync);
+  const read = Object.assign(() => {}, {
+    [promisify.custom]: async (...args: unknown[]) => readInBackground(...args),
+  });
+  return { ...real, ...Object.fromEntries(replaced), closeSync, read };
 });
 
 afterEach(() => broken.clear());

@@ -1,0 +1,155 @@
+import * as fs from 'node:fs';
+import { systemCode } from './errors.ts';
+import { readFullyAsync, readOnce } from './files.ts';
+import { makePages } from './wasm-memory.ts';
+
+/** Positions and sizes of reads past the page cache are multiples of this, which suits all common disks. */
+export const directAlignBytes = 4096;
+
+const probeBytes = 128 * 1024;
+/** Bytes in memory take a fifth of this, bytes on the fastest disks twice as long. */
+const probeMsMax = 0.05;
+let probeTarget: Buffer | undefined;
+
+/**
+ * Reads of an open file that go past the page cache where its bytes are not in it: bringing in what is
+ * read once costs more than the reading, and pushes out what others use. What is there already is read
+ * from there. Which of the two holds is measured once for a file, at its first read.
+ */
+export class DirectReader {
+  readonly #fd: number;
+  readonly #file: string;
+  /** Undefined until it was measured; null where the bytes are in memory, or reads past it do not work. */
+  #directFd: number | null | undefined;
+
+  /**
+   * @param fd descriptor of the file, which stays the caller's
+   * @param file its path, to open it once more
+   */
+  constructor(fd: number, file: string) {
+    this.#fd = fd;
+    this.#file = file;
+  }
+
+  /** Tells whether {@link readAligned} goes past the page cache. */
+  isDirect(position: number): boolean {
+    this.#directFd ??= this.#isCold(position) ? this.#openDirect() : null;
+    return this.#directFd !== null;
+  }
+
+  #isCold(position: number): boolean {
+    probeTarget ??= Buffer.allocUnsafeSlow(probeBytes);
+    const start = performance.now();
+    fs.readSync(this.#fd, probeTarget, 0, probeBytes, position);
+    return performance.now() - start > probeMsMax;
+  }
+
+  #openDirect(): number | null {
+    const { O_RDONLY, O_DIRECT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+    if (O_DIRECT === undefined) return null;
+    let direct: number | undefined;
+    try {
+      direct = fs.openSync(this.#file, O_RDONLY | O_DIRECT | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0));
+      const [mine, opened] = [this.#fd, direct].map((fd) => fs.fstatSync(fd, { bigint: true }));
+      if (mine?.ino === opened?.ino && mine?.dev === opened?.dev) return direct;
+    } catch {
+      // It is read through the page cache then, and errors that matter show there.
+    }
+    if (direct !== undefined) fs.closeSync(direct);
+    return null;
+  }
+
+  /**
+   * Reads until `target` is full or the file ends, past the page cache where that is better.
+   * @param target memory that starts at a page of the machine, as many bytes as a multiple of 4 KiB
+   * @param position a multiple of 4 KiB
+   * @returns the number of bytes read
+   */
+  async readAligned(target: Uint8Array, position: number): Promise<number> {
+    if (this.isDirect(position) && typeof this.#directFd === 'number') {
+      try {
+        return await readBlock(this.#directFd, target, position);
+      } catch (error) {
+        if (systemCode(error) !== 'EINVAL') throw error;
+        this.close();
+        this.#directFd = null;
+      }
+    }
+    return readFullyAsync(this.#fd, target, position);
+  }
+
+  /** Reads until `target` is full or the file ends, through the page cache. */
+  read(target: Uint8Array, position: number): Promise<number> {
+    return readFullyAsync(this.#fd, target, position);
+  }
+
+  /** Closes what was opened here. No read may be under way. */
+  close(): void {
+    if (typeof this.#directFd === 'number') fs.closeSync(this.#directFd);
+    this.#directFd = undefined;
+  }
+}
+
+/** Reads until `target` is full; what is left behind a short read is aligned unless the file ends there. */
+async function readBlock(fd: number, target: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < target.length) {
+    const count = await readOnce(fd, target.subarray(done), position + done);
+    done += count;
+    if (count % directAlignBytes !== 0 || count === 0) break;
+  }
+  return done;
+}
+
+/** Bytes of one block of {@link readForward}. */
+const forwardBytes = 1 * 1024 * 1024;
+
+/** Ranges up to this are read at once, through the page cache. */
+const smallBytes = 1024 * 1024;
+
+/**
+ * Yields the bytes of an open file from `start` to `end`, each block while the next one is being read. A
+ * block is valid until the next step. Memory: two blocks of 2 MiB.
+ * @returns the position reached: less than `end` where the file is shorter
+ */
+export async function* readForward(
+  reader: DirectReader,
+  { start, end }: { readonly start: number; readonly end: number },
+): AsyncGenerator<Uint8Array, number, undefined> {
+  if (end - start <= smallBytes) {
+    const block = Buffer.allocUnsafe(Math.max(0, end - start));
+    const count = await reader.read(block, start);
+    if (count > 0) yield block.subarray(0, count);
+    return start + count;
+  }
+  const first = start - (start % directAlignBytes);
+  const room = Math.min(forwardBytes, roundUp(end - first));
+  const [one, other] = [makePages(room), makePages(room)] as const;
+  const readAt = (position: number, target: Buffer): Promise<number> => {
+    const wanted = roundUp(Math.min(target.length, end - position));
+    const count = reader.readAligned(target.subarray(0, wanted), position);
+    // It may fail while the caller holds the block before; the failure is thrown at its own turn.
+    count.catch(() => {});
+    return count;
+  };
+  let [filling, spare] = [one, other];
+  let next: Promise<number> | undefined = readAt(first, filling);
+  try {
+    for (let at = first; ; at += room) {
+      const count: number = await next;
+      const block = filling.subarray(Math.max(0, start - at), Math.min(count, end - at));
+      [filling, spare] = [spare, filling];
+      next = at + room < end && count === room ? readAt(at + room, filling) : undefined;
+      if (block.length > 0) yield block;
+      if (next === undefined) return Math.min(at + count, end);
+    }
+  } finally {
+    // Nothing may be read into memory, or from a descriptor, that belongs to somebody else.
+    await next?.catch(() => {});
+  }
+}
+
+/** Rounds up to what reads past the page cache take. */
+export function roundUp(bytes: number): number {
+  return Math.ceil(bytes / directAlignBytes) * directAlignBytes;
+}
