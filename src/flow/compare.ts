@@ -1,10 +1,11 @@
 import type { Digest } from '../base/digest.ts';
 import { isFileEntry, isLinkEntry, type TreeEntry } from '../base/tree.ts';
-import type { ScannedEntry } from '../worktree/scan.ts';
+import type { ScannedEntry, ScannedFile } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { hashFile, type PlanTools } from './checkout-plan.ts';
 import { diskState } from './disk.ts';
-import { type Tracked, trackedFiles } from './tracked.ts';
+import { comparedFiles } from './known-trees.ts';
+import type { Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** One side of a change of a file. */
@@ -78,7 +79,7 @@ export async function compareWithDisk(
   item: Tracked,
   tools: Pick<PlanTools, 'breather' | 'progress'>,
 ): Promise<DiskComparison> {
-  const { entries } = trackedFiles(workspace.store, item);
+  const { entries } = comparedFiles(workspace, item);
   const wanted = new Map(entries.map((entry) => [entry.path, entry]));
   const { found, problems } = entriesOnDisk(workspace, item);
   const cache = workspace.statCache(item.path);
@@ -86,7 +87,8 @@ export async function compareWithDisk(
   for (const entry of found) {
     const was = wanted.get(entry.path);
     wanted.delete(entry.path);
-    const change = await changeOnDisk(entry, was, cache, tools);
+    const compared = changeOnDisk(entry, was, cache, tools);
+    const change = compared instanceof Promise ? await compared : compared;
     if (change !== undefined) changes.push(change);
     if (tools.breather.due()) await tools.breather.turn();
   }
@@ -114,14 +116,15 @@ function entriesOnDisk(
     : { found: [{ kind: 'directory', path: name }], problems: [] };
 }
 
-async function changeOnDisk(
+/** Compares an entry; a promise is returned only where a file must be read. */
+function changeOnDisk(
   found: ScannedEntry,
   was: TreeEntry | undefined,
   cache: StatCache,
   tools: Pick<PlanTools, 'breather' | 'progress'>,
-): Promise<FileChange | undefined> {
-  const before = was && sideOf(was);
+): FileChange | undefined | Promise<FileChange | undefined> {
   if (found.kind !== 'file') {
+    const before = was && sideOf(was);
     const same =
       found.kind === 'link'
         ? was && isLinkEntry(was) && was.link === found.link
@@ -134,16 +137,30 @@ async function changeOnDisk(
     if (same) return undefined;
     return { path: found.path, change: was === undefined ? 'added' : 'modified', before, after };
   }
-  const size = Number(found.stat.size);
-  let digest = cache.find(found.path, found.stat);
-  if (digest === undefined && was !== undefined && isFileEntry(was) && was.size === size) {
-    digest = await hashFile(found, tools);
-    cache.rememberRead(found.path, found.stat, digest);
+  const digest = cache.find(found.path, found.stat);
+  if (digest !== undefined || was === undefined || !isFileEntry(was)) {
+    return fileChange(found, was, digest);
   }
+  if (BigInt(was.size) !== found.stat.size) return fileChange(found, was, undefined);
+  return hashFile(found, tools).then((read) => {
+    cache.rememberRead(found.path, found.stat, read);
+    return fileChange(found, was, read);
+  });
+}
+
+function fileChange(
+  found: ScannedFile,
+  was: TreeEntry | undefined,
+  digest: Digest | undefined,
+): FileChange | undefined {
+  const size = Number(found.stat.size);
+  if (was !== undefined && isFileEntry(was) && was.sha256 === digest && was.size === size) {
+    if (found.executable === (was.executable ?? false)) return undefined;
+  }
+  const before = was && sideOf(was);
   const after = { size, sha256: digest };
   if (was === undefined) return { path: found.path, change: 'added', before, after };
   if (!isFileEntry(was) || was.sha256 !== digest || was.size !== size)
     return { path: found.path, change: 'modified', before, after };
-  if (found.executable === (was.executable ?? false)) return undefined;
   return { path: found.path, change: 'mode', before, after };
 }

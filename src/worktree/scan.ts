@@ -133,7 +133,7 @@ function isIgnored(options: ScanOptions, relative: string, isFolder: boolean): b
 
 function scanEntry(walk: Walk, dirent: fs.Dirent, relative: string, absolute: string): void {
   const { scan } = walk;
-  const badName = nameProblem(path.posix.basename(relative));
+  const badName = nameProblem(relative.slice(relative.lastIndexOf('/') + 1));
   if (badName !== undefined) {
     addProblem(
       scan,

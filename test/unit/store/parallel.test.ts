@@ -6,7 +6,7 @@ import { type Digest, sha256Raw } from '../../../src/base/digest.ts';
 import { DirectFile } from '../../../src/base/direct-file.ts';
 import { Chunker } from '../../../src/chunk/chunker.ts';
 import { BlobReader } from '../../../src/store/blob-reader.ts';
-import { BlobWriter } from '../../../src/store/blob-writer.ts';
+import { BlobWriter, type BlobWriterOptions } from '../../../src/store/blob-writer.ts';
 import { packKey, recipeKey } from '../../../src/store/keys.ts';
 import { Store } from '../../../src/store/local-store.ts';
 import type { WriteToOptions } from '../../../src/store/parallel-blob-reader.ts';
@@ -39,9 +39,12 @@ function referenceRows(bytes: Buffer): Buffer {
   return Buffer.concat(rows);
 }
 
-async function stored(file: string): Promise<{ store: Store; blob: Digest; chunksNew: number }> {
+async function stored(
+  file: string,
+  options: BlobWriterOptions = {},
+): Promise<{ store: Store; blob: Digest; chunksNew: number }> {
   const store = new Store(path.join(tempFolder(), 'store'));
-  const writer = new BlobWriter(store);
+  const writer = new BlobWriter(store, options);
   try {
     const { sha256 } = await writer.addFile(file);
     const { chunksNew } = await writer.finish();
@@ -100,6 +103,28 @@ describe('files large enough for threads', () => {
     expect(ids.size).toBeLessThan(rows.length / 36);
     expect(chunksNew).toBe(ids.size);
     expect(await writeToEnd(store, blob)).toBe(blob);
+  });
+
+  it.each<[string, BlobWriterOptions]>([
+    ['one thread', { threads: 1 }],
+    ['the scalar kernel', { kernels: ['scalar'] }],
+    ['the scalar kernel on one thread', { kernels: ['scalar'], threads: 1 }],
+    ['no kernel', { kernels: [] }],
+    ['many threads', { threads: 16 }],
+  ])('have the same recipe and the same packs by %s', async (_, options) => {
+    const usual = await stored(file());
+    const other = await stored(file(), options);
+    expect(other.blob).toBe(usual.blob);
+    const [recipe, same] = [usual, other].map(({ store, blob }) => store.recipe(blob)?.rows);
+    expect(recipe?.equals(same as Buffer)).toBe(true);
+    const [packs, samePacks] = [usual, other].map(({ store }) =>
+      [...store.index().packs()].map(({ id }) => id),
+    );
+    expect(packs?.length).toBeGreaterThan(0);
+    expect(samePacks).toEqual(packs);
+    const reader = new BlobReader(other.store, options.threads);
+    expect(await written(reader, other.blob)).toBe(usual.blob);
+    reader.close();
   });
 
   it('are refused when they shrink while they are read, and the writer goes on', async () => {

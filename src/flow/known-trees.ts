@@ -1,0 +1,42 @@
+import * as path from 'node:path';
+import { sha256 } from '../base/digest.ts';
+import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { parseJsonBytes } from '../base/json.ts';
+import { limits } from '../base/limits.ts';
+import { formatTree, type TreeEntry } from '../base/tree.ts';
+import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
+import type { Workspace } from './workspace.ts';
+
+/**
+ * Lists the files of a tracked path as {@link trackedFiles} does, for those who only compare. The list of
+ * a large tree comes from the store and is checked entry by entry; the last one of each path is kept as
+ * plain bytes beside the stat cache. Whether they are the very bytes shows their digest, and that they
+ * were checked before, that they are kept.
+ */
+export function comparedFiles(workspace: Workspace, item: Tracked): TrackedFiles {
+  const { path: tracked, pointer } = item;
+  if (pointer.kind !== 'tree' || pointer.files !== undefined)
+    return trackedFiles(workspace.store, item);
+  const name = `${sha256(tracked).slice(0, 32)}.json`;
+  const file = path.join(workspace.cacheFolder, 'tree', name);
+  const known = keptTree(file, pointer.sha256);
+  if (known !== undefined) return { base: tracked, entries: known };
+  const files = trackedFiles(workspace.store, item);
+  try {
+    ensureFolder(path.dirname(file));
+    writeAtomically(file, formatTree(files.entries), { unsynced: true });
+  } catch {
+    // A read-only workspace or a full disk: the next run asks the store again.
+  }
+  return files;
+}
+
+function keptTree(file: string, digest: string): TreeEntry[] | undefined {
+  try {
+    const bytes = readBounded(file, limits.treeBytesMax);
+    if (bytes === undefined || sha256(bytes) !== digest) return undefined;
+    return parseJsonBytes(bytes) as TreeEntry[];
+  } catch {
+    return undefined;
+  }
+}
