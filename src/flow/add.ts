@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
+import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
@@ -10,7 +11,7 @@ import { BlobWriter } from '../store/blob-writer.ts';
 import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
 import { IgnoreRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
 import { type Pointer, readPointer, treePointer, writePointer } from '../worktree/pointer.ts';
-import { type Scan, throwScanProblems } from '../worktree/scan.ts';
+import { type Scan, type ScannedFile, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
 import { diskState } from './disk.ts';
@@ -171,46 +172,67 @@ async function store(
   candidate: Candidate,
   tools: StoreTools,
 ): Promise<Pointer> {
-  const { writer, breather, progress } = tools;
-  const entries: TreeEntry[] = [];
-  const tensors = externalData(() => filesAround(workspace, candidate));
-  for (const entry of candidate.scan.entries) {
-    if (entry.kind !== 'file') {
-      if (entry.kind === 'link') candidate.cache.rememberLink(entry.path, entry.link);
-      entries.push(
-        entry.kind === 'link'
-          ? { path: entry.path, link: entry.link }
-          : { path: entry.path, directory: true },
-      );
-      continue;
+  const files = await storeFiles(workspace, candidate, tools);
+  const entries = candidate.scan.entries.map((entry): TreeEntry => {
+    if (entry.kind === 'directory') return { path: entry.path, directory: true };
+    if (entry.kind === 'link') {
+      candidate.cache.rememberLink(entry.path, entry.link);
+      return { path: entry.path, link: entry.link };
     }
-    let digest = candidate.cache.find(entry.path, entry.stat);
-    let size = Number(entry.stat.size);
-    if (digest !== undefined && workspace.store.has(digest)) {
-      progress.advance({ bytes: size });
-    } else {
-      const blob = await writer.addFile(entry.source, {
-        hardCuts: (bytes) => tensors.cutsOf(entry.path, bytes),
-      });
-      candidate.cache.rememberRead(entry.path, blob.stat, blob.sha256);
-      digest = blob.sha256;
-      size = blob.size;
-    }
-    progress.advance({ files: 1, name: entry.path });
-    const file = { path: entry.path, size, sha256: digest };
-    entries.push(entry.executable ? { ...file, executable: true } : file);
-    if (breather.due()) await breather.turn();
-  }
+    const file = { path: entry.path, ...(files.get(entry.path) as StoredFile) };
+    return entry.executable ? { ...file, executable: true } : file;
+  });
   candidate.cache.keepOnly(new Set(entries.map((entry) => entry.path)));
   const extra = previousPointer(workspace, candidate.path)?.extra ?? {};
   if (candidate.isFolder) {
-    await writer.addBytes(formatTree(entries));
+    await tools.writer.addBytes(formatTree(entries));
     return treePointer(path.posix.basename(candidate.path), entries, extra);
   }
   const [file] = entries;
   if (file === undefined || !('sha256' in file))
     throw new MstoreError('internal', 'A file has one entry');
   return { kind: 'file', ...file, extra };
+}
+
+/** A file whose bytes are stored. */
+interface StoredFile {
+  readonly size: number;
+  readonly sha256: Digest;
+}
+
+/** Stores the files of a candidate that the stat cache and the store do not know; returns all, by path. */
+async function storeFiles(
+  workspace: Workspace,
+  candidate: Candidate,
+  { writer, breather, progress }: StoreTools,
+): Promise<Map<string, StoredFile>> {
+  const { cache, scan } = candidate;
+  const stored = new Map<string, StoredFile>();
+  const unknown: ScannedFile[] = [];
+  for (const entry of scan.entries) {
+    if (entry.kind !== 'file') continue;
+    const size = Number(entry.stat.size);
+    const sha256 = cache.find(entry.path, entry.stat);
+    if (sha256 === undefined || !workspace.store.has(sha256)) {
+      unknown.push(entry);
+    } else {
+      stored.set(entry.path, { size, sha256 });
+      progress.advance({ bytes: size, files: 1, name: entry.path });
+    }
+    if (breather.due()) await breather.turn();
+  }
+  const tensors = externalData(() => filesAround(workspace, candidate));
+  const files = unknown.map((entry) => ({
+    file: entry.source,
+    hardCuts: (size: number) => tensors.cutsOf(entry.path, size),
+  }));
+  await writer.addFiles(files, (index, { size, sha256, stat }) => {
+    const { path: name } = unknown[index] as ScannedFile;
+    cache.rememberRead(name, stat, sha256);
+    stored.set(name, { size, sha256 });
+    progress.advance({ files: 1, name });
+  });
+  return stored;
 }
 
 /** The files in which models may lie that name those of a candidate. */

@@ -14,7 +14,7 @@ import {
   type LinkEntry,
   type TreeEntry,
 } from '../base/tree.ts';
-import { openRegular } from '../store/blob-writer.ts';
+import { openRegular } from '../store/source-file.ts';
 import { readPointer } from '../worktree/pointer.ts';
 import { isExecutable, type ScannedEntry, type ScannedFile } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';

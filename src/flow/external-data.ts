@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { isMstoreError, systemCode } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { formatChunkParams } from '../chunk/chunker.ts';
-import { byteReader, openRegular } from '../store/blob-writer.ts';
+import { byteReader, openRegular } from '../store/source-file.ts';
 import { cutsAround } from '../weights/extents.ts';
 import { readOnnxExternalData } from '../weights/onnx.ts';
 

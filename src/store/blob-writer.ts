@@ -1,29 +1,26 @@
 import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
+import type * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
 import { type Digest, digestFromRaw, sha256Raw } from '../base/digest.ts';
-import { fromSystemError, isMstoreError, MstoreError, systemCode } from '../base/errors.ts';
+import { fromSystemError, isMstoreError } from '../base/errors.ts';
 import { readFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
 import { type KernelKind, makeKernel } from '../chunk/kernel.ts';
 import type { Scan } from '../chunk/scan.ts';
-import type { ByteReader } from '../weights/byte-reader.ts';
-import { findHardCuts } from '../weights/hard-cuts.ts';
 import { recipeKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { PackSink } from './pack-sink.ts';
-import { ParallelReader } from './parallel-reader.ts';
+import { ParallelReader, sharedBytesMax, type TakeChunk } from './parallel-reader.ts';
 import { publishObjects } from './publish.ts';
 import { emptyBlob, formatRecipe, type Recipe, RecipeBuilder } from './recipe.ts';
 import { RunBudget, type RunLimits } from './run-budget.ts';
+import { SourceFile } from './source-file.ts';
 
 /** Bytes read at once; a chunk always fits. */
 const windowBytes = 8 * 1024 * 1024;
 /** A job of this many bytes is read by several threads; starting them takes some 0.1 s. */
 const parallelJobBytesMin = 64 * 1024 * 1024;
-/** In such a job, files below this are read by one. */
-const parallelFileBytesMin = 2 * 1024 * 1024;
 /** Recipe bytes held before they are published with the pack that their chunks are in. */
 const recipeBytesHeldMax = 8 * 1024 * 1024;
 
@@ -63,13 +60,20 @@ export interface BlobWriterOptions {
   readonly onBytes?: (bytes: number) => void;
 }
 
-/** Options of {@link BlobWriter.addFile}. */
-export interface AddFileOptions {
+/** A file to be added. */
+export interface FileToAdd {
+  readonly file: string;
   /**
    * Asked, with the size of the file, where the file is large enough for hard cuts and its own content
    * gives none: offsets inside it, ascending, none twice.
    */
   readonly hardCuts?: (size: number) => readonly number[];
+}
+
+/** What is known so far of a blob whose chunks come one by one. */
+interface Building {
+  readonly recipe: RecipeBuilder;
+  readonly runs: RunBudget;
 }
 
 /**
@@ -87,7 +91,6 @@ export class BlobWriter {
   #window: Buffer | undefined;
   #scan: Scan | undefined;
   #parallel: ParallelReader | undefined;
-  #runs = new RunBudget();
   #recipes: Array<{ key: string; bytes: Buffer }> = [];
   #recipeBytes = 0;
   readonly stats: BlobWriterStats = {
@@ -110,68 +113,86 @@ export class BlobWriter {
    * Reads and stores one regular file.
    * @throws MstoreError `file-changed` when the file changes while it is read; nothing is recorded of it
    */
-  async addFile(file: string, options: AddFileOptions = {}): Promise<AddedBlob> {
-    const fd = openRegular(file);
+  async addFile(file: string): Promise<AddedBlob> {
+    const added: AddedBlob[] = [];
+    await this.addFiles([{ file }], (_, blob) => added.push(blob));
+    return added[0] as AddedBlob;
+  }
+
+  /**
+   * Reads and stores regular files; small ones of a large job go to the threads many at once.
+   * @param onAdded called once for each file, with its place among them; all have been when this ends
+   * @throws MstoreError `file-changed` as {@link addFile}
+   */
+  async addFiles(
+    files: readonly FileToAdd[],
+    onAdded: (index: number, blob: AddedBlob) => void,
+  ): Promise<void> {
     try {
-      const before = fs.fstatSync(fd, { bigint: true });
-      const cuts = cutsOf(fd, Number(before.size), options);
-      const digest = await this.#addOpen(fd, Number(before.size), file, cuts);
-      const after = fs.fstatSync(fd, { bigint: true });
-      if (!sameStat(before, after)) throw changedWhileRead(file);
-      return { sha256: digest, size: Number(before.size), stat: after };
+      for (const [index, file] of files.entries()) {
+        await this.#addOne(file, (blob) => onAdded(index, blob));
+        if (this.#breather.due()) await this.#breather.turn();
+      }
+      await this.#parallel?.drain();
+    } catch (error) {
+      await this.#parallel?.abandon();
+      throw error;
+    }
+  }
+
+  async #addOne({ file, hardCuts }: FileToAdd, onAdded: (blob: AddedBlob) => void): Promise<void> {
+    const source = new SourceFile(file);
+    try {
+      const cuts = source.hardCuts(hardCuts);
+      const building = this.#begin();
+      const reader = this.#parallelFor(source.size);
+      const end = async (whole: Digest | undefined, stat: fs.BigIntStats): Promise<void> =>
+        onAdded({ sha256: await this.#endBlob(building, whole), size: source.size, stat });
+      if (reader === undefined) {
+        const whole = await this.#readAlone(source, cuts, building);
+        await end(whole, source.check());
+        return;
+      }
+      const take: TakeChunk = (id, raw) => this.#takeChunk(id, raw, building);
+      const { signal } = this.#options;
+      if (source.size > sharedBytesMax) {
+        const onBytes = (bytes: number): void => this.#countBytes(bytes);
+        const whole = await reader.read(source, cuts, { take, onBytes, signal });
+        await end(whole, source.check());
+        return;
+      }
+      await reader.readTogether(source, cuts, { take, end, signal });
+      this.#countBytes(source.size);
     } catch (error) {
       throw fromSystemError(error, `reading ${printable(file)}`);
     } finally {
-      fs.closeSync(fd);
+      source.close();
     }
+  }
+
+  #begin(): Building {
+    return { recipe: new RecipeBuilder(), runs: new RunBudget(this.#options.runLimits) };
   }
 
   /** Stores bytes that are in memory. */
   async addBytes(bytes: Buffer): Promise<Digest> {
     const chunker = new Chunker();
-    const recipe = new RecipeBuilder();
-    this.#runs = new RunBudget(this.#options.runLimits);
+    const building = this.#begin();
     for (let start = 0; start < bytes.length; ) {
       const end = chunker.next(bytes, start, bytes.length, true);
       const raw = bytes.subarray(start, end);
-      await this.#takeChunk(sha256Raw(raw), raw, recipe);
+      await this.#takeChunk(sha256Raw(raw), raw, building);
       start = end;
     }
-    return this.#endBlob(recipe, recipe.count > 1 ? digestFromRaw(sha256Raw(bytes)) : undefined);
+    const sole = building.recipe.count <= 1;
+    return this.#endBlob(building, sole ? undefined : digestFromRaw(sha256Raw(bytes)));
   }
 
-  async #addOpen(
-    fd: number,
-    size: number,
-    file: string,
-    hardCuts: readonly number[],
-  ): Promise<Digest> {
-    const recipe = new RecipeBuilder();
-    this.#runs = new RunBudget(this.#options.runLimits);
-    const onShort = (): never => {
-      throw changedWhileRead(file);
-    };
-    const reader = this.#parallelFor(size);
-    let whole: Digest | undefined;
-    if (reader === undefined) {
-      whole = await this.#readAlone(fd, size, hardCuts, recipe, onShort);
-    } else {
-      whole = await reader.read(fd, size, hardCuts, {
-        take: (id, raw) => this.#takeChunk(id, raw, recipe),
-        onBytes: (bytes) => this.#countBytes(bytes),
-        onShort,
-        signal: this.#options.signal,
-      });
-    }
-    if (readFully(fd, Buffer.alloc(1), size) !== 0) throw changedWhileRead(file);
-    return this.#endBlob(recipe, whole);
-  }
-
-  /** The threads, where their start pays: for a large file, and for other files of a large job. */
+  /** The threads, where their start pays: for a large file, and for all files of a large job. */
   #parallelFor(size: number): ParallelReader | undefined {
     if (this.#options.threads === 1) return undefined;
     const largeJob = (this.#options.bytesExpected ?? 0) >= parallelJobBytesMin;
-    if (size < (largeJob ? parallelFileBytesMin : parallelJobBytesMin)) return undefined;
+    if (!largeJob && size < parallelJobBytesMin) return undefined;
     if (this.#parallel === undefined) {
       this.#parallel = ParallelReader.start(this.#options.kernels);
       if (this.#parallel !== undefined) this.#sink.useMemory(this.#parallel.writeMemory);
@@ -189,11 +210,9 @@ export class BlobWriter {
    * @returns the digest of the whole; undefined for a file that can only be one chunk, whose id it is
    */
   async #readAlone(
-    fd: number,
-    size: number,
+    { fd, size, short }: SourceFile,
     hardCuts: readonly number[],
-    recipe: RecipeBuilder,
-    onShort: () => never,
+    building: Building,
   ): Promise<Digest | undefined> {
     const window = this.#windowFor(size);
     const sole = size <= formatChunkParams.min;
@@ -202,7 +221,7 @@ export class BlobWriter {
     let fill = 0;
     for (let offset = 0; offset < size; ) {
       const part = window.subarray(fill, Math.min(window.length, fill + size - offset));
-      if (readFully(fd, part, offset) !== part.length) onShort();
+      if (readFully(fd, part, offset) !== part.length) short();
       offset += part.length;
       whole?.update(part);
       this.#countBytes(part.length);
@@ -210,7 +229,7 @@ export class BlobWriter {
         chunker,
         window.subarray(0, fill + part.length),
         offset === size,
-        recipe,
+        building,
       );
     }
     return whole && (whole.digest('hex') as Digest);
@@ -229,18 +248,13 @@ export class BlobWriter {
   }
 
   /** Stores all chunks that end in the filled part of the window and moves the rest to its start. */
-  async #cut(
-    chunker: Chunker,
-    filled: Buffer,
-    last: boolean,
-    recipe: RecipeBuilder,
-  ): Promise<number> {
+  async #cut(chunker: Chunker, filled: Buffer, last: boolean, building: Building): Promise<number> {
     let start = 0;
     for (;;) {
       const end = chunker.next(filled, start, filled.length, last);
       if (end === -1) break;
       const raw = filled.subarray(start, end);
-      await this.#takeChunk(sha256Raw(raw), raw, recipe);
+      await this.#takeChunk(sha256Raw(raw), raw, building);
       start = end;
       if (this.#breather.due()) await this.#breather.turn();
     }
@@ -249,34 +263,33 @@ export class BlobWriter {
   }
 
   /** Notes a chunk of a blob and stores it if it is new. Waits only for the disk. */
-  #takeChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): Promise<void> | undefined {
-    this.#addChunk(id, raw, recipe);
+  #takeChunk(id: Uint8Array, raw: Uint8Array, building: Building): Promise<void> | undefined {
+    this.#addChunk(id, raw, building);
     return this.#sink.full ? this.#publish() : this.#sink.room();
   }
 
-  #addChunk(id: Uint8Array, raw: Uint8Array, recipe: RecipeBuilder): void {
+  #addChunk(id: Uint8Array, raw: Uint8Array, { recipe, runs }: Building): void {
     recipe.add(id, raw.length);
     this.stats.chunks++;
-    if (this.#shares(id, raw.length)) return;
+    if (this.#shares(id, raw.length, runs)) return;
     this.stats.chunksNew++;
     this.stats.bytesNew += raw.length;
     this.stats.bytesStored += this.#sink.append(id, raw);
   }
 
   /** Tells whether the blob can use a chunk that is there. */
-  #shares(id: Uint8Array, length: number): boolean {
+  #shares(id: Uint8Array, length: number, runs: RunBudget): boolean {
     const held = this.#sink.holds(id);
     const place = held ? undefined : this.#store.index().find(id);
-    if (place !== undefined) return this.#runs.share(place, length);
-    this.#runs.store(length);
+    if (place !== undefined) return runs.share(place, length);
+    runs.store(length);
     return held;
   }
 
-  async #endBlob(builder: RecipeBuilder, whole: Digest | undefined): Promise<Digest> {
-    if (builder.count === 0) return emptyBlob;
-    const sole = builder.count === 1 ? builder.finish(emptyBlob).chunk(0) : undefined;
-    if (sole !== undefined) return sole;
-    const recipe = builder.finish(whole as Digest);
+  async #endBlob({ recipe: rows }: Building, whole: Digest | undefined): Promise<Digest> {
+    if (rows.count === 0) return emptyBlob;
+    if (rows.count === 1) return rows.finish(emptyBlob).chunk(0);
+    const recipe = rows.finish(whole as Digest);
     if (!this.#knowsRecipe(recipe)) {
       const bytes = formatRecipe(recipe);
       this.#recipes.push({ key: recipeKey(recipe.blob), bytes });
@@ -317,50 +330,4 @@ export class BlobWriter {
     this.#parallel?.close();
     this.#parallel = undefined;
   }
-}
-
-/** The hard cuts of a file; one that can only be one chunk has none. */
-function cutsOf(fd: number, size: number, options: AddFileOptions): readonly number[] {
-  if (size <= formatChunkParams.min) return [];
-  const cuts = findHardCuts(byteReader(fd, size), formatChunkParams.min);
-  return cuts.length > 0 ? cuts : (options.hardCuts?.(size) ?? []);
-}
-
-/** Random access to an open file. */
-export function byteReader(fd: number, size: number): ByteReader {
-  return {
-    size,
-    read: (offset, length) => {
-      const bytes = Buffer.alloc(Math.min(length, Math.max(0, size - offset)));
-      return bytes.subarray(0, readFully(fd, bytes, offset));
-    },
-  };
-}
-
-/** Opens a regular file without following a link and without waiting on a FIFO. */
-export function openRegular(file: string): number {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  let fd: number;
-  try {
-    fd = fs.openSync(file, O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0));
-  } catch (error) {
-    if (systemCode(error) === 'ELOOP') throw changedWhileRead(file);
-    throw fromSystemError(error, `reading ${printable(file)}`);
-  }
-  if (!fs.fstatSync(fd).isFile()) {
-    fs.closeSync(fd);
-    throw changedWhileRead(file);
-  }
-  return fd;
-}
-
-function sameStat(a: fs.BigIntStats, b: fs.BigIntStats): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
-}
-
-function changedWhileRead(file: string): MstoreError {
-  return new MstoreError('file-changed', `${printable(file)} changed while it was being read`, {
-    hint: 'Wait until the program that writes it has ended, then run the same command again',
-    details: { path: file },
-  });
 }

@@ -1,10 +1,12 @@
+import type * as fs from 'node:fs';
 import { throwIfAborted } from '../base/abort.ts';
 import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
-import { readFullyAsync } from '../base/files.ts';
+import { readFully, readFullyAsync } from '../base/files.ts';
 import { type WriteMemory, writeBlockBytes } from '../base/sequential-file.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
 import { type Kernel, type KernelKind, makeKernel } from '../chunk/kernel.ts';
 import { HashPool } from './hash-pool.ts';
+import type { SourceFile } from './source-file.ts';
 
 /** Bytes of one read. */
 const dataBytes = 4 * 1024 * 1024;
@@ -24,6 +26,24 @@ const threads = 2;
 /** Takes a chunk; its bytes are valid until the returned promise has ended. */
 export type TakeChunk = (id: Uint8Array, raw: Uint8Array) => void | Promise<void>;
 
+/** Files up to this size are read together with others: several share a slot. */
+export const sharedBytesMax = 2 * 1024 * 1024;
+
+/** Small files that share a slot. */
+interface Batch {
+  readonly slot: number;
+  bytes: number;
+  /** Start and end of each chunk, and behind those of a file of several chunks its own. */
+  readonly ranges: number[];
+  readonly files: BatchFile[];
+}
+
+interface BatchFile {
+  readonly chunks: number;
+  readonly take: TakeChunk;
+  readonly end: (whole: Digest | undefined) => Promise<void>;
+}
+
 /** Chunks of one slot with the jobs that hash them. */
 interface SlotWork {
   readonly ranges: number[];
@@ -32,8 +52,9 @@ interface SlotWork {
 }
 
 /**
- * Reads large files once into shared memory, where one thread cuts and two hash: chunks and the whole
- * file side by side. Chunks are handed on in the order of the file. Memory: a ring of 30 MiB, 12 MiB to
+ * Reads files once into shared memory, where one thread cuts and two hash: chunks and the whole file side
+ * by side. Small files share a slot and one message. Chunks are handed on in the order in which they were
+ * read. Memory: a ring of 30 MiB, 12 MiB to
  * write packs from, and some 20 MB for the threads, whatever the size of the file.
  */
 export class ParallelReader {
@@ -44,6 +65,9 @@ export class ParallelReader {
   /** Ends when a slot may be filled again. */
   readonly #free: Array<Promise<void>> = Array.from({ length: slots }, () => Promise.resolve());
   #slot = 0;
+  #batch: Batch | undefined;
+  /** Ends when the batches posted so far have been handed on. */
+  #handed: Promise<void> = Promise.resolve();
 
   private constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -67,21 +91,18 @@ export class ParallelReader {
     return kernel === undefined ? undefined : new ParallelReader(kernel);
   }
 
-  /**
-   * Reads a file of `size` bytes.
-   * @param onShort called when the file turns out to hold fewer bytes; throws
-   */
+  /** Reads a file whole. */
   async read(
-    fd: number,
-    size: number,
+    { fd, size, short: onShort }: SourceFile,
     hardCuts: readonly number[],
-    options: {
+    given: {
       readonly take: TakeChunk;
       readonly onBytes: (bytes: number) => void;
-      readonly onShort: () => never;
       readonly signal: AbortSignal | undefined;
     },
   ): Promise<Digest> {
+    await this.drain();
+    const options = { ...given, onShort };
     const chunker = new Chunker(formatChunkParams, hardCuts, this.#kernel.scan);
     const file = this.#pool.beginFile();
     let order: Promise<void> = Promise.resolve();
@@ -116,6 +137,87 @@ export class ParallelReader {
       this.#free.fill(Promise.resolve());
       throw error;
     }
+  }
+
+  /**
+   * Reads a file of at most {@link sharedBytesMax} bytes together with others. It is read and unchanged
+   * when this ends; its chunks are handed on later, and at last `end` is called, with the digest of the
+   * whole where it has several chunks.
+   */
+  async readTogether(
+    source: SourceFile,
+    hardCuts: readonly number[],
+    options: {
+      readonly take: TakeChunk;
+      readonly end: (whole: Digest | undefined, stat: fs.BigIntStats) => Promise<void>;
+      readonly signal: AbortSignal | undefined;
+    },
+  ): Promise<void> {
+    const { size } = source;
+    if (this.#batch !== undefined && this.#batch.bytes + size > dataBytes) this.#post();
+    this.#batch ??= await this.#beginBatch(options.signal);
+    const batch = this.#batch;
+    const start = batch.slot * slotBytes + leadBytes + batch.bytes;
+    const end = start + size;
+    if (readFully(source.fd, this.#kernel.bytes.subarray(start, end), 0) !== size) source.short();
+    const stat = source.check();
+    const chunker = new Chunker(formatChunkParams, hardCuts, this.#kernel.scan);
+    let chunks = 0;
+    for (let at = start; at < end; chunks++) {
+      const cut = chunker.next(this.#kernel.bytes, at, end, true);
+      batch.ranges.push(at, cut);
+      at = cut;
+    }
+    if (chunks > 1) batch.ranges.push(start, end);
+    batch.bytes += size;
+    batch.files.push({ chunks, take: options.take, end: (whole) => options.end(whole, stat) });
+  }
+
+  async #beginBatch(signal: AbortSignal | undefined): Promise<Batch> {
+    const slot = this.#slot;
+    await this.#free[slot];
+    throwIfAborted(signal);
+    this.#slot = (slot + 1) % slots;
+    return { slot, bytes: 0, ranges: [], files: [] };
+  }
+
+  /** Gives the files read so far to a thread, in one message. */
+  #post(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    const hashing = this.#pool.chunks(batch.ranges);
+    hashing.catch(() => {});
+    this.#handed = this.#handed.then(async () => this.#handBatch(batch, await hashing));
+    // A failure is seen when the slot comes round again, or at the end.
+    this.#handed.catch(() => {});
+    this.#free[batch.slot] = this.#handed;
+  }
+
+  async #handBatch({ ranges, files }: Batch, ids: Uint8Array): Promise<void> {
+    let range = 0;
+    for (const { chunks, take, end } of files) {
+      for (let i = 0; i < chunks; i++, range++) {
+        const raw = this.#kernel.bytes.subarray(ranges[2 * range], ranges[2 * range + 1]);
+        const taken = take(ids.subarray(range * digestBytes, (range + 1) * digestBytes), raw);
+        if (taken !== undefined) await taken;
+      }
+      await end(chunks > 1 ? digestFromRaw(ids, digestBytes * range++) : undefined);
+    }
+  }
+
+  /** Waits until all files that were read together have been handed on. */
+  async drain(): Promise<void> {
+    this.#post();
+    await this.#handed;
+  }
+
+  /** Gives up what was read and not handed on, after a failure; reading may go on then. */
+  async abandon(): Promise<void> {
+    this.#batch = undefined;
+    await Promise.allSettled([this.#handed]);
+    this.#handed = Promise.resolve();
+    this.#free.fill(this.#handed);
   }
 
   /**

@@ -107,9 +107,28 @@ export function warm(place) {
   fs.closeSync(fd);
 }
 
+let trash;
+let removed = 0;
+
+/**
+ * Lets what is removed from now on be moved to a folder; without one it is removed again, and the folder
+ * with all in it. File systems pass over the places of files that were just removed, one by one: making
+ * files where many were a moment ago takes several times as long, whichever tool does it.
+ */
+export function moveRemoved(folder) {
+  const before = trash;
+  trash = folder;
+  if (folder !== undefined) fs.mkdirSync(folder, { recursive: true });
+  else if (before !== undefined) remove(before);
+}
+
 /** Removes files and folders, those without the right to write too. */
 export function remove(...places) {
   for (const place of places) {
+    if (trash !== undefined && fs.existsSync(place)) {
+      fs.renameSync(place, path.join(trash, `${removed++}`));
+      continue;
+    }
     try {
       fs.rmSync(place, { recursive: true, force: true });
     } catch {

@@ -27,7 +27,15 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { damageAbout, tryDamage } from './damage.js';
-import { bytesBelow, makeLarge, makeMany, makeSmall, makeWeights, remove } from './data.js';
+import {
+  bytesBelow,
+  makeLarge,
+  makeMany,
+  makeSmall,
+  makeWeights,
+  moveRemoved,
+  remove,
+} from './data.js';
 import { mebibyte, venvDefault } from './environment.js';
 import { extraNames, measureExtra } from './extras.js';
 import { markdown } from './markdown.js';
@@ -115,8 +123,11 @@ function measureSection(section, rounds, measures, place, options) {
   const first = path.join(data.place, 'v1', data.entry);
   measures.store(section, 'v1', 'data', bytesBelow(first));
   const { operations } = ownSections[section];
+  // Large files are removed at once, since they would fill the disk.
+  if (section !== 'large') moveRemoved(path.join(place, 'removed'));
   if (section === 'start') rounds.measureStart(section, operations, data);
   else rounds.measure(section, operations, data);
+  moveRemoved(undefined);
   remove(data.place);
 }
 

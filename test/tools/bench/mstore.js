@@ -1,6 +1,7 @@
 /** mstore itself, in the form of a peer. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { remove } from './data.js';
 import { mstoreProgram } from './environment.js';
 
 const node = process.execPath;
@@ -40,7 +41,7 @@ export const mstore = {
   },
 
   restore(box) {
-    fs.rmSync(path.join(box.work, box.entry), { recursive: true });
+    remove(path.join(box.work, box.entry));
     box.time(node, [mstoreProgram, 'checkout']);
     return path.join(box.work, box.entry);
   },

@@ -1,6 +1,7 @@
 /** Peers that live in Git: git-lfs and git-annex. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { remove } from './data.js';
 import { installedVersion } from './peers-find.js';
 
 /** Filters and a name for commits, so that nothing of this machine's configuration takes part. */
@@ -68,7 +69,7 @@ export const gitLfs = {
   },
 
   restore(box) {
-    fs.rmSync(path.join(box.work, box.entry), { recursive: true });
+    remove(path.join(box.work, box.entry));
     box.time('git', ['checkout', '--quiet', '--', box.entry]);
     return path.join(box.work, box.entry);
   },

@@ -1,6 +1,7 @@
 /** Peers in Python, which live in a virtual environment: dvc and the client of the Hugging Face store. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { remove } from './data.js';
 import { installedVersion } from './peers-find.js';
 
 /**
@@ -114,7 +115,7 @@ export function dvc(venv) {
     },
 
     restore(box) {
-      fs.rmSync(path.join(box.work, box.entry), { recursive: true });
+      remove(path.join(box.work, box.entry));
       box.time(program, ['checkout', '--quiet']);
       return path.join(box.work, box.entry);
     },
