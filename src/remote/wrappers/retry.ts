@@ -1,0 +1,176 @@
+import { throwIfAborted } from '../../base/abort.ts';
+import type { Clock, Random } from '../../base/clock.ts';
+import { isMstoreError } from '../../base/errors.ts';
+import { checkKey, checkPrefix, noObject } from '../keys.ts';
+import type { ByteRange, RemoteCallOptions, RemoteObject, RemotePruner } from '../remote.ts';
+
+/** What a policy of retries is made from. */
+export interface RetryOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Tries in a row that bring nothing, the first one included. */
+  readonly triesMax?: number;
+  /** The first wait is up to this long, each further one up to twice the one before. */
+  readonly waitMsFirst?: number;
+  readonly waitMsMax?: number;
+  /** No new try begins when so much time has passed since something worked. */
+  readonly totalMsMax?: number;
+  readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+}
+
+/** Does work again while it fails for want of a connection; see {@link retryPolicy}. */
+export interface RetryPolicy {
+  /** Does `work` until it succeeds, or fails in a way that another try cannot mend. */
+  again<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
+  /** Starts to count the tries of one piece of work. */
+  start(signal: AbortSignal | undefined): RetryTries;
+}
+
+/** The tries of one piece of work. */
+export interface RetryTries {
+  /** Waits before the next try, or throws `error` when there must be none. */
+  next(error: unknown): Promise<void>;
+  /** Tells that something arrived, so that a long transfer is not ended by its sum of failures. */
+  progressed(): void;
+}
+
+/**
+ * Makes a policy. The code decides: `remote-unreachable` is tried again, and nothing else. Waits grow
+ * and are drawn by chance, so that many clients do not come back at once; one that the remote asks for
+ * (`details.retryAfterMs`) is kept, unless it is longer than all tries may last.
+ */
+export function retryPolicy(options: RetryOptions): RetryPolicy {
+  const { clock, random, triesMax = 8, waitMsFirst = 250, waitMsMax = 20_000 } = options;
+  const { totalMsMax = 300_000, sleep = sleepAwake } = options;
+
+  const start = (signal: AbortSignal | undefined): RetryTries => {
+    let failures = 0;
+    let since = clock.monotonic();
+    return {
+      async next(error) {
+        throwIfAborted(signal);
+        if (!isMstoreError(error, 'remote-unreachable')) throw error;
+        failures++;
+        const asked = Number(error.details['retryAfterMs'] ?? 0);
+        const bound = Math.min(waitMsMax, waitMsFirst * 2 ** (failures - 1));
+        const wait = asked + random.fraction() * (asked > 0 ? waitMsFirst : bound);
+        if (failures >= triesMax || clock.monotonic() - since + wait > totalMsMax) throw error;
+        await sleep(wait, signal);
+        throwIfAborted(signal);
+      },
+      progressed() {
+        failures = 0;
+        since = clock.monotonic();
+      },
+    };
+  };
+
+  return {
+    start,
+    async again(work, signal) {
+      const tries = start(signal);
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          await tries.next(error);
+        }
+      }
+    },
+  };
+}
+
+/**
+ * Tries the calls of a remote again by a policy. A read goes on behind the last byte that arrived and a
+ * listing behind the last key; a create hands the same source to the remote each time, by which a
+ * backend knows a try of its own that had an unclear end.
+ */
+export function retrying(remote: RemotePruner, policy: RetryPolicy): RemotePruner {
+  return {
+    location: remote.location,
+    get: (key, range, options) => readOn(remote, policy, key, range, options),
+    stat: (key, options) => policy.again(() => remote.stat(key, options), options?.signal),
+    list: (prefix, options) => listOn(remote, policy, prefix, options),
+    create: (key, source, options) =>
+      policy.again(() => remote.create(key, source, options), options?.signal),
+    delete: (key, options) => policy.again(() => remote.delete(key, options), options?.signal),
+  };
+}
+
+async function* readOn(
+  remote: RemotePruner,
+  policy: RetryPolicy,
+  key: string,
+  range: ByteRange | undefined,
+  options: RemoteCallOptions | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  checkKey(key);
+  const tries = policy.start(options?.signal);
+  let wanted = range;
+  for (;;) {
+    let received = 0;
+    try {
+      for await (const block of remote.get(key, wanted, options)) {
+        received += block.length;
+        if (block.length > 0) tries.progressed();
+        yield block;
+      }
+      return;
+    } catch (error) {
+      await tries.next(error);
+    }
+    if (received === 0) continue;
+    // Objects never change, so that what is missing can be asked for by its place.
+    wanted ??= { start: 0, end: await sizeOf(remote, policy, key, options) };
+    wanted = { start: wanted.start + received, end: wanted.end };
+    if (wanted.start >= wanted.end) return;
+  }
+}
+
+async function sizeOf(
+  remote: RemotePruner,
+  policy: RetryPolicy,
+  key: string,
+  options: RemoteCallOptions | undefined,
+): Promise<number> {
+  const size = await policy.again(() => remote.stat(key, options), options?.signal);
+  if (size === undefined) throw noObject(key, remote.location);
+  return size;
+}
+
+async function* listOn(
+  remote: RemotePruner,
+  policy: RetryPolicy,
+  prefix: string,
+  options: RemoteCallOptions | undefined,
+): AsyncGenerator<RemoteObject, void, void> {
+  checkPrefix(prefix);
+  const tries = policy.start(options?.signal);
+  let last = '';
+  for (;;) {
+    try {
+      for await (const object of remote.list(prefix, options)) {
+        // Keys are ASCII, so the order of strings is the order of their bytes.
+        if (object.key <= last) continue;
+        last = object.key;
+        tries.progressed();
+        yield object;
+      }
+      return;
+    } catch (error) {
+      await tries.next(error);
+    }
+  }
+}
+
+function sleepAwake(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+    function done(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    }
+  });
+}
