@@ -86,6 +86,8 @@ function makeContext(
   signal: AbortSignal,
 ): Context {
   const env = process.env;
+  // Which Node to run on is this program's to say: the SDK would print a warning with every command.
+  env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const offline =
     options.offline || ['1', 'true', 'yes'].includes((env['MSTORE_OFFLINE'] ?? '').toLowerCase());
   const surroundings = systemSurroundings(env, offline);

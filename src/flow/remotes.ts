@@ -3,11 +3,13 @@ import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { makeDirectoryRemote } from '../remote/open.ts';
+import type { ServiceSettings } from '../remote/service.ts';
 import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
 import { initRemote } from '../store/remote-store.ts';
 import {
   configName,
   localConfigName,
+  remoteKeys,
   remoteNamePattern,
   writeConfigKey,
 } from '../worktree/config.ts';
@@ -80,11 +82,38 @@ export async function chooseRemote(
   const url = remotes.find((remote) => remote.name === name)?.url;
   if (url === undefined && (chosen === undefined || !looksLikeUrl(name)))
     throw unknownRemote(workspace, name);
-  const { openRemote, offline } = workspace.surroundings;
-  const where = url === undefined ? { base: cwd, offline } : { base: workspace.root, offline };
-  const remote = await openRemote(url ?? name, where);
+  const { openRemote, offline, clock, random } = workspace.surroundings;
+  const how = { offline, clock, random };
+  const remote =
+    url === undefined
+      ? await openRemote(name, { ...how, base: cwd })
+      : await openRemote(url, {
+          ...how,
+          base: workspace.root,
+          settings: settingsOf(workspace, name),
+        });
   return { name, remote: counting(remote) };
 }
+
+/** What the configuration says of a remote beside its URL. */
+function settingsOf({ config }: Workspace, name: string): ServiceSettings {
+  const text = (key: string) => config.string(`remote.${name}.${key}`);
+  const sse = text('sse');
+  return {
+    endpoint: text('endpoint'),
+    region: text('region'),
+    pathStyle: config.boolean(`remote.${name}.path_style`),
+    profile: text('profile'),
+    storageClass: text('storage_class'),
+    encryption: sse === undefined ? undefined : encryptions[sse],
+    encryptionKey: text('sse_key'),
+    requesterPays: config.boolean(`remote.${name}.requester_pays`),
+    anonymous: config.boolean(`remote.${name}.anonymous`),
+  };
+}
+
+/** What the service calls the values of `remote.NAME.sse`. */
+const encryptions: Readonly<Record<string, string>> = { s3: 'AES256', kms: 'aws:kms' };
 
 function looksLikeUrl(text: string): boolean {
   return text.includes('/') || text.includes('\\') || text === '.' || text === '..' || text === '~';
@@ -141,8 +170,8 @@ export async function addRemote(
     );
   }
   const { openRemote, offline, clock, random } = workspace.surroundings;
-  const where = { base: workspace.root, offline };
-  const remote = await openRemote(kept, where);
+  const where = { base: workspace.root, offline, clock, random };
+  const remote = await openRemote(kept, { ...where, settings: settingsOf(workspace, name) });
   let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
   if (options.create) {
     makeDirectoryRemote(kept, where);
@@ -183,9 +212,10 @@ export async function removeRemote(workspace: Workspace, name: string): Promise<
       hint: 'Unset the variable',
     });
   }
+  const own = remoteKeys(name);
   for (const file of [configName, localConfigName]) {
     const full = path.join(workspace.folder, file);
-    await writeConfigKey(full, `remote.${name}.url`, undefined, workspace.cacheFolder);
+    for (const key of own) await writeConfigKey(full, key, undefined, workspace.cacheFolder);
   }
   if (workspace.config.get('core.remote')?.value === name) {
     await writeConfigKey(

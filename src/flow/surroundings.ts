@@ -1,6 +1,6 @@
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import type { NamePlatform } from '../base/names.ts';
-import { openRemote } from '../remote/open.ts';
+import { type OpenOptions, openRemote } from '../remote/open.ts';
 import type { RemotePruner } from '../remote/remote.ts';
 
 /** What the flows take from their surroundings; all of it can be replaced in tests. */
@@ -12,10 +12,7 @@ export interface Surroundings {
   /** Refuses everything that would need a network. */
   readonly offline: boolean;
   /** Opens the remote a URL names; relative paths start from `base`. */
-  readonly openRemote: (
-    url: string,
-    options: { base: string; offline: boolean },
-  ) => Promise<RemotePruner>;
+  readonly openRemote: (url: string, options: OpenOptions) => Promise<RemotePruner>;
 }
 
 /** Returns the surroundings of this process. */

@@ -1,12 +1,16 @@
 import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { localRemote } from './local.ts';
 import type { RemotePruner } from './remote.ts';
+import { s3Remote } from './s3.ts';
+import { parseBucketUrl, type ServiceSettings } from './service.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
+import { retrying, retryPolicy } from './wrappers/retry.ts';
 
 /** What the URL of a remote names. */
 export type RemoteAddress =
@@ -55,17 +59,25 @@ export function parseRemoteUrl(url: string, context: RemoteUrlContext): RemoteAd
   return { kind: 'directory', folder: folderOfPath(url, context) };
 }
 
+/** How a remote is opened. */
+export interface OpenOptions {
+  /** The folder of relative paths. */
+  readonly base: string;
+  /** Refuses remotes that need a network; a directory needs none. */
+  readonly offline?: boolean | undefined;
+  /** What the configuration says of a remote that is a service. */
+  readonly settings?: ServiceSettings | undefined;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
 /**
- * Opens the remote that `url` names. Nothing is read or written before the first call to it, so a
- * folder that is missing is found out then.
- * @param options.base the folder of relative paths
- * @param options.offline refuses remotes that need a network; a directory needs none
- * @throws MstoreError `usage` when the URL names nothing that can be opened
+ * Opens the remote that `url` names. Nothing is read, written or connected before the first call to it,
+ * so a folder or a bucket that is missing is found out then. Calls to services are tried again.
+ * @throws MstoreError `usage` when the URL names nothing that can be opened, `offline` when it needs the
+ * network and must not use it
  */
-export async function openRemote(
-  url: string,
-  options: { readonly base: string; readonly offline?: boolean | undefined },
-): Promise<RemotePruner> {
+export async function openRemote(url: string, options: OpenOptions): Promise<RemotePruner> {
   const address = parseRemoteUrl(url, { base: options.base, home: homedir() });
   if (address.kind === 'directory') return localRemote(address.folder);
   if (options.offline) {
@@ -73,9 +85,15 @@ export async function openRemote(
       hint: 'Leave --offline out (and MSTORE_OFFLINE unset), or name a directory remote',
     });
   }
+  if (address.scheme === 's3') {
+    const { settings, clock = systemClock, random = systemRandom } = options;
+    const policy = retryPolicy({ clock, random });
+    const place = parseBucketUrl(url, address.shown);
+    return retrying(s3Remote(place, { settings, random, policy }), policy);
+  }
   throw usage(
-    `Cannot open ${address.shown}: this build reads directory remotes only`,
-    'Name a folder: an absolute path, ~/PATH, a path in the workspace, or file:///PATH',
+    `Cannot open ${address.shown}: this build has no ${address.scheme}:// remotes`,
+    'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), or s3://BUCKET/FOLDER',
   );
 }
 

@@ -17,7 +17,7 @@ const workspaceFormat = 1;
 
 /** How a key of the configuration is checked; `NAME` stands for the name of a remote. */
 interface KeyRule {
-  readonly type: 'string' | 'integer';
+  readonly type: 'string' | 'integer' | 'boolean';
   readonly about: string;
   readonly readOnly?: true;
   readonly check?: (value: ConfigValue) => boolean;
@@ -60,8 +60,57 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: `Transfers at once, 1 to ${jobsMax}`,
     check: (value) => Number(value) >= 1 && Number(value) <= jobsMax,
   },
-  'remote.NAME.url': { type: 'string', about: 'Where a remote is: a directory' },
+  'remote.NAME.url': {
+    type: 'string',
+    about: 'Where a remote is: a directory or s3://BUCKET/FOLDER',
+  },
+  'remote.NAME.endpoint': {
+    type: 'string',
+    about: 'URL of a service that speaks S3, of the form https://HOST:PORT',
+    check: (value) => /^https?:\/\/[^/@?#\s]+\/?$/.test(String(value)),
+  },
+  'remote.NAME.region': {
+    type: 'string',
+    about: 'Region of the bucket',
+    check: (value) => /^[A-Za-z0-9-]+$/.test(String(value)),
+  },
+  'remote.NAME.path_style': {
+    type: 'boolean',
+    about: 'Whether the bucket is in the path of requests, not in the host name: true or false',
+  },
+  'remote.NAME.profile': {
+    type: 'string',
+    about: 'Profile of the shared AWS configuration to take credentials from',
+  },
+  'remote.NAME.storage_class': {
+    type: 'string',
+    about: 'Storage class of new objects, one that is read at once, such as STANDARD_IA',
+    check: (value) => /^[A-Z][A-Z0-9_]*$/.test(String(value)),
+  },
+  'remote.NAME.sse': {
+    type: 'string',
+    about: 'Encryption of new objects by the service: s3 (its own keys) or kms',
+    check: (value) => ['s3', 'kms'].includes(String(value)),
+  },
+  'remote.NAME.sse_key': {
+    type: 'string',
+    about: 'Id or ARN of the key for sse = "kms"; without it the default key of the bucket',
+  },
+  'remote.NAME.requester_pays': {
+    type: 'boolean',
+    about: 'Whether whoever asks pays for transfers: true or false',
+  },
+  'remote.NAME.anonymous': {
+    type: 'boolean',
+    about: 'Whether requests are not signed, to read a public bucket: true or false',
+  },
 };
+
+/** The keys of one remote, whether they are set or not. */
+export function remoteKeys(name: string): string[] {
+  const templates = Object.keys(configKeys).filter((key) => key.includes('.NAME.'));
+  return templates.map((key) => key.replace('.NAME.', `.${name}.`));
+}
 
 /** Ways to place a file in the workspace. */
 export const linkKinds = ['copy', 'reflink', 'hardlink', 'symlink'] as const;
@@ -112,6 +161,11 @@ export class Config {
     return typeof value === 'number' ? value : undefined;
   }
 
+  boolean(key: string): boolean | undefined {
+    const value = this.#entries.get(key)?.value;
+    return typeof value === 'boolean' ? value : undefined;
+  }
+
   /** Names and URLs of the remotes, sorted by name. */
   remotes(): Array<{ name: string; url: string }> {
     return this.entries().flatMap(({ key, value }) => {
@@ -156,6 +210,9 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
     const known = [...names].some((key) => environmentName(key) === name);
     if (remote !== undefined && !known) names.add(`remote.${remote.toLowerCase()}.url`);
   }
+  for (const name of [...names].flatMap((key) => /^remote\.([^.]+)\.url$/.exec(key)?.[1] ?? [])) {
+    for (const key of remoteKeys(name)) names.add(key);
+  }
   for (const key of names) {
     const text = env[environmentName(key)];
     if (text === undefined || text === '' || keyRule(key)?.readOnly) continue;
@@ -184,9 +241,15 @@ export function environmentName(key: string): string {
 export function parseValue(key: string, text: string, where: string): ConfigValue {
   const rule = keyRule(key);
   if (rule === undefined) throw unknownKey(key);
-  const value = rule.type === 'integer' && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  const value = typedValue(rule, text);
   checkValue(key, rule, value, where);
   return value;
+}
+
+function typedValue(rule: KeyRule, text: string): ConfigValue {
+  if (rule.type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
+  if (rule.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  return text;
 }
 
 function checkValue(
@@ -195,7 +258,7 @@ function checkValue(
   value: unknown,
   where: string,
 ): asserts value is ConfigValue {
-  const typed = rule.type === 'integer' ? Number.isSafeInteger(value) : typeof value === 'string';
+  const typed = rule.type === 'integer' ? Number.isSafeInteger(value) : typeof value === rule.type;
   if (typed && (rule.check?.(value as ConfigValue) ?? true)) return;
   throw new MstoreError(
     'config-invalid',

@@ -1,11 +1,24 @@
+import { systemClock, systemRandom } from '../../src/base/clock.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
+import { retrying, retryPolicy } from '../../src/remote/wrappers/retry.ts';
 import { faulty } from '../support/remote-faulty.ts';
+import { newS3Remote, testS3Server } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { remoteContract } from './remote.ts';
 
 remoteContract('memory', () => memoryRemote());
 remoteContract('a directory', () => localRemote(tempFolder()));
 remoteContract('counting', () => counting(localRemote(tempFolder())));
+// Pages of a few objects and parts of a few bytes, so that small tests meet both.
+const server = await testS3Server({ pageMax: 7, partBytesMin: 64 * 1024 });
+remoteContract('S3', () => newS3Remote(server));
+remoteContract('S3 in parts', () => newS3Remote(server, { partBytes: 64 * 1024 }));
+remoteContract('S3 with retries', () =>
+  retrying(newS3Remote(server), retryPolicy({ clock: systemClock, random: systemRandom })),
+);
+remoteContract('retries', () =>
+  retrying(memoryRemote(), retryPolicy({ clock: systemClock, random: systemRandom })),
+);
 remoteContract('faulty without faults', () => faulty(memoryRemote()));

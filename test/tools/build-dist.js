@@ -57,11 +57,12 @@ const parts = {
   main: 'src/cli/main.ts',
   run: 'src/cli/run.ts',
   'isomorphic-git': 'isomorphic-git',
+  's3-sdk': 'src/remote/s3-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
-    onResolve({ filter: /^isomorphic-git$|^\.\/run\.ts$/ }, ({ kind, path: wanted }) =>
+    onResolve({ filter: /^isomorphic-git$|^\.\/(run|s3-sdk)\.ts$/ }, ({ kind, path: wanted }) =>
       kind === 'dynamic-import'
         ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
         : undefined,

@@ -57,6 +57,21 @@ module.exports = {
       to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
     },
     {
+      name: 's3-sdk-in-one-module',
+      severity: 'error',
+      comment:
+        'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
+      from: { path: '^src/', pathNot: '^src/remote/s3-sdk\\.ts$' },
+      to: { path: 'node_modules/@aws-sdk/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 's3-sdk-is-lazy',
+      severity: 'error',
+      comment: 'only a call to an S3 remote may load the SDK',
+      from: { path: '^src/' },
+      to: { path: '^src/remote/s3-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'flow-opens-through-surroundings',
       severity: 'error',
       comment: 'backends are opened in one place, so that tests can put others there',
@@ -85,6 +100,7 @@ module.exports = {
       to: { path: '^test/' },
     },
     onlyIn(['isomorphic-git'], ['git'], 'only the Git layer reads Git'),
+    onlyIn(['@aws-sdk'], ['remote'], 'only the S3 backend knows the SDK'),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
     onlyIn(
       ['ignore'],

@@ -116,11 +116,47 @@ describe('openRemote', () => {
     await expect(remote.stat('a')).rejects.toMatchObject({ code: 'remote-unreachable' });
   });
 
-  it('says that it cannot read a service, without what a query holds', async () => {
-    const opened = openRemote('s3://bucket/prefix?token=hunter2#hunter2', { base });
+  it('names a bucket and touches nothing', async () => {
+    for (const url of ['s3://bucket/some/folder', 'S3://bucket/some/folder//']) {
+      expect((await openRemote(url, { base })).location).toBe('s3://bucket/some/folder');
+    }
+    expect((await openRemote('s3://my.bucket-1', { base })).location).toBe('s3://my.bucket-1');
+  });
+
+  it.each([
+    's3://bucket/prefix?token=hunter2#hunter2',
+    's3://',
+    's3:///folder',
+    's3://b/x',
+    's3://-bucket',
+    's3://bucket/a//b',
+    's3://bucket/../b',
+    's3://bucket/a b',
+    's3://bucket/.hidden',
+    's3://bucket/tmp/x',
+  ])('refuses %s, without what a query holds', async (url) => {
+    const opened = openRemote(url, { base });
     await expect(opened).rejects.toMatchObject({
       code: 'usage',
-      message: 'Cannot open s3://bucket/prefix: this build reads directory remotes only',
+      message: expect.not.stringContaining('hunter2'),
+      hint: expect.stringContaining('s3://BUCKET/FOLDER'),
     });
   });
+
+  it.each(['gs://bucket/x', 'https://host/x'])('says that it has no %s', async (url) => {
+    const scheme = url.slice(0, url.indexOf(':'));
+    await expect(openRemote(url, { base })).rejects.toMatchObject({
+      code: 'usage',
+      message: `Cannot open ${url}: this build has no ${scheme}:// remotes`,
+    });
+  });
+
+  it.each(['s3://bucket/x', 's3://bucket/a b', 'gs://bucket'])(
+    'refuses %s offline',
+    async (url) => {
+      await expect(openRemote(url, { base, offline: true })).rejects.toMatchObject({
+        code: 'offline',
+      });
+    },
+  );
 });

@@ -1,0 +1,111 @@
+import type { S3Client } from '@aws-sdk/client-s3';
+import { throwIfAborted } from '../base/abort.ts';
+import type { Random } from '../base/clock.ts';
+import { invariant, MstoreError } from '../base/errors.ts';
+import { fromS3Error } from './s3-errors.ts';
+import type { s3Sdk } from './s3-sdk.ts';
+import type { BucketPlace, ServiceSettings } from './service.ts';
+import type { RetryPolicy } from './wrappers/retry.ts';
+
+/** The SDK with a client of it that is set up. */
+export interface S3Connection {
+  readonly sdk: typeof s3Sdk;
+  readonly client: S3Client;
+}
+
+/** Options of an S3 remote. */
+export interface S3Options {
+  readonly settings?: ServiceSettings | undefined;
+  readonly random: Random;
+  /** Tries the parts of a large object again, one by one; without it a part has one try. */
+  readonly policy?: RetryPolicy | undefined;
+  /** A connection on which no byte moves for so long is given up. */
+  readonly stallMsMax?: number;
+  /** Sources up to this size are sent in one request, larger ones in parts of this size or more. */
+  readonly partBytes?: number;
+}
+
+/** An S3 remote, as the modules of the backend hand it to each other. */
+export class S3Place {
+  readonly place: BucketPlace;
+  readonly options: S3Options;
+  #connection: Promise<S3Connection> | undefined;
+
+  constructor(place: BucketPlace, options: S3Options) {
+    this.place = place;
+    this.options = options;
+  }
+
+  get location(): string {
+    return this.place.location;
+  }
+
+  /** Members of a request that names an object. */
+  object(key: string): { Bucket: string; Key: string; RequestPayer?: 'requester' } {
+    return { Bucket: this.place.bucket, Key: this.place.prefix + key, ...this.payer };
+  }
+
+  /** Members of a request that say who pays. */
+  get payer(): { RequestPayer?: 'requester' } {
+    return this.options.settings?.requesterPays ? { RequestPayer: 'requester' } : {};
+  }
+
+  /**
+   * Makes one attempt at a call; its failure becomes the remote's own error.
+   * @param attempt as {@link fromS3Error} takes it
+   * @throws MstoreError `interrupted` once the signal is aborted, whatever failed
+   */
+  async call<T>(
+    attempt: string,
+    signal: AbortSignal | undefined,
+    work: (connection: S3Connection, request: { abortSignal?: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    throwIfAborted(signal);
+    try {
+      this.#connection ??= connect(this.options);
+      return await work(
+        await this.#connection,
+        signal === undefined ? {} : { abortSignal: signal },
+      );
+    } catch (error) {
+      throw this.failure(error, attempt, signal);
+    }
+  }
+
+  /** Turns what a call threw into what is thrown on. */
+  failure(error: unknown, attempt: string, signal: AbortSignal | undefined): unknown {
+    if (!(error instanceof MstoreError)) throwIfAborted(signal);
+    return fromS3Error(error, attempt, this.location);
+  }
+}
+
+async function connect(options: S3Options): Promise<S3Connection> {
+  // Loading it takes longer than most commands; only remotes of this kind need it.
+  const { s3Sdk: sdk } = await import('./s3-sdk.ts');
+  const { settings = {}, stallMsMax = 30_000 } = options;
+  invariant(stallMsMax > 0, 'a time after which a silent connection is given up');
+  const { endpoint, region, profile } = settings;
+  const client = new sdk.S3Client({
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(profile === undefined ? {} : { profile }),
+    forcePathStyle: settings.pathStyle ?? endpoint !== undefined,
+    // Trailing checksums are refused or, worse, stored by services that do not know them. The bodies
+    // are in the signature, so that the service checks them all the same.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // A try that nobody knows of would turn a lost reply into "somebody else was first".
+    maxAttempts: 1,
+    // It makes the SDK open a connection for each part.
+    expectContinueHeader: false,
+    followRegionRedirects: false,
+    requestHandler: { connectionTimeout: Math.min(10_000, stallMsMax), socketTimeout: stallMsMax },
+    ...(settings.anonymous
+      ? {
+          credentials: { accessKeyId: '', secretAccessKey: '' },
+          signer: { sign: async (request) => request },
+        }
+      : {}),
+  });
+  return { sdk, client };
+}

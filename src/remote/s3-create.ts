@@ -1,0 +1,316 @@
+import { isMstoreError, type MstoreError } from '../base/errors.ts';
+import { checkKey } from './keys.ts';
+import type { RemoteSource } from './remote.ts';
+import type { S3Connection, S3Place } from './s3-client.ts';
+import { failureStatus, notS3Answer } from './s3-errors.ts';
+import { readSource } from './source.ts';
+
+const mib = 1024 * 1024;
+const partBytesDefault = 8 * mib;
+/** Bounds of the service: parts of one upload, and the size of one part but the last. */
+const partsMax = 10_000;
+/** Parts of one object on their way at once; one more is being gathered meanwhile. */
+const partsAtOnce = 2;
+
+/** The name under which each object carries the number of the write that made it. */
+const writeName = 'mstore-write';
+
+/** Numbers of writes whose end is not known, by source and key: a later try settles them. */
+export type UnclearWrites = WeakMap<RemoteSource, Map<string, string>>;
+
+/** One write of one object, which all its requests share. */
+interface Write {
+  readonly key: string;
+  /** What to say of a failure. */
+  readonly attempt: string;
+  /** Drawn for this write. The object that carries it was made by this write. */
+  readonly number: string;
+  /** Whether an earlier try under this number may have been done. */
+  readonly repeated: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Creates an object by a conditional write, in one request or in parts. Where no clear answer came, the
+ * object is asked who made it; when it is not there either, the failure is thrown, and the next try with
+ * the same source knows its own work again.
+ */
+export async function createS3Object(
+  s3: S3Place,
+  unclear: UnclearWrites,
+  key: string,
+  source: RemoteSource,
+  signal: AbortSignal | undefined,
+): Promise<'created' | 'exists'> {
+  checkKey(key);
+  const earlier = unclear.get(source)?.get(key);
+  const write: Write = {
+    key,
+    attempt: `write ${key} to`,
+    number: earlier ?? s3.options.random.hex(16),
+    repeated: earlier !== undefined,
+    signal,
+  };
+  try {
+    const outcome =
+      source.size > (s3.options.partBytes ?? partBytesDefault)
+        ? await createInParts(s3, write, source)
+        : await createAtOnce(s3, write, source);
+    unclear.get(source)?.delete(key);
+    return outcome;
+  } catch (error) {
+    if (isMstoreError(error, 'remote-unreachable', 'interrupted')) {
+      const numbers = unclear.get(source) ?? new Map<string, string>();
+      unclear.set(source, numbers.set(key, write.number));
+    }
+    throw error;
+  }
+}
+
+async function createAtOnce(
+  s3: S3Place,
+  write: Write,
+  source: RemoteSource,
+): Promise<'created' | 'exists'> {
+  const body = Buffer.allocUnsafe(source.size);
+  let filled = 0;
+  for await (const block of readSource(write.key, source, write.signal)) {
+    body.set(block, filled);
+    filled += block.length;
+  }
+  return settled(s3, write, () =>
+    s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+      client.send(
+        new sdk.PutObjectCommand({
+          ...s3.object(write.key),
+          ...storedAs(s3, write),
+          Body: body,
+          ContentLength: body.length,
+          IfNoneMatch: '*',
+        }),
+        request,
+      ),
+    ),
+  );
+}
+
+/** Members of a request that decide how an object is kept. */
+function storedAs(s3: S3Place, write: Write) {
+  const { storageClass, encryption, encryptionKey } = s3.options.settings ?? {};
+  return {
+    Metadata: { [writeName]: write.number },
+    ContentType: 'application/octet-stream',
+    ...(storageClass === undefined ? {} : { StorageClass: storageClass as 'STANDARD' }),
+    ...(encryption === undefined ? {} : { ServerSideEncryption: encryption as 'AES256' }),
+    ...(encryptionKey === undefined ? {} : { SSEKMSKeyId: encryptionKey }),
+  };
+}
+
+/** Does the request that makes the object appear, and finds out what came of it. */
+async function settled(
+  s3: S3Place,
+  write: Write,
+  send: () => Promise<{ readonly ETag?: string | undefined }>,
+): Promise<'created' | 'exists'> {
+  try {
+    const { ETag } = await send();
+    if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
+    return 'created';
+  } catch (error) {
+    const taken = failureStatus(error) === 412;
+    if (taken && !write.repeated) return 'exists';
+    if (!taken && !(isMstoreError(error, 'remote-unreachable') && mayBeDone(error))) throw error;
+    const maker = await makerOf(s3, write).catch((failure: unknown) => {
+      throw taken ? failure : error;
+    });
+    if (maker === write.number) return 'created';
+    if (taken) return 'exists';
+    throw error;
+  }
+}
+
+/** Tells whether a failed request may have been done all the same; one that was turned away was not. */
+function mayBeDone({ details }: MstoreError): boolean {
+  return details['reason'] !== 'throttled' && details['reason'] !== 'no-endpoint';
+}
+
+/** Asks the object for the number of the write that made it; undefined when there is no object. */
+async function makerOf(s3: S3Place, { key, attempt, signal }: Write): Promise<string | undefined> {
+  try {
+    const head = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+      client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
+    );
+    if (head.ETag === undefined) throw notS3Answer(attempt, s3.location);
+    return head.Metadata?.[writeName] ?? '';
+  } catch (error) {
+    if (failureStatus(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+async function createInParts(
+  s3: S3Place,
+  write: Write,
+  source: RemoteSource,
+): Promise<'created' | 'exists'> {
+  // Sending hundreds of megabytes to learn that they are there would be a waste.
+  const maker = await makerOf(s3, write);
+  if (maker !== undefined) {
+    return write.repeated && maker === write.number ? 'created' : 'exists';
+  }
+  const started = await s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+    client.send(
+      new sdk.CreateMultipartUploadCommand({ ...s3.object(write.key), ...storedAs(s3, write) }),
+      request,
+    ),
+  );
+  const upload = { ...s3.object(write.key), UploadId: started.UploadId };
+  let outcome: 'created' | 'exists' | undefined;
+  try {
+    const parts = await sendParts(s3, write, source, upload);
+    outcome = await settled(s3, write, () =>
+      s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+        client.send(
+          new sdk.CompleteMultipartUploadCommand({
+            ...upload,
+            MultipartUpload: { Parts: parts },
+            IfNoneMatch: '*',
+          }),
+          request,
+        ),
+      ),
+    );
+    return outcome;
+  } finally {
+    if (outcome !== 'created') await endUpload(s3, upload);
+  }
+}
+
+interface Upload {
+  readonly Bucket: string;
+  readonly Key: string;
+  readonly UploadId: string | undefined;
+}
+
+interface SentPart {
+  readonly PartNumber: number;
+  readonly ETag: string;
+}
+
+/** Sends a source as parts of one size, a few at once; what is gathered and under way bounds the memory. */
+async function sendParts(
+  s3: S3Place,
+  write: Write,
+  source: RemoteSource,
+  upload: Upload,
+): Promise<SentPart[]> {
+  const size = partSize(source.size, s3.options.partBytes ?? partBytesDefault);
+  // One failed part ends the others, as nothing can become of the upload.
+  const stop = new AbortController();
+  const signal =
+    write.signal === undefined ? stop.signal : AbortSignal.any([write.signal, stop.signal]);
+  const parts: Promise<SentPart>[] = [];
+  const underWay = new Set<Promise<unknown>>();
+  let failure: { readonly error: unknown } | undefined;
+
+  const send = (body: Buffer): void => {
+    const part = sendPart(s3, { ...write, signal }, upload, parts.length + 1, body);
+    parts.push(part);
+    const ended = part
+      .then(() => {})
+      .catch((error: unknown) => {
+        failure ??= { error };
+        stop.abort();
+      })
+      .finally(() => underWay.delete(ended));
+    underWay.add(ended);
+  };
+
+  try {
+    for await (const body of cut(readSource(write.key, source, write.signal), source.size, size)) {
+      while (underWay.size >= partsAtOnce) await Promise.race(underWay);
+      if (failure !== undefined) throw failure.error;
+      send(body);
+    }
+    return await Promise.all(parts);
+  } catch (error) {
+    // Stopping makes the other parts fail as well; what came first counts.
+    const first = failure?.error ?? error;
+    stop.abort();
+    await Promise.all(underWay);
+    throw first;
+  }
+}
+
+/** The size of all parts but the last: some services want one size for all. */
+function partSize(total: number, least: number): number {
+  const needed = Math.ceil(total / partsMax);
+  return needed <= least ? least : Math.ceil(needed / mib) * mib;
+}
+
+function sendPart(
+  s3: S3Place,
+  write: Write,
+  upload: Upload,
+  number: number,
+  body: Buffer,
+): Promise<SentPart> {
+  const once = async () => {
+    const { ETag } = await s3.call(write.attempt, write.signal, (connection, request) =>
+      putPart(connection, upload, number, body, request),
+    );
+    if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
+    return { PartNumber: number, ETag };
+  };
+  return s3.options.policy?.again(once, write.signal) ?? once();
+}
+
+function putPart(
+  { sdk, client }: S3Connection,
+  upload: Upload,
+  number: number,
+  body: Buffer,
+  request: { abortSignal?: AbortSignal },
+) {
+  const part = { PartNumber: number, Body: body, ContentLength: body.length };
+  return client.send(new sdk.UploadPartCommand({ ...upload, ...part }), request);
+}
+
+/** Ends an upload, so that nobody pays for its parts. Its own failure is nobody's concern. */
+async function endUpload(s3: S3Place, upload: Upload): Promise<void> {
+  try {
+    // Without the signal of the write: it may be what ended it.
+    await s3.call('end an upload to', undefined, ({ sdk, client }) =>
+      client.send(new sdk.AbortMultipartUploadCommand(upload)),
+    );
+  } catch {
+    // The error of the write counts.
+  }
+}
+
+/** Cuts blocks into buffers of `size` bytes, the last of which may be shorter. */
+async function* cut(
+  blocks: AsyncIterable<Uint8Array>,
+  total: number,
+  size: number,
+): AsyncGenerator<Buffer, void, void> {
+  let left = total;
+  let part = Buffer.allocUnsafe(Math.min(size, left));
+  let filled = 0;
+  for await (const block of blocks) {
+    for (let at = 0; at < block.length; ) {
+      const piece = block.subarray(at, at + part.length - filled);
+      part.set(piece, filled);
+      filled += piece.length;
+      at += piece.length;
+      if (filled < part.length) continue;
+      left -= filled;
+      // The last part waits for the end of the source, which may turn out to be longer or cut off.
+      if (left === 0) continue;
+      yield part;
+      part = Buffer.allocUnsafe(Math.min(size, left));
+      filled = 0;
+    }
+  }
+  yield part;
+}

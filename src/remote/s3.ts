@@ -1,0 +1,237 @@
+import { throwIfAborted } from '../base/abort.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
+import {
+  checkKey,
+  checkPrefix,
+  checkRange,
+  isKeyName,
+  noObject,
+  reservedName,
+  shortObject,
+} from './keys.ts';
+import type { ByteRange, RemoteObject, RemotePruner } from './remote.ts';
+import { type S3Options, S3Place } from './s3-client.ts';
+import { createS3Object, type UnclearWrites } from './s3-create.ts';
+import { failureStatus, notS3Answer } from './s3-errors.ts';
+import type { BucketPlace } from './service.ts';
+
+/**
+ * Makes a remote of a folder of a bucket, on Amazon S3 or a service that speaks its protocol. Nothing is
+ * loaded or asked before the first call. Every call is tried once, save parts of large objects, for
+ * which the policy stands in the options: wrap the remote to have all calls tried again.
+ */
+export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
+  const s3 = new S3Place(place, options);
+  const unclear: UnclearWrites = new WeakMap();
+  return {
+    location: place.location,
+    get: (key, range, call) => readObject(s3, key, range, call?.signal),
+    async stat(key, call) {
+      checkKey(key);
+      return statObject(s3, key, call?.signal);
+    },
+    list: (prefix, call) => listObjects(s3, prefix, call?.signal),
+    create: (key, source, call) => createS3Object(s3, unclear, key, source, call?.signal),
+    async delete(key, call) {
+      checkKey(key);
+      try {
+        await s3.call(`delete ${key} from`, call?.signal, ({ sdk, client }, request) =>
+          client.send(new sdk.DeleteObjectCommand(s3.object(key)), request),
+        );
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    },
+  };
+}
+
+/** Tells whether a call failed because there is no such object; a bucket that is missing is no such case. */
+function isMissing(error: unknown): boolean {
+  return failureStatus(error) === 404 && !isMstoreError(error, 'not-a-remote');
+}
+
+async function statObject(
+  s3: S3Place,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  try {
+    const head = await s3.call(`read ${key} from`, signal, ({ sdk, client }, request) =>
+      client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
+    );
+    if (head.ETag === undefined) throw notS3Answer(`read ${key} from`, s3.location);
+    return head.ContentLength;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    if (!isMstoreError(error, 'remote-refused')) throw error;
+    // An answer to HEAD has no body and therefore no code: asking for a byte tells what is wrong.
+    const { size, body } = await openBytes(s3, key, { start: 0, end: 1 }, signal).catch(
+      (failure: unknown) => {
+        if (isMissing(failure)) return { size: undefined, body: undefined };
+        if (failureStatus(failure) === 416) return { size: 0, body: undefined };
+        throw failure;
+      },
+    );
+    body?.destroy();
+    return size;
+  }
+}
+
+/** The body of an answer, as the SDK hands it over under Node. */
+type Body = AsyncIterable<Uint8Array> & { destroy(): void };
+
+interface OpenBytes {
+  /** Of the whole object. */
+  readonly size: number;
+  /** Bytes that the answer says it holds. */
+  readonly length: number;
+  readonly body: Body;
+}
+
+/** Asks for an object or a range that is not empty; what answers another question is an error. */
+async function openBytes(
+  s3: S3Place,
+  key: string,
+  range: ByteRange | undefined,
+  signal: AbortSignal | undefined,
+): Promise<OpenBytes> {
+  const attempt = `read ${key} from`;
+  const answer = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+    client.send(
+      new sdk.GetObjectCommand({
+        ...s3.object(key),
+        ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
+      }),
+      request,
+    ),
+  );
+  const body = answer.Body as unknown as Body;
+  if (answer.ETag === undefined) {
+    body.destroy();
+    throw notS3Answer(attempt, s3.location);
+  }
+  const length = answer.ContentLength;
+  if (range === undefined && length !== undefined) return { size: length, length, body };
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '') ?? [];
+  const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
+  const right =
+    range !== undefined &&
+    start === range.start &&
+    end === Math.min(range.end, size) &&
+    length === end - start;
+  if (right) return { size, length, body };
+  body.destroy();
+  if (range !== undefined && answer.ContentRange === undefined) {
+    throw new MstoreError(
+      'remote-refused',
+      `Cannot ${attempt} the remote ${s3.location}: ranges of objects are not answered`,
+      {
+        hint: 'Check remote.NAME.endpoint and what stands in between: ranged requests are needed',
+        details: { key, reason: 'no-ranges' },
+      },
+    );
+  }
+  throw wrongAnswer(s3, key, 'it answers with other bytes than those asked for');
+}
+
+function wrongAnswer(s3: S3Place, key: string, what: string): MstoreError {
+  return new MstoreError(
+    'remote-unreachable',
+    `Cannot read ${key} from the remote ${s3.location}: ${what}`,
+    {
+      hint: 'Run the same command again; if it fails again, look at proxies and caches in between',
+      details: { key, reason: 'wrong-answer' },
+    },
+  );
+}
+
+async function* readObject(
+  s3: S3Place,
+  key: string,
+  range: ByteRange | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  checkKey(key);
+  checkRange(key, range, Number.MAX_SAFE_INTEGER, s3.location);
+  if (range !== undefined && range.start === range.end) {
+    const size = await statObject(s3, key, signal);
+    if (size === undefined) throw noObject(key, s3.location);
+    checkRange(key, range, size, s3.location);
+    return;
+  }
+  const opened = await openBytes(s3, key, range, signal).catch(async (error: unknown) => {
+    if (isMissing(error)) throw noObject(key, s3.location);
+    if (failureStatus(error) === 416 && range !== undefined) {
+      const size = await statObject(s3, key, signal);
+      throw shortObject(key, range.end, size ?? 0, s3.location);
+    }
+    throw error;
+  });
+  const { size, length, body } = opened;
+  try {
+    if (range !== undefined && range.end > size)
+      throw shortObject(key, range.end, size, s3.location);
+    let received = 0;
+    for await (const block of body) {
+      throwIfAborted(signal);
+      received += block.length;
+      if (received > length) throw wrongAnswer(s3, key, 'it sends more bytes than it said');
+      yield block;
+      throwIfAborted(signal);
+    }
+    if (received < length) throw wrongAnswer(s3, key, 'the answer was cut off');
+  } catch (error) {
+    throw s3.failure(error, `read ${key} from`, signal);
+  } finally {
+    body.destroy();
+  }
+}
+
+async function* listObjects(
+  s3: S3Place,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<RemoteObject, void, void> {
+  checkPrefix(prefix);
+  const attempt = `list ${prefix || 'the objects'} of`;
+  const root = s3.place.prefix;
+  let token: string | undefined;
+  let last = '';
+  do {
+    const page = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+      client.send(
+        new sdk.ListObjectsV2Command({
+          Bucket: s3.place.bucket,
+          Prefix: root + prefix,
+          ...s3.payer,
+          ...(token === undefined ? {} : { ContinuationToken: token }),
+        }),
+        request,
+      ),
+    );
+    if (page.IsTruncated === undefined) throw notS3Answer(attempt, s3.location);
+    for (const { Key = '', Size = 0 } of page.Contents ?? []) {
+      const key = Key.slice(root.length);
+      // Other tools leave things in buckets, such as empty objects that stand for folders.
+      const names = key.split('/');
+      if (!Key.startsWith(root + prefix) || !names.every(isKeyName) || names[0] === reservedName)
+        continue;
+      if (key <= last) throw unusableList(s3, attempt, 'it lists objects in another order');
+      last = key;
+      yield { key, size: Size };
+      throwIfAborted(signal);
+    }
+    const next = page.IsTruncated ? page.NextContinuationToken : undefined;
+    if (page.IsTruncated && (next === undefined || next === token)) {
+      throw unusableList(s3, attempt, 'its list has no end');
+    }
+    token = next;
+  } while (token !== undefined);
+}
+
+function unusableList(s3: S3Place, attempt: string, what: string): MstoreError {
+  return new MstoreError('remote-refused', `Cannot ${attempt} the remote ${s3.location}: ${what}`, {
+    hint: 'Use a bucket of the general kind, on a service that lists in the order of names',
+    details: { reason: 'unusable-list' },
+  });
+}

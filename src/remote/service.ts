@@ -1,0 +1,53 @@
+import { MstoreError } from '../base/errors.ts';
+import { isKeyName, reservedName } from './keys.ts';
+
+/** How a remote that is a service is reached and written to. No credentials are here: they are the SDK's to find. */
+export interface ServiceSettings {
+  /** URL of the service; undefined for the one that the region stands for. */
+  readonly endpoint?: string | undefined;
+  readonly region?: string | undefined;
+  /** Puts the bucket in the path, not in the host name; by default where an endpoint is set. */
+  readonly pathStyle?: boolean | undefined;
+  /** Profile of the shared configuration files of the SDK. */
+  readonly profile?: string | undefined;
+  readonly storageClass?: string | undefined;
+  /** Encryption by the service, `AES256` or `aws:kms`. */
+  readonly encryption?: string | undefined;
+  /** Id or ARN of the key for `aws:kms`. */
+  readonly encryptionKey?: string | undefined;
+  /** Lets whoever asks pay for the transfer. */
+  readonly requesterPays?: boolean | undefined;
+  /** Signs nothing, to read a public bucket. */
+  readonly anonymous?: boolean | undefined;
+}
+
+/** A bucket and the folder of it that holds a remote. */
+export interface BucketPlace {
+  readonly bucket: string;
+  /** In front of every key: empty, or with its final `/`. */
+  readonly prefix: string;
+  /** The URL, fit to be printed. */
+  readonly location: string;
+}
+
+const bucketPattern = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/i;
+
+/**
+ * Reads `s3://bucket/prefix` and the like.
+ * @param shown the URL without its query, fit to be printed
+ * @throws MstoreError `usage` when it names no bucket, or a folder that is no safe key
+ */
+export function parseBucketUrl(url: string, shown: string): BucketPlace {
+  const [, scheme = '', rest = ''] = /^([A-Za-z0-9+.-]+):\/\/(.*)$/s.exec(url) ?? [];
+  const hint = `Write ${scheme.toLowerCase()}://BUCKET/FOLDER, of letters, digits, "-", "_", "." and "@"`;
+  const refuse = (why: string) =>
+    new MstoreError('usage', `Cannot open ${shown}: ${why}`, { hint });
+  if (/[?#]/.test(rest)) throw refuse('the URL of a bucket has no query and no fragment');
+  const [bucket = '', ...names] = rest.replace(/\/+$/, '').split('/');
+  if (!bucketPattern.test(bucket)) throw refuse('it names no bucket');
+  if (!names.every(isKeyName)) throw refuse('its folder is not of safe names');
+  if (names[0] === reservedName) throw refuse(`the folder ${reservedName} is reserved`);
+  const prefix = names.length === 0 ? '' : `${names.join('/')}/`;
+  const location = [`${scheme.toLowerCase()}://${bucket}`, ...names].join('/');
+  return { bucket, prefix, location };
+}

@@ -1,0 +1,101 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type CliResult, startMstore } from '../support/cli.ts';
+import { testS3Server } from '../support/s3-remote.ts';
+import { tempFolder } from '../support/temp.ts';
+import { xorshiftBytes } from '../support/xorshift.ts';
+
+const server = await testS3Server();
+const model = xorshiftBytes(5, 20_000_000);
+const credentials = {
+  AWS_ACCESS_KEY_ID: server.accessKey,
+  AWS_SECRET_ACCESS_KEY: server.secret,
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
+
+function run(cwd: string, ...args: string[]): Promise<CliResult> {
+  return startMstore(cwd, args, { env: credentials }).done;
+}
+
+async function ok(cwd: string, ...args: string[]): Promise<CliResult> {
+  const result = await run(cwd, ...args);
+  expect(result.stderr).not.toMatch(/error:|warning/i);
+  expect(result.code).toBe(0);
+  return result;
+}
+
+async function workspace(folder: string): Promise<string> {
+  const root = tempFolder();
+  await ok(root, 'init', '--no-git');
+  await ok(root, 'config', 'set', 'remote.origin.endpoint', server.endpoint);
+  await ok(root, 'config', 'set', 'remote.origin.region', server.region);
+  await ok(root, 'remote', 'add', 'origin', `s3://models/${folder}`);
+  return root;
+}
+
+describe('a remote on S3', () => {
+  it('serves the commands as a directory does', async () => {
+    const root = await workspace('team');
+    fs.writeFileSync(path.join(root, 'a.onnx'), model);
+    await ok(root, 'add', 'a.onnx');
+    server.fault({ how: 'reset', at: 'partNumber=2' });
+    server.fault({ how: 'lost-reply', at: '/index/' });
+    const sent = await ok(root, 'push', '--json');
+    expect(sent.json.bytesSent).toBeGreaterThanOrEqual(model.length);
+    expect((await ok(root, 'push', '--json')).json.bytesSent).toBe(0);
+    expect(server.uploads.size).toBe(0);
+
+    const other = tempFolder();
+    fs.cpSync(
+      path.join(root, '.modelstore/config.toml'),
+      path.join(other, '.modelstore/config.toml'),
+    );
+    fs.copyFileSync(path.join(root, 'a.onnx.mstore'), path.join(other, 'a.onnx.mstore'));
+    server.fault({ how: 'truncate', at: 'GET /models/team/packs' });
+    await ok(other, 'pull');
+    expect(fs.readFileSync(path.join(other, 'a.onnx')).equals(model)).toBe(true);
+
+    fs.rmSync(path.join(other, '.modelstore/store'), { recursive: true });
+    fs.rmSync(path.join(other, 'a.onnx'));
+    server.fault({ how: 'wrong-bytes', at: 'GET /models/team/packs', times: 9 });
+    const damaged = await run(other, 'pull', '--json');
+    server.heal();
+    expect(damaged.json.error?.code).toBe('corrupt-remote');
+    expect(fs.existsSync(path.join(other, 'a.onnx'))).toBe(false);
+    await ok(other, 'pull');
+  });
+
+  it('connects to nothing offline, and tells what is refused', async () => {
+    const root = await workspace('other');
+    const before = server.log.length;
+    fs.writeFileSync(path.join(root, 'a.onnx'), model.subarray(0, 1000));
+    await ok(root, 'add', 'a.onnx');
+    const offline = await run(root, 'push', '--offline', '--json');
+    expect(offline.json.error?.code).toBe('offline');
+    expect(server.log).toHaveLength(before);
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, times: 9 });
+    const refused = await run(root, 'push');
+    server.heal();
+    expect(refused.code).toBe(8);
+    expect(refused.stderr).toMatch(
+      /access is denied \(AccessDenied\) \[remote-refused\]\nhint: Ask for s3:ListBucket/,
+    );
+    await ok(root, 'remote', 'remove', 'origin');
+    expect(fs.readFileSync(path.join(root, '.modelstore/config.toml'), 'utf8')).not.toMatch(
+      /endpoint|region/,
+    );
+  });
+
+  it('costs other commands nothing: the SDK is a part of its own', () => {
+    const folder = path.resolve(import.meta.dirname, '../../dist/cli');
+    const holds = fs
+      .readdirSync(folder)
+      .filter((name) =>
+        fs.readFileSync(path.join(folder, name), 'utf8').includes('AWS4-HMAC-SHA256'),
+      );
+    expect(holds).toEqual(['s3-sdk.js']);
+  });
+});

@@ -1,0 +1,42 @@
+import { afterAll } from 'vitest';
+import { systemRandom } from '../../src/base/clock.ts';
+import type { RemotePruner } from '../../src/remote/remote.ts';
+import { s3Remote } from '../../src/remote/s3.ts';
+import type { S3Options } from '../../src/remote/s3-client.ts';
+import { type S3Server, type S3ServerOptions, startS3Server } from './s3-server.ts';
+
+const servers: S3Server[] = [];
+
+/** Starts a server that ends with the tests of the file, and sets the credentials for it. */
+export async function testS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
+  // One hook for each file; a second one finds the list empty.
+  const server = await startS3Server(options);
+  servers.push(server);
+  process.env['AWS_ACCESS_KEY_ID'] = server.accessKey;
+  process.env['AWS_SECRET_ACCESS_KEY'] = server.secret;
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+  // Nothing of the machine that runs the tests may decide how they end.
+  process.env['AWS_CONFIG_FILE'] = process.env['AWS_SHARED_CREDENTIALS_FILE'] = '/dev/null';
+  process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
+  for (const name of ['AWS_PROFILE', 'AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_SESSION_TOKEN']) {
+    delete process.env[name];
+  }
+  return server;
+}
+
+afterAll(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+});
+
+let folders = 0;
+
+/** Makes an empty remote: a new folder of a bucket of the server. */
+export function newS3Remote(
+  server: S3Server,
+  options: Partial<S3Options> & { readonly bucket?: string; readonly prefix?: string } = {},
+): RemotePruner {
+  const { bucket = 'models', prefix = `team/run-${++folders}/`, settings, ...rest } = options;
+  const place = { bucket, prefix, location: `s3://${bucket}/${prefix.replace(/\/$/, '')}` };
+  const all = { endpoint: server.endpoint, region: server.region, ...settings };
+  return s3Remote(place, { random: systemRandom, ...rest, settings: all });
+}

@@ -1,0 +1,371 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemRandom } from '../../../src/base/clock.ts';
+import type { ErrorCode } from '../../../src/base/errors.ts';
+import { openRemote } from '../../../src/remote/open.ts';
+import { bytesSource, type RemoteSource } from '../../../src/remote/remote.ts';
+import { s3Remote } from '../../../src/remote/s3.ts';
+import { retrying, retryPolicy } from '../../../src/remote/wrappers/retry.ts';
+import { blocksSource, listKeys, readObject, testBytes } from '../../support/remote-bytes.ts';
+import { newS3Remote, testS3Server } from '../../support/s3-remote.ts';
+import type { S3FaultKind } from '../../support/s3-server.ts';
+
+const server = await testS3Server({ partBytesMin: 1000, pageMax: 3 });
+const text = (value: string) => bytesSource(Buffer.from(value));
+const clock = { now: () => 0, monotonic: () => 0 };
+const noWait = retryPolicy({ clock, random: systemRandom, sleep: async () => {} });
+const failure = (code: ErrorCode, reason: string) =>
+  expect.objectContaining({ code, details: expect.objectContaining({ reason }) });
+
+afterEach(() => server.heal());
+
+/** A source that makes a new remote try each time, as another process would. */
+const copyOf = (source: RemoteSource): RemoteSource => ({ ...source });
+
+describe('a create whose end is unclear', () => {
+  it.each(['lost-reply', 'failed-reply'] as const)('is settled after a %s', async (how) => {
+    const remote = newS3Remote(server, { partBytes: 1000 });
+    for (const [key, size] of [
+      ['small', 10],
+      ['large', 5000],
+    ] as const) {
+      const bytes = testBytes(size);
+      server.fault({ how, at: size > 1000 ? 'large?uploadId=' : 'PUT ' });
+      expect(await remote.create(key, bytesSource(bytes))).toBe('created');
+      expect((await readObject(remote, key)).equals(bytes)).toBe(true);
+      expect(await remote.create(key, bytesSource(bytes))).toBe('exists');
+    }
+  });
+
+  it('is known again by a later try with the same source, and by no other', async () => {
+    const remote = newS3Remote(server);
+    const source = text('mine');
+    server.fault({ how: 'lost-reply', at: 'PUT ' });
+    server.fault({ how: 'reset', at: 'HEAD ' });
+    await expect(remote.create('a', source)).rejects.toEqual(
+      failure('remote-unreachable', 'connection'),
+    );
+    expect(await remote.create('a', copyOf(source))).toBe('exists');
+    expect(await remote.create('a', source)).toBe('created');
+    expect(await remote.create('a', source)).toBe('exists');
+  });
+
+  it('is lost when another writer was first', async () => {
+    const remote = newS3Remote(server);
+    const source = text('mine');
+    server.fault({ how: 'reset', at: 'PUT ' });
+    await expect(remote.create('a', source)).rejects.toMatchObject({ code: 'remote-unreachable' });
+    expect(await remote.create('a', text('other'))).toBe('created');
+    expect(await remote.create('a', source)).toBe('exists');
+    expect(String(await readObject(remote, 'a'))).toBe('other');
+  });
+
+  it('asks nobody when the service turned it away', async () => {
+    const remote = newS3Remote(server, { prefix: 'busy/' });
+    server.fault({ how: { status: 503, code: 'SlowDown', retryAfter: 3 }, at: 'PUT ' });
+    await expect(remote.create('a', text('x'))).rejects.toMatchObject({
+      code: 'remote-unreachable',
+      details: { reason: 'throttled', retryAfterMs: 3000 },
+    });
+    expect(server.log.filter((line) => line.includes('/busy/'))).toHaveLength(1);
+  });
+});
+
+describe('an upload in parts', () => {
+  const bytes = testBytes(10_500);
+
+  it('sends only the part again that failed', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000, policy: noWait, prefix: 'parts/' });
+    server.fault({ how: 'reset', at: 'partNumber=3' });
+    server.fault({ how: { status: 503, code: 'SlowDown' }, at: 'partNumber=7', times: 2 });
+    expect(await remote.create('a', bytesSource(bytes))).toBe('created');
+    expect((await readObject(remote, 'a')).equals(bytes)).toBe(true);
+    const parts = server.log.filter((line) => /^PUT .*\/parts\/a\?.*partNumber=/.test(line));
+    expect(parts).toHaveLength(11 + 3);
+  });
+
+  it('leaves no upload behind when it fails, and throws what came first', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000 });
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=4' });
+    await expect(remote.create('a', bytesSource(bytes))).rejects.toEqual(
+      failure('remote-refused', 'forbidden'),
+    );
+    const cut = blocksSource([bytes.subarray(0, 5000)], bytes.length);
+    await expect(remote.create('a', cut)).rejects.toMatchObject({ code: 'file-changed' });
+    const longer = blocksSource([bytes, Buffer.from('x')], bytes.length);
+    await expect(remote.create('a', longer)).rejects.toMatchObject({ code: 'file-changed' });
+    expect(server.uploads.size).toBe(0);
+    expect(await listKeys(remote)).toEqual([]);
+  });
+
+  it('loses to a writer that was faster, and ends its upload', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000 });
+    const slow = {
+      size: bytes.length,
+      open: async function* () {
+        yield bytes.subarray(0, 8000);
+        await remote.create('a', text('fast'));
+        yield bytes.subarray(8000);
+      },
+    };
+    expect(await remote.create('a', slow)).toBe('exists');
+    expect(String(await readObject(remote, 'a'))).toBe('fast');
+    expect(server.uploads.size).toBe(0);
+  });
+
+  it('sends nothing of an object that is there', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000, prefix: 'there/' });
+    await remote.create('a', bytesSource(bytes));
+    const before = server.log.length;
+    expect(await remote.create('a', bytesSource(bytes))).toBe('exists');
+    expect(server.log.slice(before)).toEqual(['HEAD /models/there/a']);
+  });
+
+  it('gathers a bounded number of parts', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000, prefix: 'bounded/' });
+    server.fault({ how: 'stall', at: 'partNumber=1' });
+    let read = 0;
+    const stop = new AbortController();
+    const source = {
+      size: bytes.length,
+      open: async function* () {
+        for (; read < bytes.length; read += 500) yield bytes.subarray(read, read + 500);
+      },
+    };
+    server.fault({ how: 'stall', at: 'partNumber=2' });
+    const created = remote.create('a', source, { signal: stop.signal });
+    setTimeout(() => stop.abort(), 100);
+    await expect(created).rejects.toMatchObject({ code: 'interrupted' });
+    expect(read).toBeLessThanOrEqual(3000);
+    expect(server.uploads.size).toBe(0);
+  });
+});
+
+describe('a read', () => {
+  const bytes = testBytes(300_000);
+
+  it.each([
+    ['truncate', 'connection'],
+    ['stall-body', 'stalled'],
+    ['wrong-range', 'wrong-answer'],
+    ['reset', 'connection'],
+    ['stall', 'stalled'],
+  ] as const)('fails at a %s and goes on with retries', async (how, reason) => {
+    const remote = newS3Remote(server, { stallMsMax: 150 });
+    await remote.create('a', bytesSource(bytes));
+    server.fault({ how, at: 'GET ' });
+    const range = { start: 7, end: 290_000 };
+    await expect(readObject(remote, 'a', range)).rejects.toEqual(
+      failure('remote-unreachable', reason),
+    );
+    for (const wanted of [range, undefined]) {
+      if (how === 'wrong-range' && wanted === undefined) continue;
+      server.fault({ how, at: 'GET ', times: 2 });
+      const got = await readObject(retrying(remote, noWait), 'a', wanted);
+      expect(got.equals(bytes.subarray(wanted?.start, wanted?.end))).toBe(true);
+    }
+  });
+
+  it('asks again only for what is missing', async () => {
+    const remote = newS3Remote(server, { prefix: 'rest/' });
+    await remote.create('a', bytesSource(bytes));
+    server.fault({ how: 'truncate', at: 'GET ' });
+    const before = server.log.length;
+    expect((await readObject(retrying(remote, noWait), 'a')).equals(bytes)).toBe(true);
+    const asked = server.log.slice(before).map((line) => line.split(' ')[0]);
+    expect(asked).toEqual(['GET', 'HEAD', 'GET']);
+  });
+
+  it('does not take the whole object for a range of it', async () => {
+    const remote = newS3Remote(server);
+    await remote.create('a', bytesSource(bytes));
+    server.fault({ how: 'no-range', at: 'GET ' });
+    await expect(readObject(remote, 'a', { start: 1, end: 2 })).rejects.toEqual(
+      failure('remote-refused', 'no-ranges'),
+    );
+  });
+
+  it('is not ended by a reader who takes time', async () => {
+    const remote = newS3Remote(server, { stallMsMax: 100 });
+    const large = testBytes(3_000_000);
+    await remote.create('a', bytesSource(large));
+    let received = 0;
+    for await (const block of retrying(remote, noWait).get('a')) {
+      if (received === 0) await new Promise((resolve) => setTimeout(resolve, 300));
+      received += block.length;
+    }
+    expect(received).toBe(large.length);
+  });
+});
+
+describe('a listing', () => {
+  it('goes on at the key where it broke off', async () => {
+    const remote = newS3Remote(server);
+    const keys = Array.from({ length: 10 }, (_, n) => `refs/${n}`);
+    for (const key of keys) await remote.create(key, text('x'));
+    server.fault({ how: 'reset', at: 'continuation-token' });
+    expect(await listKeys(retrying(remote, noWait))).toEqual(keys);
+  });
+
+  it('leaves out what is no object of a remote', async () => {
+    const remote = newS3Remote(server, { prefix: 'mixed/' });
+    const bucket = server.buckets.get('models');
+    for (const name of ['', 'a b', 'folder/', '.hidden', 'tmp/x', 'good&', 'good']) {
+      bucket?.set(`mixed/${name}`, { bytes: Buffer.alloc(1), etag: 'e', headers: {} });
+    }
+    expect(await listKeys(remote)).toEqual(['good']);
+  });
+});
+
+describe('what is refused', () => {
+  const cases: [string, S3FaultKind, ErrorCode, string][] = [
+    ['forbidden', { status: 403, code: 'AccessDenied' }, 'remote-refused', 'forbidden'],
+    ['expired', { status: 400, code: 'ExpiredToken' }, 'remote-refused', 'expired-credentials'],
+    ['redirected', { status: 301, code: 'PermanentRedirect' }, 'remote-refused', 'wrong-region'],
+    ['an unknown code', { status: 400, code: 'Strange' }, 'remote-refused', 'refused'],
+    [
+      'no conditional writes',
+      { status: 501, code: 'NotImplemented' },
+      'remote-refused',
+      'not-implemented',
+    ],
+    ['full', { status: 507, code: 'XMinioStorageFull' }, 'remote-full', 'full'],
+    ['no bucket', { status: 404, code: 'NoSuchBucket' }, 'not-a-remote', 'no-bucket'],
+    ['slow down', { status: 429, code: 'TooManyRequests' }, 'remote-unreachable', 'throttled'],
+    [
+      'a conflict',
+      { status: 409, code: 'ConditionalRequestConflict' },
+      'remote-unreachable',
+      'conflict',
+    ],
+    [
+      'a bad digest',
+      { status: 400, code: 'BadDigest' },
+      'remote-unreachable',
+      'damaged-on-the-way',
+    ],
+    ['a gateway', { status: 502 }, 'remote-unreachable', 'service'],
+  ];
+  it.each(cases)('%s', async (_, how, code, reason) => {
+    const remote = newS3Remote(server);
+    server.fault({ how, at: 'PUT ' });
+    await expect(remote.create('a', text('x'))).rejects.toEqual(failure(code, reason));
+    server.fault({ how, at: 'list-type' });
+    await expect(listKeys(remote)).rejects.toEqual(failure(code, reason));
+  });
+
+  it('tells why where an answer has no body', async () => {
+    const remote = newS3Remote(server);
+    await remote.create('a', text('four'));
+    const how = { status: 403, code: 'InvalidAccessKeyId' };
+    server.fault({ how, times: 2 });
+    await expect(remote.stat('a')).rejects.toEqual(failure('remote-refused', 'bad-credentials'));
+    server.fault({ how, at: 'HEAD ', times: 2 });
+    expect(await remote.stat('a')).toBe(4);
+    expect(await remote.stat('b')).toBeUndefined();
+  });
+
+  it('a wrong secret, a wrong region, no bucket, with a hint each', async () => {
+    const wrongRegion = newS3Remote(server, { settings: { region: 'us-east-1' } });
+    await expect(listKeys(wrongRegion)).rejects.toMatchObject({
+      code: 'remote-refused',
+      message: expect.stringContaining('another region, eu-test-1 (AuthorizationHeaderMalformed)'),
+      details: { reason: 'wrong-region', region: 'eu-test-1' },
+    });
+    await expect(wrongRegion.stat('a')).rejects.toEqual(failure('remote-refused', 'wrong-region'));
+    const noBucket = newS3Remote(server, { bucket: 'missing' });
+    await expect(readObject(noBucket, 'a')).rejects.toEqual(failure('not-a-remote', 'no-bucket'));
+    const { AWS_SECRET_ACCESS_KEY: secret } = process.env;
+    process.env['AWS_SECRET_ACCESS_KEY'] = 'wrong';
+    const wrong = newS3Remote(server);
+    await expect(listKeys(wrong)).rejects.toEqual(failure('remote-refused', 'bad-credentials'));
+    process.env['AWS_SECRET_ACCESS_KEY'] = '';
+    const none = newS3Remote(server);
+    await expect(listKeys(none)).rejects.toEqual(failure('remote-refused', 'no-credentials'));
+    process.env['AWS_SECRET_ACCESS_KEY'] = secret;
+  });
+
+  it('a clock that is wrong', async () => {
+    const ahead = await testS3Server({ clockAhead: 3_600_000 });
+    await expect(listKeys(newS3Remote(ahead))).rejects.toEqual(
+      failure('remote-refused', 'clock-skew'),
+    );
+  });
+
+  it('an endpoint that is none, or speaks something else', async () => {
+    const unused = newS3Remote(server, { settings: { endpoint: 'http://127.0.0.1:1' } });
+    await expect(unused.stat('a')).rejects.toEqual(failure('remote-unreachable', 'no-endpoint'));
+    const tls = newS3Remote(server, {
+      settings: { endpoint: server.endpoint.replace('http:', 'https:') },
+    });
+    await expect(listKeys(tls)).rejects.toEqual(failure('remote-refused', 'tls'));
+    const remote = newS3Remote(server, { partBytes: 1000 });
+    server.fault({ how: 'web-page', times: 6 });
+    const refusal = failure('remote-refused', 'not-s3');
+    await expect(listKeys(remote)).rejects.toEqual(refusal);
+    await expect(remote.stat('a')).rejects.toEqual(refusal);
+    await expect(readObject(remote, 'a')).rejects.toEqual(refusal);
+    await expect(remote.create('a', text('x'))).rejects.toEqual(refusal);
+    await expect(remote.create('a', bytesSource(testBytes(1500)))).rejects.toEqual(refusal);
+  });
+});
+
+describe('settings', () => {
+  it('reach the service', async () => {
+    const remote = newS3Remote(server, {
+      prefix: 'kept/',
+      partBytes: 1000,
+      settings: { storageClass: 'STANDARD_IA', encryption: 'aws:kms', encryptionKey: 'key-1' },
+    });
+    await remote.create('small', text('x'));
+    await remote.create('large', bytesSource(testBytes(2500)));
+    for (const key of ['small', 'large']) {
+      expect(server.buckets.get('models')?.get(`kept/${key}`)?.headers).toMatchObject({
+        'x-amz-storage-class': 'STANDARD_IA',
+        'x-amz-server-side-encryption': 'aws:kms',
+        'x-amz-server-side-encryption-aws-kms-key-id': 'key-1',
+      });
+    }
+  });
+
+  it('let a public bucket be read without credentials', async () => {
+    server.buckets
+      .get('public')
+      ?.set('x/a', { bytes: Buffer.from('open'), etag: 'e', headers: {} });
+    const { AWS_ACCESS_KEY_ID: id } = process.env;
+    delete process.env['AWS_ACCESS_KEY_ID'];
+    const remote = newS3Remote(server, {
+      bucket: 'public',
+      prefix: 'x/',
+      settings: { anonymous: true },
+    });
+    expect(String(await readObject(remote, 'a'))).toBe('open');
+    expect(await listKeys(remote)).toEqual(['a']);
+    await expect(remote.create('b', text('x'))).rejects.toEqual(
+      failure('remote-refused', 'forbidden'),
+    );
+    process.env['AWS_ACCESS_KEY_ID'] = id;
+  });
+
+  it('keep connections open', async () => {
+    const remote = newS3Remote(server);
+    await remote.create('a', text('x'));
+    const before = server.connections;
+    for (let turn = 0; turn < 20; turn++) await readObject(remote, 'a');
+    expect(server.connections - before).toBeLessThan(3);
+  });
+
+  it('are taken by an opened URL', async () => {
+    const settings = { endpoint: server.endpoint, region: server.region };
+    const remote = await openRemote('s3://models/opened/', { base: '/', settings });
+    expect(remote.location).toBe('s3://models/opened');
+    server.fault({ how: 'reset' });
+    expect(await remote.create('a', text('x'))).toBe('created');
+    expect(server.buckets.get('models')?.has('opened/a')).toBe(true);
+  });
+
+  it('without a region say so', async () => {
+    const place = { bucket: 'models', prefix: '', location: 's3://models' };
+    const remote = s3Remote(place, { random: systemRandom });
+    await expect(remote.stat('a')).rejects.toEqual(failure('remote-refused', 'no-region'));
+  });
+});
