@@ -43,6 +43,8 @@ interface FailureKind {
   readonly reason: string;
   readonly what: string;
   readonly hint: string;
+  /** Tries of it that are worth the wait, where these are few. */
+  readonly triesMax?: number;
 }
 
 const againHint = 'Run the same command again; what has arrived is not sent twice';
@@ -74,6 +76,8 @@ const noHost = unreachable(
   'its endpoint cannot be reached',
   'Check the network, and remote.NAME.endpoint and remote.NAME.region',
 );
+// Most often the address is wrong, and whoever mistyped it should not wait for long.
+const nobodyThere: FailureKind = { ...noHost, triesMax: 5 };
 const credentials = refused(
   'bad-credentials',
   'the service does not accept the credentials',
@@ -207,10 +211,10 @@ const kindsBySystemCode: Readonly<Record<string, FailureKind>> = {
   EPIPE: broken,
   ERR_STREAM_PREMATURE_CLOSE: broken,
   ETIMEDOUT: silent,
-  ECONNREFUSED: noHost,
+  ECONNREFUSED: nobodyThere,
   EHOSTUNREACH: noHost,
   ENETUNREACH: noHost,
-  ENOTFOUND: noHost,
+  ENOTFOUND: nobodyThere,
   EAI_AGAIN: noHost,
   CERT_HAS_EXPIRED: untrusted,
   CERT_NOT_YET_VALID: untrusted,
@@ -250,6 +254,7 @@ export function fromS3Error(error: unknown, attempt: string, location: string): 
         status: failure.status,
         requestId: failure.requestId,
         region: failure.region,
+        triesMax: kind.triesMax,
         retryAfterMs: retryAfterMs(failure.headers['retry-after']),
       },
     },

@@ -262,7 +262,8 @@ function checkValue(
   if (typed && (rule.check?.(value as ConfigValue) ?? true)) return;
   throw new MstoreError(
     'config-invalid',
-    `${key} cannot be ${printable(String(value))} (${where})`,
+    // A URL that is refused for the password in it must not show it.
+    `${key} cannot be ${printable(String(value).replace(/\/\/[^/]*@/, '//…@'))} (${where})`,
     {
       hint: rule.about,
       details: { key },

@@ -37,7 +37,8 @@ export interface RetryTries {
 /**
  * Makes a policy. The code decides: `remote-unreachable` is tried again, and nothing else. Waits grow
  * and are drawn by chance, so that many clients do not come back at once; one that the remote asks for
- * (`details.retryAfterMs`) is kept, unless it is longer than all tries may last.
+ * (`details.retryAfterMs`) is kept, unless it is longer than all tries may last. An error may ask for fewer
+ * tries (`details.triesMax`), never for more.
  */
 export function retryPolicy(options: RetryOptions): RetryPolicy {
   const { clock, random, triesMax = 8, waitMsFirst = 250, waitMsMax = 20_000 } = options;
@@ -51,10 +52,11 @@ export function retryPolicy(options: RetryOptions): RetryPolicy {
         throwIfAborted(signal);
         if (!isMstoreError(error, 'remote-unreachable')) throw error;
         failures++;
+        const most = Math.min(triesMax, Number(error.details['triesMax'] ?? triesMax));
         const asked = Number(error.details['retryAfterMs'] ?? 0);
         const bound = Math.min(waitMsMax, waitMsFirst * 2 ** (failures - 1));
         const wait = asked + random.fraction() * (asked > 0 ? waitMsFirst : bound);
-        if (failures >= triesMax || clock.monotonic() - since + wait > totalMsMax) throw error;
+        if (failures >= most || clock.monotonic() - since + wait > totalMsMax) throw error;
         await sleep(wait, signal);
         throwIfAborted(signal);
       },

@@ -58,6 +58,16 @@ describe('the policy', () => {
     expect(waits).toHaveLength(1);
   });
 
+  it('tries less often what says so', async () => {
+    const { waits, policy } = noted({ triesMax: 6 });
+    const error = unreachable({ triesMax: 3 });
+    await expect(policy.again(failing(9, error), undefined)).rejects.toBe(error);
+    await expect(
+      policy.again(failing(9, unreachable({ triesMax: 99 })), undefined),
+    ).rejects.toThrow();
+    expect(waits).toHaveLength(2 + 5);
+  });
+
   it('ends when the time is over', async () => {
     const { waits, policy } = noted({ waitMsFirst: 100, triesMax: 99, totalMsMax: 350 });
     await expect(policy.again(failing(99, unreachable()), undefined)).rejects.toThrow();

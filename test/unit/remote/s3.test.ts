@@ -59,6 +59,15 @@ describe('a create whose end is unclear', () => {
     expect(String(await readObject(remote, 'a'))).toBe('other');
   });
 
+  it('is tried again when the connection keeps silent', async () => {
+    const remote = newS3Remote(server, { stallMsMax: 150 });
+    server.fault({ how: 'stall', at: 'PUT ', times: 2 });
+    await expect(remote.create('a', text('x'))).rejects.toEqual(
+      failure('remote-unreachable', 'stalled'),
+    );
+    expect(await retrying(remote, noWait).create('a', text('x'))).toBe('created');
+  });
+
   it('asks nobody when the service turned it away', async () => {
     const remote = newS3Remote(server, { prefix: 'busy/' });
     server.fault({ how: { status: 503, code: 'SlowDown', retryAfter: 3 }, at: 'PUT ' });

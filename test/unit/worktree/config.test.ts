@@ -43,6 +43,36 @@ describe('readConfig', () => {
     ]);
   });
 
+  it('takes what belongs to a remote from files and the environment', () => {
+    const folder = folderWith('[remote.b-2]\nurl = "s3://b/x"\npath_style = false\n');
+    const merged = readConfig(folder, {
+      MSTORE_REMOTE_B_2_ENDPOINT: 'https://host:9000',
+      MSTORE_REMOTE_B_2_ANONYMOUS: 'true',
+      MSTORE_REMOTE_OTHER_REGION: 'x',
+    });
+    expect(merged.string('remote.b-2.endpoint')).toBe('https://host:9000');
+    expect(merged.boolean('remote.b-2.anonymous')).toBe(true);
+    expect(merged.boolean('remote.b-2.path_style')).toBe(false);
+    expect(merged.boolean('remote.b-2.requester_pays')).toBeUndefined();
+    expect(merged.entries().map(({ key }) => key)).not.toContain('remote.other.region');
+  });
+
+  it.each([
+    ['endpoint', 'host:9000'],
+    ['endpoint', 'https://KEY:secret@host'],
+    ['endpoint', 'https://host/path'],
+    ['path_style', 'yes'],
+    ['anonymous', '1'],
+    ['sse', 'aws'],
+    ['storage_class', 'standard ia'],
+    ['region', 'a b'],
+  ])('refuses %s = %j of a remote', (key, value) => {
+    const folder = folderWith('[remote.a]\nurl = "s3://b/x"\n');
+    const env = { [`MSTORE_REMOTE_A_${key.toUpperCase()}`]: value };
+    expect(() => readConfig(folder, env)).toThrow(coded('config-invalid'));
+    expect(() => readConfig(folder, env)).not.toThrow(/secret/);
+  });
+
   it('takes every key that may be set from the environment', () => {
     const values: Record<string, string> = {
       'core.remote': 'a',
