@@ -5,6 +5,20 @@ import { readFullyAsync, removeFile, writeFully, writeFullyAsync } from './files
 /** What a file system answers that cannot bypass the page cache, or not with this memory. */
 const refusals = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EPERM']);
 
+/** Blocks past the page cache after which a file is judged. */
+const blocksJudged = 8;
+
+/** Options of a {@link DirectFile}. */
+export interface DirectFileOptions {
+  readonly mode?: number | undefined;
+  /**
+   * Milliseconds that a block may take past the page cache, on the average of the first ones. On a slower
+   * disk the rest goes through the page cache, whence the system writes it when it can: for files that
+   * need not be on the disk when they are complete. Without it all goes past.
+   */
+  readonly directMsMax?: number;
+}
+
 /**
  * A new file that is written in blocks past the page cache where the file system allows it, else
  * through it. Blocks may be written at any position, and several at once.
@@ -15,17 +29,22 @@ export class DirectFile {
   /** The second descriptor, for writes past the page cache. */
   #directFd: number | undefined;
   #directWorks = fs.constants.O_DIRECT !== undefined;
+  readonly #directMsMax: number;
+  #directMs = 0;
+  #directBlocks = 0;
   #writing = 0;
   #closed = false;
 
-  private constructor(file: string, fd: number) {
+  private constructor(file: string, fd: number, directMsMax: number) {
     this.file = file;
     this.#fd = fd;
+    this.#directMsMax = directMsMax;
   }
 
   /** Creates a file, which must not exist. */
-  static create(file: string, mode = 0o666): DirectFile {
-    return new DirectFile(file, fs.openSync(file, 'wx+', mode));
+  static create(file: string, options: DirectFileOptions = {}): DirectFile {
+    const { mode = 0o666, directMsMax = Number.POSITIVE_INFINITY } = options;
+    return new DirectFile(file, fs.openSync(file, 'wx+', mode), directMsMax);
   }
 
   /**
@@ -33,8 +52,12 @@ export class DirectFile {
    * both share them until one is changed; elsewhere there is nothing to gain.
    * @returns undefined where it cannot
    */
-  static clone(file: string, source: string, mode = 0o666): DirectFile | undefined {
-    const out = DirectFile.create(file, mode);
+  static clone(
+    file: string,
+    source: string,
+    options: DirectFileOptions = {},
+  ): DirectFile | undefined {
+    const out = DirectFile.create(file, options);
     try {
       const made = fs.fstatSync(out.fd).mode & 0o777;
       fs.copyFileSync(source, file, fs.constants.COPYFILE_FICLONE_FORCE);
@@ -84,7 +107,9 @@ export class DirectFile {
       const direct = this.#direct();
       if (direct !== undefined) {
         try {
+          const start = performance.now();
           await writeFullyAsync(direct, block, position);
+          this.#judge(performance.now() - start);
           return;
         } catch (error) {
           this.#refused(error);
@@ -95,6 +120,13 @@ export class DirectFile {
       this.#writing--;
       if (this.#closed) this.#closeNow();
     }
+  }
+
+  #judge(ms: number): void {
+    this.#directMs += ms;
+    this.#directBlocks++;
+    if (this.#directBlocks < blocksJudged) return;
+    if (this.#directMs > this.#directMsMax * this.#directBlocks) this.#directWorks = false;
   }
 
   /** The same, done when it returns. */

@@ -58,7 +58,7 @@ export class SequentialFile {
       this.#memory = { blocks: [block], copy: copyBytes };
     }
     this.#blocks = options.blocks;
-    this.#out = DirectFile.create(file, options.mode);
+    this.#out = DirectFile.create(file, { mode: options.mode });
   }
 
   get file(): string {

@@ -8,6 +8,12 @@ import { printable } from '../base/names.ts';
 import { stampNow } from './stat-cache.ts';
 
 /**
+ * What a block of 4 MiB may take past the page cache, several being under way: on disks of less than some
+ * 500 MB a second, whoever asked for a file should not wait for them, nor whoever loads it next.
+ */
+const directMsMax = 30;
+
+/**
  * Places files below one folder. A file gets its final name only when its bytes are complete; nothing
  * is ever written through a link: each folder on the way is looked at before it is used.
  */
@@ -123,9 +129,9 @@ export class Placer {
     const target = this.absolute(relative);
     const temp = path.join(this.#tempFolder, tempName());
     try {
-      const mode = options.executable ? 0o777 : 0o666;
-      const cloned = options.clone ? DirectFile.clone(temp, target, mode) : undefined;
-      const out = cloned ?? DirectFile.create(temp, mode);
+      const how = { mode: options.executable ? 0o777 : 0o666, directMsMax };
+      const cloned = options.clone ? DirectFile.clone(temp, target, how) : undefined;
+      const out = cloned ?? DirectFile.create(temp, how);
       try {
         await fill(out, cloned !== undefined);
         stampNow(out.fd, this.#clock.now());
