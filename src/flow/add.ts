@@ -16,6 +16,7 @@ import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
 import { diskState } from './disk.ts';
 import { externalData, filesBeside, type NamedFile } from './external-data.ts';
+import { keepTree } from './known-trees.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { pointerPath } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -185,8 +186,12 @@ async function store(
   candidate.cache.keepOnly(new Set(entries.map((entry) => entry.path)));
   const extra = previousPointer(workspace, candidate.path)?.extra ?? {};
   if (candidate.isFolder) {
-    await tools.writer.addBytes(formatTree(entries));
-    return treePointer(path.posix.basename(candidate.path), entries, extra);
+    const tree = formatTree(entries);
+    await tools.writer.addBytes(tree);
+    const pointer = treePointer(path.posix.basename(candidate.path), entries, extra);
+    if (pointer.kind === 'tree' && pointer.files === undefined)
+      keepTree(workspace, candidate.path, tree);
+    return pointer;
   }
   const [file] = entries;
   if (file === undefined || !('sha256' in file))

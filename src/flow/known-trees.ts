@@ -3,7 +3,7 @@ import { sha256 } from '../base/digest.ts';
 import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
 import { parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
-import { formatTree, type TreeEntry } from '../base/tree.ts';
+import { formatTree, type TreeEntry, treeSize } from '../base/tree.ts';
 import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -17,18 +17,30 @@ export function comparedFiles(workspace: Workspace, item: Tracked): TrackedFiles
   const { path: tracked, pointer } = item;
   if (pointer.kind !== 'tree' || pointer.files !== undefined)
     return trackedFiles(workspace.store, item);
-  const name = `${sha256(tracked).slice(0, 32)}.json`;
-  const file = path.join(workspace.cacheFolder, 'tree', name);
-  const known = keptTree(file, pointer.sha256);
-  if (known !== undefined) return { base: tracked, entries: known };
+  const known = keptTree(keptFile(workspace, tracked), pointer.sha256);
+  if (known !== undefined && treeSize(known) === pointer.size)
+    return { base: tracked, entries: known };
   const files = trackedFiles(workspace.store, item);
+  keepTree(workspace, tracked, formatTree(files.entries));
+  return files;
+}
+
+/**
+ * Keeps the list of a large tree for {@link comparedFiles}.
+ * @param bytes the tree, whose entries have been checked
+ */
+export function keepTree(workspace: Workspace, tracked: string, bytes: Uint8Array): void {
+  const file = keptFile(workspace, tracked);
   try {
     ensureFolder(path.dirname(file));
-    writeAtomically(file, formatTree(files.entries), { unsynced: true });
+    writeAtomically(file, bytes, { unsynced: true });
   } catch {
     // A read-only workspace or a full disk: the next run asks the store again.
   }
-  return files;
+}
+
+function keptFile({ cacheFolder }: Workspace, tracked: string): string {
+  return path.join(cacheFolder, 'tree', `${sha256(tracked).slice(0, 32)}.json`);
 }
 
 function keptTree(file: string, digest: string): TreeEntry[] | undefined {

@@ -13,6 +13,7 @@ import {
 import { linkProblem, sortEntries } from '../base/tree.ts';
 import type { IgnoreRules } from './ignore-rules.ts';
 import { pointerSuffix } from './pointer.ts';
+import type { FileStat } from './stat-cache.ts';
 
 /** A regular file found on disk. */
 export interface ScannedFile {
@@ -21,7 +22,7 @@ export interface ScannedFile {
   readonly path: string;
   /** Absolute path to read the bytes from. */
   readonly source: string;
-  readonly stat: fs.BigIntStats;
+  readonly stat: FileStat;
   readonly executable: boolean;
 }
 
@@ -174,11 +175,19 @@ function scanEntry(walk: Walk, dirent: fs.Dirent, relative: string, absolute: st
 function addFile(scan: Scan, relative: string, source: string): void {
   const stat = fs.lstatSync(source, { bigint: true, throwIfNoEntry: false });
   if (!stat?.isFile()) return;
-  scan.entries.push({ kind: 'file', path: relative, source, stat, executable: isExecutable(stat) });
+  const { size, mtimeNs, ctimeNs, ino, mode, nlink } = stat;
+  scan.entries.push({
+    kind: 'file',
+    path: relative,
+    source,
+    // A part of it: whole stats of a large directory take ten times the memory.
+    stat: { size, mtimeNs, ctimeNs, ino, mode, nlink },
+    executable: isExecutable(stat),
+  });
 }
 
 /** Tells whether the owner may execute a file; Windows has no such bit. */
-export function isExecutable(stat: fs.BigIntStats): boolean {
+export function isExecutable(stat: FileStat): boolean {
   return (stat.mode & 0o100n) !== 0n;
 }
 

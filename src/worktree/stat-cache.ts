@@ -22,7 +22,13 @@ interface Known {
   readonly digest: string;
 }
 
-function stampOf({ size, mtimeNs, ctimeNs, ino }: fs.BigIntStats): string {
+/** What of a stat tells whether a file changed, how it may be used, and who else has it. */
+export type FileStat = Pick<
+  fs.BigIntStats,
+  'size' | 'mtimeNs' | 'ctimeNs' | 'ino' | 'mode' | 'nlink'
+>;
+
+function stampOf({ size, mtimeNs, ctimeNs, ino }: FileStat): string {
   return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }
 
@@ -89,14 +95,14 @@ export class StatCache {
   }
 
   /** Returns the digest of a file if it is surely the same as when it was remembered. */
-  find(name: string, stat: fs.BigIntStats): Digest | undefined {
+  find(name: string, stat: FileStat): Digest | undefined {
     const known = this.#known.get(name);
     if (known === undefined || known.stamp !== stampOf(stat)) return undefined;
     return isDigest(known.digest) ? known.digest : undefined;
   }
 
   /** Remembers a digest with the stat that held before and after the file was read. */
-  rememberRead(name: string, stat: fs.BigIntStats, digest: Digest): void {
+  rememberRead(name: string, stat: FileStat, digest: Digest): void {
     if (this.find(name, stat) === digest) return;
     if (!this.#isRacy(stat)) this.#set(name, stat, digest);
     else if (this.#known.delete(name)) this.#changed = true;
@@ -106,16 +112,16 @@ export class StatCache {
    * Remembers a file that this process has written and stamped ({@link stampNow}): its time is none
    * that the file system's clock would give to a later change.
    */
-  rememberWritten(name: string, stat: fs.BigIntStats, digest: Digest): void {
+  rememberWritten(name: string, stat: FileStat, digest: Digest): void {
     this.#set(name, stat, digest);
   }
 
-  #set(name: string, stat: fs.BigIntStats, digest: Digest): void {
+  #set(name: string, stat: FileStat, digest: Digest): void {
     this.#known.set(name, { stamp: stampOf(stat), digest });
     this.#changed = true;
   }
 
-  #isRacy(stat: fs.BigIntStats): boolean {
+  #isRacy(stat: FileStat): boolean {
     const latest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs;
     const coarse = stat.mtimeNs % 1_000_000_000n === 0n && stat.ctimeNs % 1_000_000_000n === 0n;
     return latest + (coarse ? coarseTickNs : fineTickNs) >= this.#startNs;
