@@ -138,6 +138,21 @@ describe('status of files', () => {
     for (let n = 0; n < 1_001; n++) project.write(`many/${n}`, '');
     await project.add('many');
     fs.rmSync(project.at('.modelstore/store'), { recursive: true });
+    fs.rmSync(project.at('.modelstore/cache/tree'), { recursive: true });
+    expect(await sole(project)).toMatchObject({ state: 'unlisted' });
+  });
+
+  it('compares a large tree by the list it kept, and by no other', async () => {
+    const project = await makePlainProject();
+    for (let n = 0; n < 1_001; n++) project.write(`many/${n}`, '');
+    await project.add('many');
+    fs.rmSync(project.at('.modelstore/store'), { recursive: true });
+    expect(await sole(project)).toMatchObject({ state: 'unchanged' });
+    project.write('many/7', 'changed');
+    expect(await sole(project)).toMatchObject({ state: 'modified', changes: [{ path: '7' }] });
+    const [name] = fs.readdirSync(project.at('.modelstore/cache/tree')) as [string];
+    const list = project.read(`.modelstore/cache/tree/${name}`).toString();
+    project.write(`.modelstore/cache/tree/${name}`, list.replace('"path":"8"', '"path":"x"'));
     expect(await sole(project)).toMatchObject({ state: 'unlisted' });
   });
 
