@@ -1,10 +1,14 @@
 import * as fs from 'node:fs';
 import { DirectFile } from './direct-file.ts';
+import { directAlignBytes } from './direct-reader.ts';
 import { invariant } from './errors.ts';
-import { makePages } from './wasm-memory.ts';
+import { makePages, startsAtPage } from './wasm-memory.ts';
 
 /** Bytes gathered before each write: large sequential writes cost the least. */
 export const writeBlockBytes = 4 * 1024 * 1024;
+
+/** Blocks below this are gathered: a write of each by itself would cost more than the copy. */
+const ownBlockBytesMin = 512 * 1024;
 
 /** Working memory of one {@link SequentialFile} at a time. */
 export interface WriteMemory {
@@ -94,6 +98,26 @@ export class SequentialFile {
       from += count;
       if (this.#fill === block.length) this.#flush(block);
     }
+  }
+
+  /**
+   * Appends bytes, and ends when they have been copied or written and more can come. Large blocks that lie
+   * at pages of the machine are written from where they are.
+   */
+  async append(bytes: Uint8Array): Promise<void> {
+    const aligned =
+      this.#fill === 0 &&
+      bytes.length >= ownBlockBytesMin &&
+      bytes.length % directAlignBytes === 0 &&
+      startsAtPage(bytes);
+    if (aligned) {
+      const position = this.#written;
+      this.#written += bytes.length;
+      await this.#out.writeBlock(bytes, position);
+      return;
+    }
+    this.write(bytes);
+    await this.room();
   }
 
   /** Writes the full block: in the background where another one is free, else at once. */

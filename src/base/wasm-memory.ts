@@ -22,9 +22,21 @@ export interface WasmMemory {
 /** Bytes of a page of WebAssembly. */
 export const wasmPageBytes = 64 * 1024;
 
+/** Memories made here, which start at pages of the machine, as other memory need not. */
+const paged = new WeakSet<object>();
+/** Bytes of a page of the machine, or of several: a place at a multiple of it suits any disk. */
+const machinePageBytes = 4096;
+
+/** Tells whether bytes are known to start at a page of the machine. */
+export function startsAtPage({ buffer, byteOffset }: Uint8Array): boolean {
+  return byteOffset % machinePageBytes === 0 && paged.has(buffer);
+}
+
 /** Makes shared memory. */
 export function makeWasmMemory(pages: number, pagesMax = pages): WasmMemory {
-  return new WebAssembly.Memory({ initial: pages, maximum: pagesMax, shared: true });
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pagesMax, shared: true });
+  paged.add(memory.buffer);
+  return memory;
 }
 
 /**
@@ -33,6 +45,7 @@ export function makeWasmMemory(pages: number, pagesMax = pages): WasmMemory {
  */
 export function makePages(bytes: number): Buffer {
   const { buffer } = new WebAssembly.Memory({ initial: Math.ceil(bytes / wasmPageBytes) });
+  paged.add(buffer);
   return Buffer.from(buffer, 0, bytes);
 }
 

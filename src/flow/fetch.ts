@@ -10,6 +10,7 @@ import { readChunk } from '../pack/reader.ts';
 import type { RemoteReader } from '../remote/remote.ts';
 import { packKey, recipeKey } from '../store/keys.ts';
 import { PackSink } from '../store/pack-sink.ts';
+import { type PackLane, PackThreads } from '../store/pack-threads.ts';
 import { receivePack, remoteDamage } from '../store/pack-transfer.ts';
 import { publishObjects } from '../store/publish.ts';
 import { formatRecipe, type Recipe, soleChunkRecipe } from '../store/recipe.ts';
@@ -195,10 +196,7 @@ class Fetcher {
     progress.start('fetch', { bytesTotal });
     const onBytes = (bytes: number): void => progress.advance({ bytes });
     const { store } = this.#workspace;
-    await mapConcurrently(whole, this.#transfer.jobs, async (pack) => {
-      const footer = await there.footerOf(pack, this.#transfer);
-      await receivePack(store, this.#remote, footer, onBytes, this.#transfer);
-    });
+    await this.#receivePacks(there, whole, onBytes);
     await this.#receiveRanges(there, ranges, onBytes);
     store.prepareWriting();
     await publishObjects(
@@ -206,6 +204,26 @@ class Fetcher {
       recipes.map((recipe) => ({ key: recipeKey(recipe.blob), bytes: formatRecipe(recipe) })),
     );
     progress.finish();
+  }
+
+  async #receivePacks(
+    there: RemoteStore,
+    packs: readonly IndexedPack[],
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const { signal, jobs } = this.#transfer;
+    const bytes = packs.reduce((sum, { packBytes }) => sum + packBytes, 0);
+    const threads = PackThreads.for(bytes, jobs);
+    try {
+      await mapConcurrently(packs, jobs, async (pack) => {
+        const footer = await there.footerOf(pack, this.#transfer);
+        const receive = (lane?: PackLane) =>
+          receivePack(this.#workspace.store, this.#remote, footer, onBytes, { signal, lane });
+        await (threads?.withLane(receive) ?? receive());
+      });
+    } finally {
+      threads?.close();
+    }
   }
 
   /** Fetches single chunks and gathers them in packs of our own. */

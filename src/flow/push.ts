@@ -11,10 +11,11 @@ import { placeOf } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
 import type { PackFooter } from '../pack/format.ts';
 import { PackWriter } from '../pack/writer.ts';
-import { bytesSource, type RemoteWriter } from '../remote/remote.ts';
+import { bytesSource, type RemoteSource, type RemoteWriter } from '../remote/remote.ts';
 import { ChunkReader } from '../store/chunk-reader.ts';
 import { indexKey, packKey, recipeKey } from '../store/keys.ts';
 import type { Store } from '../store/local-store.ts';
+import { type PackLane, PackThreads } from '../store/pack-threads.ts';
 import { packSource } from '../store/pack-transfer.ts';
 import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
@@ -222,6 +223,7 @@ class Sender {
   readonly #transfer: TransferOptions;
   readonly #onBytes: (bytes: number) => void;
   #packs = 0;
+  #threads: PackThreads | undefined;
 
   constructor(
     workspace: Workspace,
@@ -237,10 +239,15 @@ class Sender {
 
   async send(plan: PushPlan): Promise<number> {
     const { store } = this.#workspace;
-    await mapConcurrently(plan.whole, this.#transfer.jobs, (pack) =>
-      this.#sendPack(store.file(packKey(pack.id)), store.footerOf(pack)),
-    );
-    await this.#sendParts(plan);
+    this.#threads = PackThreads.for(plan.bytes, this.#transfer.jobs);
+    try {
+      await mapConcurrently(plan.whole, this.#transfer.jobs, (pack) =>
+        this.#sendPack(store.file(packKey(pack.id)), store.footerOf(pack)),
+      );
+      await this.#sendParts(plan);
+    } finally {
+      this.#threads?.close();
+    }
     return this.#packs;
   }
 
@@ -296,7 +303,11 @@ class Sender {
   }
 
   async #sendPack(file: string, footer: PackFooter): Promise<void> {
-    const source = packSource(file, footer);
+    const send = (lane?: PackLane) => this.#sendBy(packSource(file, footer, lane), footer);
+    await (this.#threads?.withLane(send) ?? send());
+  }
+
+  async #sendBy(source: RemoteSource, footer: PackFooter): Promise<void> {
     const remote = this.#remote;
     const counted = {
       size: source.size,

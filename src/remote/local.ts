@@ -14,7 +14,7 @@ import { printable } from '../base/names.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';
 import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './local-files.ts';
-import type { ByteRange, RemotePruner, RemoteSource } from './remote.ts';
+import type { ByteRange, RemotePruner, RemoteReadOptions, RemoteSource } from './remote.ts';
 import { readSource } from './source.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
 
@@ -49,7 +49,7 @@ export function localRemote(folder: string): RemotePruner {
       try {
         const { size } = await onRemote(place, `read ${key} from`, () => handle.stat());
         const wanted = checkRange(key, range, size, place.location);
-        yield* readRange(place, key, handle, wanted, options?.signal);
+        yield* readRange(place, key, handle, wanted, options);
       } finally {
         await handle.close();
       }
@@ -114,10 +114,10 @@ async function* readRange(
   key: string,
   handle: fs.promises.FileHandle,
   { start, end }: ByteRange,
-  signal: AbortSignal | undefined,
+  { signal, memory }: RemoteReadOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
   const reader = new DirectReader(handle.fd, path.join(place.root, key));
-  const blocks = readForward(reader, { start, end });
+  const blocks = readForward(reader, { start, end }, memory);
   try {
     for (;;) {
       throwIfAborted(signal);
@@ -181,10 +181,7 @@ async function writeTemp(
     // Writing is synchronous, and so may be the source: signals must come through all the same.
     const breather = new Breather();
     for await (const block of blocks) {
-      await onRemote(place, attempt, () => {
-        file.write(block);
-        return file.room();
-      });
+      await onRemote(place, attempt, () => file.append(block));
       if (breather.due()) await breather.turn();
     }
     await onRemote(place, attempt, async () => {

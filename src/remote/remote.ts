@@ -18,6 +18,15 @@ export interface RemoteCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options of a read. */
+export interface RemoteReadOptions extends RemoteCallOptions {
+  /**
+   * Two blocks of one size, a multiple of 4 KiB, each at a page of the machine. A remote may read to them;
+   * the blocks that it yields are then parts of them.
+   */
+  readonly memory?: readonly [Buffer, Buffer] | undefined;
+}
+
 /**
  * Reads a remote. Keys are relative, `/`-separated, of the characters `A-Z a-z 0-9 . _ - / @` with no
  * empty component and none that starts with a dot, and not below `tmp/`; another key is a broken
@@ -36,7 +45,7 @@ export interface RemoteReader {
    * @throws MstoreError `not-found` when there is no such object
    * @throws MstoreError `corrupt-remote` when the object is shorter than the range
    */
-  get(key: string, range?: ByteRange, options?: RemoteCallOptions): AsyncIterable<Uint8Array>;
+  get(key: string, range?: ByteRange, options?: RemoteReadOptions): AsyncIterable<Uint8Array>;
 
   /** Returns the size of an object in bytes, or undefined when there is none. */
   stat(key: string, options?: RemoteCallOptions): Promise<number | undefined>;

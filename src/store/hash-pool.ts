@@ -8,6 +8,8 @@ interface Thread {
   readonly worker: Worker;
   /** Bytes given to it that it has not answered for. */
   load: number;
+  /** Files that were begun on it and not ended. */
+  files: number;
 }
 
 interface Waiting {
@@ -41,7 +43,7 @@ export class HashPool {
     this.#threads = Array.from({ length: threads }, () => {
       // Flags of the process are about its own entry, and some cannot be used for a thread.
       const worker = new Worker(entry, { workerData: memory, execArgv: [] });
-      const thread: Thread = { worker, load: 0 };
+      const thread: Thread = { worker, load: 0, files: 0 };
       worker.on('message', (answer: HashAnswer) => this.#answered(answer));
       worker.on('error', (error) => this.#fail(error));
       worker.on('exit', () => this.#fail(new Error('a hashing thread ended')));
@@ -62,7 +64,12 @@ export class HashPool {
   /** Begins the digest of a whole file; its thread is chosen now and stays. */
   beginFile(): number {
     const file = this.#files++;
-    this.#owners.set(file, this.#idlest());
+    // Of files that are begun together none has given anything to do yet.
+    const owner = this.#threads.reduce((a, b) =>
+      b.files < a.files || (b.files === a.files && b.load < a.load) ? b : a,
+    );
+    owner.files++;
+    this.#owners.set(file, owner);
     return file;
   }
 
@@ -71,19 +78,39 @@ export class HashPool {
     await this.#post(this.#owner(file), end - start, { kind: 'whole', file, start, end });
   }
 
+  /**
+   * Adds the next piece of a file that is digested in pieces of its own.
+   * @param cuts offsets from `start`, ascending, at which a digest ends and the next one begins
+   * @returns 32 bytes for each cut, in order
+   */
+  pieces(file: number, start: number, end: number, cuts: readonly number[]): Promise<Uint8Array> {
+    const positions = cuts.map((cut) => start + cut);
+    return this.#post(this.#owner(file), end - start, {
+      kind: 'whole',
+      file,
+      start,
+      end,
+      cuts: positions,
+    });
+  }
+
   /** Ends the digest of a file and returns its 32 bytes. */
   async endFile(file: number): Promise<Uint8Array> {
-    const owner = this.#owner(file);
-    this.#owners.delete(file);
-    return this.#post(owner, 0, { kind: 'end', file });
+    return this.#post(this.#release(file) ?? this.#idlest(), 0, { kind: 'end', file });
   }
 
   /** Forgets a file that will not be ended. */
   dropFile(file: number): void {
-    const owner = this.#owners.get(file);
+    const owner = this.#release(file);
     if (owner === undefined) return;
-    this.#owners.delete(file);
     this.#post(owner, 0, { kind: 'drop', file }).catch(() => {});
+  }
+
+  #release(file: number): Thread | undefined {
+    const owner = this.#owners.get(file);
+    this.#owners.delete(file);
+    if (owner !== undefined) owner.files--;
+    return owner;
   }
 
   #owner(file: number): Thread {

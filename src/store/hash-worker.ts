@@ -17,6 +17,8 @@ export type HashJob =
       readonly file: number;
       readonly start: number;
       readonly end: number;
+      /** Positions, ascending, at which a digest is asked for and a new one begins. */
+      readonly cuts?: readonly number[];
     }
   | { readonly id: number; readonly kind: 'end'; readonly file: number }
   | { readonly id: number; readonly kind: 'drop'; readonly file: number };
@@ -52,14 +54,21 @@ function work(bytes: Uint8Array, job: HashJob): Uint8Array {
     wholes.delete(job.file);
     return none;
   }
-  const hash = wholes.get(job.file) ?? createHash('sha256');
+  let hash = wholes.get(job.file) ?? createHash('sha256');
   if (job.kind === 'end') {
     wholes.delete(job.file);
     return hash.digest();
   }
-  hash.update(bytes.subarray(job.start, job.end));
-  wholes.set(job.file, hash);
-  return none;
+  const { start, end, cuts = [] } = job;
+  const digests = cuts.length === 0 ? none : new Uint8Array(cuts.length * 32);
+  let from = start;
+  for (const [i, cut] of cuts.entries()) {
+    digests.set(hash.update(bytes.subarray(from, cut)).digest(), i * 32);
+    hash = createHash('sha256');
+    from = cut;
+  }
+  wholes.set(job.file, hash.update(bytes.subarray(from, end)));
+  return digests;
 }
 
 const port = parentPort;

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
 import { DirectReader, readForward } from '../base/direct-reader.ts';
-import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
+import { fromSystemError, invariant, isMstoreError, MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
@@ -11,25 +11,151 @@ import { chunkProblem, readChunk } from '../pack/reader.ts';
 import type { RemoteReader, RemoteSource } from '../remote/remote.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
+import type { PackLane } from './pack-threads.ts';
 import { publishPack } from './publish.ts';
+
+/** How packs are verified on their way. */
+export interface VerifyOptions {
+  /** Names the pack in errors. */
+  readonly where?: string | undefined;
+  /** Has threads hash the chunks; without it this thread does. */
+  readonly lane?: PackLane | undefined;
+}
 
 /**
  * Passes the bytes of a pack on and verifies them on the way: every chunk against its id, the end of
- * the pack against its footer. Nothing is held back but the last bytes: the receiver makes the pack
- * visible only after the iteration has ended.
- * @param where names the pack in errors
+ * the pack against its footer. Bytes may be passed on before they are verified, but never the last of
+ * them: the receiver makes the pack visible only after the iteration has ended.
  */
 export async function* verifiedPack(
   blocks: AsyncIterable<Uint8Array>,
   footer: PackFooter,
-  where = `the pack ${footer.id}`,
+  { where = `the pack ${footer.id}`, lane }: VerifyOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  // Threads hash what is stored; what is encoded must be decoded first.
+  if (lane !== undefined && isRaw(footer)) {
+    yield* verifiedByThreads(blocks, new LaneCheck(footer, where, lane));
+    return;
+  }
   const check = new PackCheck(footer, where);
   for await (const block of blocks) {
     check.update(block);
     yield block;
   }
   check.end();
+}
+
+function isRaw(footer: PackFooter): boolean {
+  for (let row = 0; row < footer.count; row++) {
+    if (footer.row(row).encoding !== 0) return false;
+  }
+  return true;
+}
+
+async function* verifiedByThreads(
+  blocks: AsyncIterable<Uint8Array>,
+  check: LaneCheck,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let checked: Promise<void> | undefined;
+  try {
+    for await (const block of check.gather(blocks)) {
+      checked = check.update(block);
+      // It is awaited behind the next line, or in the end where the receiver stops.
+      checked.catch(() => {});
+      if (check.complete) await checked;
+      yield block;
+      await checked;
+    }
+  } finally {
+    await checked?.catch(() => {});
+  }
+  check.end();
+}
+
+/** Verifies the bytes of a pack of raw chunks by threads. */
+class LaneCheck {
+  readonly #footer: PackFooter;
+  readonly #where: string;
+  readonly #lane: PackLane;
+  readonly #tail: Buffer;
+  readonly #tailStart: number;
+  #row = 0;
+  #position = 0;
+
+  constructor(footer: PackFooter, where: string, lane: PackLane) {
+    this.#footer = footer;
+    this.#where = where;
+    this.#lane = lane;
+    this.#tail = Buffer.concat([footer.bytes, footer.trailer()]);
+    this.#tailStart = footer.packBytes - this.#tail.length;
+  }
+
+  /** Whether all bytes of the pack have come. */
+  get complete(): boolean {
+    return this.#position >= this.#footer.packBytes;
+  }
+
+  /** Yields the same bytes in the memory of the lane: as they are where they lie there, else gathered. */
+  async *gather(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    let [target, spare] = this.#lane.blocks;
+    let fill = 0;
+    for await (const block of blocks) {
+      if (this.#lane.holds(block)) {
+        invariant(fill === 0, 'a remote reads to the memory it is given, or never');
+        yield block;
+        continue;
+      }
+      for (let at = 0; at < block.length; ) {
+        const piece = block.subarray(at, at + target.length - fill);
+        target.set(piece, fill);
+        fill += piece.length;
+        at += piece.length;
+        if (fill < target.length) continue;
+        yield target;
+        [target, spare] = [spare, target];
+        fill = 0;
+      }
+    }
+    if (fill > 0) yield target.subarray(0, fill);
+  }
+
+  async update(block: Uint8Array): Promise<void> {
+    const first = this.#row;
+    const from = this.#position;
+    const cuts: number[] = [];
+    this.#position += block.length;
+    for (; this.#row < this.#footer.count; this.#row++) {
+      const { offset, storedLength } = this.#footer.row(this.#row);
+      if (offset + storedLength > this.#position) break;
+      cuts.push(offset + storedLength - from);
+    }
+    const chunks = block.subarray(0, Math.max(0, this.#tailStart - from));
+    if (chunks.length > 0) this.#compare(first, await this.#lane.hash(chunks, cuts));
+    if (from + block.length > this.#tailStart) this.#checkTail(block, from);
+  }
+
+  #compare(first: number, digests: Uint8Array): void {
+    const { bytes } = this.#footer;
+    for (let at = 0, row = first; at < digests.length; at += 32, row++) {
+      const actual = Buffer.from(digests.buffer, digests.byteOffset + at, 32);
+      const idAt = this.#footer.idOffset(row);
+      if (actual.compare(bytes, idAt, idAt + 32) === 0) continue;
+      throw chunkProblem(this.#footer.chunk(row), this.#where, actual.toString('hex'));
+    }
+  }
+
+  #checkTail(block: Uint8Array, from: number): void {
+    const start = Math.max(from, this.#tailStart);
+    const bytes = block.subarray(start - from);
+    const at = start - this.#tailStart;
+    if (this.#tail.subarray(at, at + bytes.length).equals(bytes)) return;
+    throw packProblem('its end is not its footer', this.#footer.id);
+  }
+
+  end(): void {
+    if (this.#position === this.#footer.packBytes) return;
+    throw packProblem('it is cut short', this.#footer.id);
+  }
 }
 
 /** Verifies the bytes of a pack as they come. Memory: three times a chunk where it is encoded, else none. */
@@ -103,7 +229,10 @@ class PackCheck {
   }
 }
 
-async function* fileBlocks(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* fileBlocks(
+  file: string,
+  lane: PackLane | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
   let fd: number;
   try {
     fd = fs.openSync(file, 'r');
@@ -112,7 +241,7 @@ async function* fileBlocks(file: string): AsyncGenerator<Uint8Array, void, undef
   }
   const reader = new DirectReader(fd, file);
   try {
-    yield* readForward(reader, { start: 0, end: fs.fstatSync(fd).size });
+    yield* readForward(reader, { start: 0, end: fs.fstatSync(fd).size }, lane?.blocks);
   } catch (error) {
     throw fromSystemError(error, `reading ${file}`);
   } finally {
@@ -122,8 +251,16 @@ async function* fileBlocks(file: string): AsyncGenerator<Uint8Array, void, undef
 }
 
 /** A pack file as the source of a remote object, verified each time it is read. */
-export function packSource(file: string, footer: PackFooter): RemoteSource {
-  return { size: footer.packBytes, open: () => verifiedPack(fileBlocks(file), footer, file) };
+export function packSource(file: string, footer: PackFooter, lane?: PackLane): RemoteSource {
+  const open = () => verifiedPack(fileBlocks(file, lane), footer, { where: file, lane });
+  return { size: footer.packBytes, open };
+}
+
+/** Options of {@link receivePack}. */
+export interface ReceiveOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Has threads verify the pack; without it this thread does. */
+  readonly lane?: PackLane | undefined;
 }
 
 /**
@@ -135,18 +272,17 @@ export async function receivePack(
   remote: RemoteReader,
   footer: PackFooter,
   onBytes: (bytes: number) => void,
-  options: { signal?: AbortSignal | undefined } = {},
+  { signal, lane }: ReceiveOptions = {},
 ): Promise<void> {
   store.prepareWriting();
   const temp = store.tempFile();
   try {
-    const breather = new Breather(options.signal);
+    const breather = new Breather(signal);
     const out = new SequentialFile(temp, { size: footer.packBytes, blocks: 2 });
     try {
-      const blocks = remote.get(packKey(footer.id), undefined, options);
-      for await (const block of verifiedPack(blocks, footer)) {
-        out.write(block);
-        await out.room();
+      const blocks = remote.get(packKey(footer.id), undefined, { signal, memory: lane?.blocks });
+      for await (const block of verifiedPack(blocks, footer, { lane })) {
+        await out.append(block);
         onBytes(block.length);
         if (breather.due()) await breather.turn();
       }

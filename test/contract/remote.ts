@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { makePages } from '../../src/base/wasm-memory.ts';
 import { bytesSource, type RemotePruner } from '../../src/remote/remote.ts';
 import { listKeys, openFilesBelow, readObject, testBytes } from '../support/remote-bytes.ts';
 import { listTests } from './remote-listing.ts';
@@ -158,6 +159,26 @@ function rangeTests(make: MakeRemote): void {
       const got = await readObject(remote, 'packs/ab/x', { start, end });
       expect(got.equals(bytes.subarray(start, end)), `${start} to ${end}`).toBe(true);
     }
+  });
+
+  it('reads the same bytes to memory that it is given, whether it uses it or not', async () => {
+    const remote = await make();
+    await remote.create('packs/ab/x', bytesSource(bytes));
+    await remote.create('empty', text(''));
+    const memory = [makePages(256 * 1024), makePages(256 * 1024)] as const;
+    for (const [start, end] of [
+      [0, size],
+      [5, size],
+      [4096, 4096 + 256 * 1024],
+      [9_999, 10_000],
+    ] as const) {
+      const got = await readObject(remote, 'packs/ab/x', { start, end }, { memory });
+      expect(got.equals(bytes.subarray(start, end)), `${start} to ${end}`).toBe(true);
+    }
+    expect((await readObject(remote, 'packs/ab/x', undefined, { memory })).equals(bytes)).toBe(
+      true,
+    );
+    expect(await readObject(remote, 'empty', undefined, { memory })).toHaveLength(0);
   });
 
   it('reads an empty range as nothing, but not of nothing', async () => {

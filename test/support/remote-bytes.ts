@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import type { RemoteReader, RemoteSource } from '../../src/remote/remote.ts';
+import type { RemoteReader, RemoteReadOptions, RemoteSource } from '../../src/remote/remote.ts';
 
 /** Makes bytes that look random and are the same each time. */
 export function testBytes(size: number, seed = 'seed'): Buffer {
@@ -30,9 +30,10 @@ export async function readObject(
   remote: RemoteReader,
   key: string,
   range?: { start: number; end: number },
+  options?: RemoteReadOptions,
 ): Promise<Buffer> {
   const blocks: Buffer[] = [];
-  for await (const block of remote.get(key, range)) blocks.push(Buffer.from(block));
+  for await (const block of remote.get(key, range, options)) blocks.push(Buffer.from(block));
   return Buffer.concat(blocks);
 }
 

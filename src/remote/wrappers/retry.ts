@@ -2,7 +2,13 @@ import { throwIfAborted } from '../../base/abort.ts';
 import type { Clock, Random } from '../../base/clock.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import { checkKey, checkPrefix, noObject } from '../keys.ts';
-import type { ByteRange, RemoteCallOptions, RemoteObject, RemotePruner } from '../remote.ts';
+import type {
+  ByteRange,
+  RemoteCallOptions,
+  RemoteObject,
+  RemotePruner,
+  RemoteReadOptions,
+} from '../remote.ts';
 
 /** What a policy of retries is made from. */
 export interface RetryOptions {
@@ -104,7 +110,7 @@ async function* readOn(
   policy: RetryPolicy,
   key: string,
   range: ByteRange | undefined,
-  options: RemoteCallOptions | undefined,
+  options: RemoteReadOptions | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   checkKey(key);
   const tries = policy.start(options?.signal);
