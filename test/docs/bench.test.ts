@@ -32,7 +32,7 @@ function bench(...args: string[]): { status: number | null; page: string; result
   return { status, page: fs.readFileSync(page, 'utf8'), results };
 }
 
-describe('the bench', () => {
+describe('the bench', { timeout: 120_000 }, () => {
   it('measures each path of mstore, tells its gates and leaves no data', () => {
     const { status, page, results } = bench('--no-peers', '--only', 'large,many,weights,start');
     expect(status).toBe(0);
