@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../base/errors.ts';
+import type { ErrorCode, MstoreError } from '../base/errors.ts';
 import type { Progress } from '../base/progress.ts';
 import type { Surroundings } from '../flow/surroundings.ts';
 import type { Workspace } from '../flow/workspace.ts';
@@ -36,16 +36,30 @@ export interface Context {
   note(line: string): void;
   /** Warns people, on standard error, even with `-q`. */
   warn(line: string): void;
+  /** Tells people of an error that did not end the command; a document of JSON tells it by itself. */
+  fail(error: MstoreError): void;
   /** Writes bytes to standard output and waits until they are taken. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
 /** The JSON document of an error. */
-export interface ErrorDocument {
+interface ErrorDocument {
   readonly error: {
     readonly code: ErrorCode;
     readonly message: string;
     readonly hint?: string;
     readonly details?: object;
+  };
+}
+
+/** Makes the JSON document of an error. */
+export function errorDocument({ code, message, hint, details }: MstoreError): ErrorDocument {
+  return {
+    error: {
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+      ...(Object.keys(details).length === 0 ? {} : { details }),
+    },
   };
 }

@@ -13,7 +13,7 @@ import { type Progress, silentProgress } from '../base/progress.ts';
 import { systemSurroundings } from '../flow/surroundings.ts';
 import { openWorkspace } from '../flow/workspace.ts';
 import type { Command } from './command.ts';
-import type { Context, ErrorDocument, GlobalOptions } from './context.ts';
+import { type Context, errorDocument, type GlobalOptions } from './context.ts';
 import { parseCommandLine } from './parser.ts';
 import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
 import { makePaint, useColour } from './text.ts';
@@ -110,6 +110,7 @@ function makeContext(
     },
     note: (line) => (options.quiet || machine ? undefined : note(line)),
     warn: (line) => note(`warning: ${line}`),
+    fail: (error) => (machine ? undefined : tell(error)),
     write: (bytes) =>
       new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()));
@@ -145,24 +146,12 @@ function report(
 ): number {
   const error = asMstoreError(thrown);
   if (json) {
-    const document: ErrorDocument = {
-      error: {
-        code: error.code,
-        message: error.message,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-        ...(Object.keys(error.details).length === 0 ? {} : { details: error.details }),
-      },
-    };
+    const document = errorDocument(error);
     process.stdout.write(
       `${JSON.stringify(events ? { event: 'error', ...document } : document)}\n`,
     );
   } else {
-    const paint = makePaint(useColour(process.stderr, process.env));
-    process.stderr.write(
-      `${paint.bad('error:')} ${safeText(error.message)} ${paint.faint(`[${error.code}]`)}\n`,
-    );
-    if (error.hint !== undefined)
-      process.stderr.write(`${paint.strong('hint:')} ${safeText(error.hint)}\n`);
+    tell(error);
   }
   if (verbose && thrown instanceof Error) {
     for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
@@ -170,6 +159,16 @@ function report(
     }
   }
   return error.exitCode;
+}
+
+/** Writes an error for people. */
+function tell(error: MstoreError): void {
+  const paint = makePaint(useColour(process.stderr, process.env));
+  process.stderr.write(
+    `${paint.bad('error:')} ${safeText(error.message)} ${paint.faint(`[${error.code}]`)}\n`,
+  );
+  if (error.hint !== undefined)
+    process.stderr.write(`${paint.strong('hint:')} ${safeText(error.hint)}\n`);
 }
 
 /** Texts of the system name files as they are: nothing in them may reach the terminal as a command. */

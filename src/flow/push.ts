@@ -21,12 +21,10 @@ import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
 import { type MissingPath, missingError } from './missing.ts';
-import { type ChosenRemote, transferJobs } from './remotes.ts';
+import { type ChosenRemote, requestJobs, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
 import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
-
-/** Options of transfers. */
 
 /** What {@link push} did. */
 export interface PushResult {
@@ -50,18 +48,20 @@ export interface PushResult {
 export async function push(
   workspace: Workspace,
   tracked: readonly Tracked[],
-  { name, remote }: ChosenRemote,
+  chosen: ChosenRemote,
   options: WorkOptions = {},
 ): Promise<PushResult> {
+  const { name, remote } = chosen;
   const transfer = { signal: options.signal, jobs: transferJobs(workspace, options.jobs) };
+  const requests = { ...transfer, jobs: requestJobs(workspace, options.jobs, chosen) };
   const there = await RemoteStore.open(remote, workspace.store);
-  const plan = await planPush(workspace, tracked, there, transfer);
+  const plan = await planPush(workspace, tracked, there, requests);
   const progress = options.progress ?? silentProgress;
   progress.start('push', { bytesTotal: plan.bytes });
   const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
   const packsSent = await sender.send(plan);
-  await sendIndexes(there, remote, transfer);
-  await sendRecipes(plan.recipes, there, remote, transfer);
+  await sendIndexes(there, remote, requests);
+  await sendRecipes(plan.recipes, there, remote, requests);
   await publishRoot(workspace, remote, tracked, transfer);
   progress.finish();
   return {

@@ -1,8 +1,9 @@
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import { makeDirectoryRemote } from '../remote/open.ts';
+import { makeDirectoryRemote, parseRemoteUrl } from '../remote/open.ts';
 import type { ServiceSettings } from '../remote/service.ts';
 import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
 import { initRemote } from '../store/remote-store.ts';
@@ -17,6 +18,8 @@ import type { Workspace } from './workspace.ts';
 
 /** Transfers at once unless the configuration or `--jobs` says otherwise. */
 const jobsDefault = 4;
+/** Requests at once to a service, which answers after a while even when little is asked for. */
+const serviceRequestsDefault = 16;
 
 /** A remote that was chosen for a command. */
 export interface ChosenRemote {
@@ -24,6 +27,8 @@ export interface ChosenRemote {
   readonly name: string;
   /** Without the power to delete: only garbage collection has it. */
   readonly remote: Omit<CountingRemote, 'delete'>;
+  /** Whether it is reached over a network, not a directory. */
+  readonly isService?: boolean;
 }
 
 /** A remote of the configuration. */
@@ -35,13 +40,14 @@ export interface RemoteInfo {
 
 /** Lists the remotes of the configuration. */
 export function listRemotes(workspace: Workspace): RemoteInfo[] {
-  const chosen = defaultName(workspace);
+  const chosen = defaultRemote(workspace);
   return workspace.config
     .remotes()
     .map(({ name, url }) => ({ name, url, isDefault: name === chosen }));
 }
 
-function defaultName(workspace: Workspace): string | undefined {
+/** Returns the name of the default remote, if there is one. */
+export function defaultRemote(workspace: Workspace): string | undefined {
   const named = workspace.config.string('core.remote');
   if (named !== undefined) return named;
   const remotes = workspace.config.remotes();
@@ -64,7 +70,7 @@ export async function chooseRemote(
       hint: 'Write --remote NAME or --remote ./DIR',
     });
   }
-  const name = chosen ?? defaultName(workspace);
+  const name = chosen ?? defaultRemote(workspace);
   const remotes = workspace.config.remotes();
   if (name === undefined) {
     const names = remotes.map((remote) => remote.name).join(', ');
@@ -92,7 +98,8 @@ export async function chooseRemote(
           base: workspace.root,
           settings: settingsOf(workspace, name),
         });
-  return { name, remote: counting(remote) };
+  const address = parseRemoteUrl(url ?? name, { base: workspace.root, home: homedir() });
+  return { name, remote: counting(remote), isService: address.kind === 'service' };
 }
 
 /** What the configuration says of a remote beside its URL. */
@@ -225,11 +232,33 @@ export async function removeRemote(workspace: Workspace, name: string): Promise<
       workspace.cacheFolder,
     );
   }
+  for (const key of ['push.remotes', 'fetch.remotes']) await unlist(workspace, key, name);
 }
 
-/** Requests at once: `--jobs`, else the configuration, else 4. */
+/** Takes a remote out of a list of the configuration. */
+async function unlist(workspace: Workspace, key: string, name: string): Promise<void> {
+  const entry = workspace.config.get(key);
+  const names = String(entry?.value ?? '').split(',');
+  if (entry === undefined || entry.source === 'environment' || !names.includes(name)) return;
+  const file = entry.source === 'config' ? configName : localConfigName;
+  const left = names.filter((other) => other !== name).join(',');
+  const value = left === '' ? undefined : left;
+  await writeConfigKey(path.join(workspace.folder, file), key, value, workspace.cacheFolder);
+}
+
+/** Transfers of packs at once: `--jobs`, else the configuration, else 4. */
 export function transferJobs(workspace: Workspace, jobs: number | undefined): number {
   return jobs ?? workspace.config.integer('transfer.jobs') ?? jobsDefault;
+}
+
+/** Requests of less than a pack at once: as {@link transferJobs}, but of a service 16. */
+export function requestJobs(
+  workspace: Workspace,
+  jobs: number | undefined,
+  { isService }: ChosenRemote,
+): number {
+  const chosen = jobs ?? workspace.config.integer('transfer.jobs');
+  return chosen ?? (isService ? serviceRequestsDefault : jobsDefault);
 }
 
 /**

@@ -261,6 +261,11 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Has threads verify the pack; without it this thread does. */
   readonly lane?: PackLane | undefined;
+  /**
+   * Called before a pack that broke off is dropped, with the file that holds its beginning as far as it
+   * came; what lies in it has to be verified again.
+   */
+  readonly onBroken?: (file: string, error: unknown) => Promise<void>;
 }
 
 /**
@@ -272,7 +277,7 @@ export async function receivePack(
   remote: RemoteReader,
   footer: PackFooter,
   onBytes: (bytes: number) => void,
-  { signal, lane }: ReceiveOptions = {},
+  { signal, lane, onBroken }: ReceiveOptions = {},
 ): Promise<void> {
   store.prepareWriting();
   const temp = store.tempFile();
@@ -289,6 +294,13 @@ export async function receivePack(
       await out.settled();
       out.end();
       out.sync();
+    } catch (error) {
+      if (onBroken !== undefined) {
+        await out.settled();
+        out.end();
+        await onBroken(temp, remoteDamage(error, remote));
+      }
+      throw error;
     } finally {
       out.close();
     }

@@ -26,6 +26,9 @@ import { parseRecipe, type Recipe, recipeBytesMax } from './recipe.ts';
 /** Above this many, one listing costs less than asking for each recipe. */
 const recipesAskedMax = 200;
 
+/** Damaged objects of one remote that are told one by one. */
+const damageMax = 16;
+
 /** Options of the calls that talk to a remote. */
 export interface TransferOptions {
   readonly signal?: AbortSignal | undefined;
@@ -118,6 +121,7 @@ export class RemoteStore {
   #index: ChunkIndex | undefined;
   /** Packs that have an index object there. */
   readonly #indexed = new Set<Digest>();
+  readonly #damage = new Map<string, MstoreError>();
   #recipes: Set<Digest> | undefined;
 
   private constructor(remote: RemoteReader, id: string, store: Store) {
@@ -160,9 +164,31 @@ export class RemoteStore {
       // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
       const footer = await this.#footer(one, options);
       if (footer?.packBytes === one.size) index.addPack(footer);
+      else this.#noteDamage(packKey(one.pack), packDamage(one.size, footer?.packBytes));
     });
     index.settle();
     return index;
+  }
+
+  /**
+   * Objects that turned out to be damaged while the index was opened, by their keys: packs that count as
+   * absent for it, and index objects in whose place the end of the pack serves. Bounded.
+   */
+  damage(): readonly MstoreError[] {
+    return [...this.#damage.values()];
+  }
+
+  #noteDamage(key: string, what: string): void {
+    if (this.#damage.size >= damageMax) return;
+    const error = new MstoreError(
+      'corrupt-remote',
+      `${this.remote.location}/${key} is damaged: ${what}`,
+      {
+        hint: 'Remove that object from the remote, then push again from a host that has the data',
+        details: { key, location: this.remote.location },
+      },
+    );
+    this.#damage.set(key, error);
   }
 
   /**
@@ -240,6 +266,9 @@ export class RemoteStore {
         );
     } catch (error) {
       if (!isMstoreError(error, 'corrupt-pack', 'corrupt-remote', 'not-found')) throw error;
+      if (error.code !== 'not-found') {
+        this.#noteDamage(indexKey(pack), 'it is not the index of its pack, whose own end is read');
+      }
     }
     try {
       if (size < trailerBytes) return undefined;
@@ -293,6 +322,11 @@ export class RemoteStore {
     }
     return recipes;
   }
+}
+
+function packDamage(size: number, expected: number | undefined): string {
+  if (expected === undefined) return 'its end is not that of a pack';
+  return `it has ${size} bytes instead of ${expected}`;
 }
 
 function damagedThere(remote: RemoteReader, blob: Digest, cause: MstoreError): MstoreError {

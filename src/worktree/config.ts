@@ -60,6 +60,16 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: `Transfers at once, 1 to ${jobsMax}`,
     check: (value) => Number(value) >= 1 && Number(value) <= jobsMax,
   },
+  'push.remotes': {
+    type: 'string',
+    about: 'Names of the remotes that push sends to, joined by commas without spaces',
+    check: (value) => isNameList(String(value)),
+  },
+  'fetch.remotes': {
+    type: 'string',
+    about: 'Names of the remotes that fetch and pull ask, in that order, joined by commas',
+    check: (value) => isNameList(String(value)),
+  },
   'remote.NAME.url': {
     type: 'string',
     about: 'Where a remote is: a directory or s3://BUCKET/FOLDER',
@@ -177,6 +187,10 @@ export class Config {
 
 /** The name a remote may have. */
 export const remoteNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+function isNameList(text: string): boolean {
+  return text.split(',').every((name) => remoteNamePattern.test(name));
+}
 
 /** Splits a key into its parts and finds its rule. Remote names hold no dot. */
 export function keyRule(key: string): KeyRule | undefined {

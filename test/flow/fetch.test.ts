@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/base/digest.ts';
+import { localRemote } from '../../src/remote/local.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
 import { formatRecipe, parseRecipe, Recipe } from '../../src/store/recipe.ts';
@@ -12,7 +13,7 @@ import {
   projectAt,
   withRemotes,
 } from '../support/flow-project.ts';
-import { damage, flipAt } from '../support/flow-remote-check.ts';
+import { checkRemote, damage, flipAt } from '../support/flow-remote-check.ts';
 import { noise } from '../support/flow-scratch.ts';
 import { bytesBelow, filesBelow, stateOf } from '../support/flow-state.ts';
 import { listKeys } from '../support/remote-bytes.ts';
@@ -163,14 +164,20 @@ describe('fetch from a damaged remote', () => {
   const visible = (project: Project) =>
     filesBelow(storeOf(project)).filter((file) => /^(packs|index|recipes)\//.test(file));
 
-  it('makes nothing visible of a pack with one wrong bit', async () => {
-    const { other, remote } = await pushed({ a: noise(3 * mib, 'a') });
+  it('keeps of a pack with one wrong bit all but the damaged chunk', async () => {
+    const { project, other, remote } = await pushed({ a: noise(3 * mib, 'a') });
     const [pack] = await listKeys(remote, 'packs/');
     await damage(remote, pack ?? '', flipAt(2 * mib));
     await expect(other.fetch()).rejects.toMatchObject({ code: 'corrupt-remote', exitCode: 5 });
-    expect(visible(other)).toEqual([]);
+    // Every chunk that is visible is what its id says, and no recipe stands before its chunks.
+    await checkRemote(localRemote(storeOf(other)));
+    expect(visible(other).map((file) => file.split('/')[0])).toEqual(['index', 'packs']);
     expect(filesBelow(other.at('.modelstore/store/tmp'))).toEqual([]);
     await expect(other.checkout()).rejects.toMatchObject({ code: 'objects-missing' });
+    await damage(remote, pack ?? '', flipAt(2 * mib));
+    expect(await other.fetch()).toMatchObject({ chunksFetched: 1 });
+    await other.checkout();
+    expect(stateOf(other.root)).toEqual(stateOf(project.root));
   });
 
   it('makes nothing visible of a range with one wrong bit', async () => {

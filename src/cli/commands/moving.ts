@@ -27,7 +27,7 @@ export function remoteOptions(parser: Argv): Argv {
     .option('remote', {
       type: 'string',
       requiresArg: true,
-      describe: 'Name, URL or directory of the remote',
+      describe: 'Name, URL or directory of a remote; once for each of several',
     })
     .option('all-versions', { type: 'boolean', describe: 'Every version in the history of Git' });
 }
@@ -74,10 +74,21 @@ export async function chooseVersions(
   return set.tracked.filter(({ path }) => names.has(path));
 }
 
-/** Opens the remote that `--remote` names. A directory is looked up from the current folder. */
-export async function openChosenRemote(context: Context, workspace: Workspace, args: Args) {
-  const { chooseRemote } = await import('../../flow/remotes.ts');
-  return chooseRemote(workspace, textOf(args, 'remote'), context.cwd);
+/** Fetches from the remotes that `--remote` or the configuration names, and says what they gave. */
+export async function fetchChosen(
+  context: Context,
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  args: Args,
+): Promise<FetchResult> {
+  const { fetch } = await import('../../flow/fetch.ts');
+  const { chooseFetchRemotes } = await import('../../flow/several-remotes.ts');
+  const remotes = await chooseFetchRemotes(workspace, listOf(args, 'remote'), context.cwd);
+  const { signal, progress } = context;
+  const { jobs } = context.options;
+  const result = await fetch(workspace, tracked, remotes, { signal, progress, jobs });
+  noteFetch(context, result);
+  return result;
 }
 
 /** Parses `--link copy,reflink`. */
@@ -91,12 +102,16 @@ function linkOption(args: Args): LinkKind[] | undefined {
   });
 }
 
-/** Says what a fetch brought. */
-export function noteFetch(context: Context, result: FetchResult): void {
-  if (result.chunksFetched === 0) context.note('The local store has everything already');
-  else {
+/** Says what each remote brought, and warns of those with which something was wrong. */
+function noteFetch(context: Context, { remotes, chunksFetched }: FetchResult): void {
+  for (const { remote, problems } of remotes) {
+    for (const { message } of problems) context.warn(printable(`${remote}: ${message}`));
+  }
+  if (chunksFetched === 0) context.note('The local store has everything already');
+  for (const share of remotes) {
+    if (share.chunksFetched === 0) continue;
     context.note(
-      `Fetched ${formatBytes(result.bytesReceived)} (${count(result.chunksFetched, 'chunk')}) from ${result.remote}`,
+      `Fetched ${formatBytes(share.bytesReceived)} (${count(share.chunksFetched, 'chunk')}) from ${share.remote}`,
     );
   }
 }

@@ -3,8 +3,7 @@ import type { Command } from '../command.ts';
 import { flagOf } from '../command.ts';
 import {
   chooseVersions,
-  noteFetch,
-  openChosenRemote,
+  fetchChosen,
   remoteOptions,
   writeVersions,
   writingOptions,
@@ -24,19 +23,12 @@ export const pullCommand: Command = {
       });
     }
     const workspace = await context.workspace();
-    const { fetch } = await import('../../flow/fetch.ts');
     const { isPresent } = await import('../../flow/checkout.ts');
     const tracked = await chooseVersions(context, workspace, args);
-    const { signal, progress } = context;
     // With everything here no remote is needed: a pull works offline, and without any remote set up.
     const fetched = isPresent(workspace.store, tracked)
       ? undefined
-      : await fetch(workspace, tracked, await openChosenRemote(context, workspace, args), {
-          signal,
-          progress,
-          jobs: context.options.jobs,
-        });
-    if (fetched !== undefined) noteFetch(context, fetched);
+      : await fetchChosen(context, workspace, tracked, args);
     const written = await writeVersions(context, workspace, tracked, args);
     context.result({ fetched: fetched ?? null, written }, []);
     return undefined;
