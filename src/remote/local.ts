@@ -14,6 +14,7 @@ import { printable } from '../base/names.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';
 import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './local-files.ts';
+import { localProbe } from './local-probe.ts';
 import type { ByteRange, RemotePruner, RemoteReadOptions, RemoteSource } from './remote.ts';
 import { readSource } from './source.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
@@ -41,6 +42,7 @@ export function localRemote(folder: string): RemotePruner {
 
   return {
     location: place.location,
+    probe: localProbe(place),
 
     async *get(key, range, options) {
       checkKey(key);

@@ -67,6 +67,8 @@ export interface OpenOptions {
   readonly offline?: boolean | undefined;
   /** What the configuration says of a remote that is a service. */
   readonly settings?: ServiceSettings | undefined;
+  /** Tries of a call to a service that bring nothing, the first one included; 8 by default. */
+  readonly triesMax?: number | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -86,8 +88,8 @@ export async function openRemote(url: string, options: OpenOptions): Promise<Rem
     });
   }
   if (address.scheme === 's3') {
-    const { settings, clock = systemClock, random = systemRandom } = options;
-    const policy = retryPolicy({ clock, random });
+    const { settings, clock = systemClock, random = systemRandom, triesMax } = options;
+    const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
     const place = parseBucketUrl(url, address.shown);
     return retrying(s3Remote(place, { settings, random, policy }), policy);
   }

@@ -72,6 +72,9 @@ export interface RemoteSource {
  * `created`. Durable once it returns.
  */
 export interface RemoteWriter extends RemoteReader {
+  /** What the backend can tell and try beyond the contract; wrappers pass it on as it is. */
+  readonly probe?: RemoteProbe | undefined;
+
   /**
    * Creates an object. `exists` means that another object has the name, whatever its bytes; the caller
    * compares where that matters. Safe to repeat after any failure.
@@ -81,6 +84,42 @@ export interface RemoteWriter extends RemoteReader {
   create(
     key: string,
     source: RemoteSource,
+    options?: RemoteCallOptions,
+  ): Promise<'created' | 'exists'>;
+}
+
+/**
+ * What a backend can tell of itself, and try, beyond the contract: for the check of a remote, and to find
+ * out whether a service keeps the precondition that {@link RemoteWriter.create} rests on. Texts are fit to
+ * be printed and hold no secret. All throw what the methods of the contract throw.
+ */
+export interface RemoteProbe {
+  /** Names what requests go to, without asking anybody: a folder, or the URL of a service. */
+  endpoint(options?: RemoteCallOptions): Promise<string>;
+  /** Says who we are there, and where that comes from, as far as it is known without a request. */
+  identity(options?: RemoteCallOptions): Promise<string>;
+  /** Says which region requests are signed for, and where that comes from; absent where places have none. */
+  region?(options?: RemoteCallOptions): Promise<string>;
+  /**
+   * Makes one request that changes nothing and is not tried again. Returns when the service answered and
+   * knows who asks, even when it refuses what was asked for.
+   */
+  reach(options?: RemoteCallOptions): Promise<void>;
+  /** What to ask for when a call is refused for want of a right: `s3:PutObject on …`. */
+  readonly rights: Readonly<Record<'read' | 'list' | 'write' | 'parts' | 'delete', string>>;
+  /**
+   * Creates a small object by the precondition of the service alone, whatever was accepted in its place.
+   * Present where a service may turn out to ignore or to refuse it.
+   */
+  createIfAbsent?(
+    key: string,
+    bytes: Uint8Array,
+    options?: RemoteCallOptions,
+  ): Promise<'created' | 'exists'>;
+  /** The same in parts, where the backend sends large objects so. */
+  createInPartsIfAbsent?(
+    key: string,
+    bytes: Uint8Array,
     options?: RemoteCallOptions,
   ): Promise<'created' | 'exists'>;
 }

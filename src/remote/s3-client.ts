@@ -11,6 +11,8 @@ import type { RetryPolicy } from './wrappers/retry.ts';
 export interface S3Connection {
   readonly sdk: typeof s3Sdk;
   readonly client: S3Client;
+  /** URL of the service that the settings or the configuration of the SDK name; undefined for Amazon's. */
+  readonly endpoint: string | undefined;
 }
 
 /** Options of an S3 remote. */
@@ -29,6 +31,8 @@ export interface S3Options {
 export class S3Place {
   readonly place: BucketPlace;
   readonly options: S3Options;
+  /** Whether the service was found to refuse conditional writes. */
+  conditionsRefused = false;
   #connection: Promise<S3Connection> | undefined;
 
   constructor(place: BucketPlace, options: S3Options) {
@@ -107,5 +111,18 @@ async function connect(options: S3Options): Promise<S3Connection> {
         }
       : {}),
   });
-  return { sdk, client };
+  if (endpoint !== undefined) return { sdk, client, endpoint };
+  const configured = await configuredEndpoint(client);
+  // Few services but Amazon's have a host name for each bucket.
+  if (configured !== undefined) client.config.forcePathStyle = settings.pathStyle ?? true;
+  return { sdk, client, endpoint: configured };
+}
+
+/** The endpoint that the environment or the shared files of the SDK name: AWS_ENDPOINT_URL, `endpoint_url`. */
+async function configuredEndpoint({ config }: S3Client): Promise<string | undefined> {
+  // What the SDK itself asks before its first request; its types leave it out.
+  const { serviceConfiguredEndpoint } = config as {
+    serviceConfiguredEndpoint?: () => Promise<string | undefined>;
+  };
+  return serviceConfiguredEndpoint?.();
 }

@@ -19,7 +19,7 @@ const writeName = 'mstore-write';
 export type UnclearWrites = WeakMap<RemoteSource, Map<string, string>>;
 
 /** One write of one object, which all its requests share. */
-interface Write {
+export interface S3Write {
   readonly key: string;
   /** What to say of a failure. */
   readonly attempt: string;
@@ -44,7 +44,7 @@ export async function createS3Object(
 ): Promise<'created' | 'exists'> {
   checkKey(key);
   const earlier = unclear.get(source)?.get(key);
-  const write: Write = {
+  const write: S3Write = {
     key,
     attempt: `write ${key} to`,
     number: earlier ?? s3.options.random.hex(16),
@@ -69,9 +69,14 @@ export async function createS3Object(
 
 async function createAtOnce(
   s3: S3Place,
-  write: Write,
+  write: S3Write,
   source: RemoteSource,
 ): Promise<'created' | 'exists'> {
+  if (s3.options.settings?.acceptRaces) {
+    // The service may not look itself.
+    const there = await outcomeThere(s3, write);
+    if (there !== undefined) return there;
+  }
   const body = Buffer.allocUnsafe(source.size);
   let filled = 0;
   for await (const block of readSource(write.key, source, write.signal)) {
@@ -79,23 +84,53 @@ async function createAtOnce(
     filled += block.length;
   }
   return settled(s3, write, () =>
-    s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
-      client.send(
-        new sdk.PutObjectCommand({
-          ...s3.object(write.key),
-          ...storedAs(s3, write),
-          Body: body,
-          ContentLength: body.length,
-          IfNoneMatch: '*',
-        }),
-        request,
-      ),
+    onCondition(s3, (condition) => putAtOnce(s3, write, body, condition)),
+  );
+}
+
+/** The precondition of a request that makes an object appear. */
+export type S3Condition = { readonly IfNoneMatch?: '*' };
+
+/** Sends a whole object in one request. */
+export function putAtOnce(
+  s3: S3Place,
+  write: S3Write,
+  body: Uint8Array,
+  condition: S3Condition,
+): Promise<{ readonly ETag?: string | undefined }> {
+  return s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+    client.send(
+      new sdk.PutObjectCommand({
+        ...s3.object(write.key),
+        ...storedAs(s3, write),
+        Body: body,
+        ContentLength: body.length,
+        ...condition,
+      }),
+      request,
     ),
   );
 }
 
+/**
+ * Sends a request with the precondition that its name is free; where the service refuses preconditions and
+ * the risk was accepted, without.
+ */
+async function onCondition<T>(
+  s3: S3Place,
+  send: (condition: S3Condition) => Promise<T>,
+): Promise<T> {
+  try {
+    if (!s3.conditionsRefused) return await send({ IfNoneMatch: '*' });
+  } catch (error) {
+    if (!s3.options.settings?.acceptRaces || failureStatus(error) !== 501) throw error;
+    s3.conditionsRefused = true;
+  }
+  return send({});
+}
+
 /** Members of a request that decide how an object is kept. */
-function storedAs(s3: S3Place, write: Write) {
+function storedAs(s3: S3Place, write: S3Write) {
   const { storageClass, encryption, encryptionKey } = s3.options.settings ?? {};
   return {
     Metadata: { [writeName]: write.number },
@@ -106,10 +141,20 @@ function storedAs(s3: S3Place, write: Write) {
   };
 }
 
-/** Does the request that makes the object appear, and finds out what came of it. */
-async function settled(
+/** Looks whether the name is taken, and by whom; undefined when it is free. */
+async function outcomeThere(
   s3: S3Place,
-  write: Write,
+  write: S3Write,
+): Promise<'created' | 'exists' | undefined> {
+  const maker = await makerOf(s3, write);
+  if (maker === undefined) return undefined;
+  return write.repeated && maker === write.number ? 'created' : 'exists';
+}
+
+/** Does the request that makes the object appear, and finds out what came of it. */
+export async function settled(
+  s3: S3Place,
+  write: S3Write,
   send: () => Promise<{ readonly ETag?: string | undefined }>,
 ): Promise<'created' | 'exists'> {
   try {
@@ -135,7 +180,10 @@ function mayBeDone({ details }: MstoreError): boolean {
 }
 
 /** Asks the object for the number of the write that made it; undefined when there is no object. */
-async function makerOf(s3: S3Place, { key, attempt, signal }: Write): Promise<string | undefined> {
+async function makerOf(
+  s3: S3Place,
+  { key, attempt, signal }: S3Write,
+): Promise<string | undefined> {
   try {
     const head = await s3.call(attempt, signal, ({ sdk, client }, request) =>
       client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
@@ -150,49 +198,66 @@ async function makerOf(s3: S3Place, { key, attempt, signal }: Write): Promise<st
 
 async function createInParts(
   s3: S3Place,
-  write: Write,
+  write: S3Write,
   source: RemoteSource,
 ): Promise<'created' | 'exists'> {
   // Sending hundreds of megabytes to learn that they are there would be a waste.
-  const maker = await makerOf(s3, write);
-  if (maker !== undefined) {
-    return write.repeated && maker === write.number ? 'created' : 'exists';
+  const there = await outcomeThere(s3, write);
+  if (there !== undefined) return there;
+  const upload = await startUpload(s3, write);
+  let outcome: 'created' | 'exists' | undefined;
+  try {
+    const parts = await sendParts(s3, write, source, upload);
+    outcome = await settled(s3, write, () =>
+      onCondition(s3, (condition) => completeUpload(s3, write, upload, parts, condition)),
+    );
+    return outcome;
+  } finally {
+    // Its own failure is nobody's concern: the error of the write counts.
+    if (outcome !== 'created') await endUpload(s3, upload).catch(() => {});
   }
+}
+
+/** An upload in parts that was started. */
+export interface S3Upload {
+  readonly Bucket: string;
+  readonly Key: string;
+  readonly UploadId: string | undefined;
+}
+
+/** Starts an upload in parts. */
+export async function startUpload(s3: S3Place, write: S3Write): Promise<S3Upload> {
   const started = await s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
     client.send(
       new sdk.CreateMultipartUploadCommand({ ...s3.object(write.key), ...storedAs(s3, write) }),
       request,
     ),
   );
-  const upload = { ...s3.object(write.key), UploadId: started.UploadId };
-  let outcome: 'created' | 'exists' | undefined;
-  try {
-    const parts = await sendParts(s3, write, source, upload);
-    outcome = await settled(s3, write, () =>
-      s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
-        client.send(
-          new sdk.CompleteMultipartUploadCommand({
-            ...upload,
-            MultipartUpload: { Parts: parts },
-            IfNoneMatch: '*',
-          }),
-          request,
-        ),
-      ),
-    );
-    return outcome;
-  } finally {
-    if (outcome !== 'created') await endUpload(s3, upload);
-  }
+  return { ...s3.object(write.key), UploadId: started.UploadId };
 }
 
-interface Upload {
-  readonly Bucket: string;
-  readonly Key: string;
-  readonly UploadId: string | undefined;
+/** Makes the object of an upload appear. */
+export function completeUpload(
+  s3: S3Place,
+  write: S3Write,
+  upload: S3Upload,
+  parts: SentPart[],
+  condition: S3Condition,
+): Promise<{ readonly ETag?: string | undefined }> {
+  return s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+    client.send(
+      new sdk.CompleteMultipartUploadCommand({
+        ...upload,
+        MultipartUpload: { Parts: parts },
+        ...condition,
+      }),
+      request,
+    ),
+  );
 }
 
-interface SentPart {
+/** A part that arrived. */
+export interface SentPart {
   readonly PartNumber: number;
   readonly ETag: string;
 }
@@ -200,9 +265,9 @@ interface SentPart {
 /** Sends a source as parts of one size, a few at once; what is gathered and under way bounds the memory. */
 async function sendParts(
   s3: S3Place,
-  write: Write,
+  write: S3Write,
   source: RemoteSource,
-  upload: Upload,
+  upload: S3Upload,
 ): Promise<SentPart[]> {
   const size = partSize(source.size, s3.options.partBytes ?? partBytesDefault);
   // One failed part ends the others, as nothing can become of the upload.
@@ -248,10 +313,11 @@ function partSize(total: number, least: number): number {
   return needed <= least ? least : Math.ceil(needed / mib) * mib;
 }
 
-function sendPart(
+/** Sends one part, again by itself where that may help. */
+export function sendPart(
   s3: S3Place,
-  write: Write,
-  upload: Upload,
+  write: S3Write,
+  upload: S3Upload,
   number: number,
   body: Buffer,
 ): Promise<SentPart> {
@@ -267,7 +333,7 @@ function sendPart(
 
 function putPart(
   { sdk, client }: S3Connection,
-  upload: Upload,
+  upload: S3Upload,
   number: number,
   body: Buffer,
   request: { abortSignal?: AbortSignal },
@@ -276,16 +342,12 @@ function putPart(
   return client.send(new sdk.UploadPartCommand({ ...upload, ...part }), request);
 }
 
-/** Ends an upload, so that nobody pays for its parts. Its own failure is nobody's concern. */
-async function endUpload(s3: S3Place, upload: Upload): Promise<void> {
-  try {
-    // Without the signal of the write: it may be what ended it.
-    await s3.call('end an upload to', undefined, ({ sdk, client }) =>
-      client.send(new sdk.AbortMultipartUploadCommand(upload)),
-    );
-  } catch {
-    // The error of the write counts.
-  }
+/** Ends an upload, so that nobody pays for its parts. */
+export async function endUpload(s3: S3Place, upload: S3Upload): Promise<void> {
+  // Without the signal of the write: it may be what ended it.
+  await s3.call('end an upload to', undefined, ({ sdk, client }) =>
+    client.send(new sdk.AbortMultipartUploadCommand(upload)),
+  );
 }
 
 /** Cuts blocks into buffers of `size` bytes, the last of which may be shorter. */

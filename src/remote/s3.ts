@@ -13,6 +13,7 @@ import type { ByteRange, RemoteObject, RemotePruner } from './remote.ts';
 import { type S3Options, S3Place } from './s3-client.ts';
 import { createS3Object, type UnclearWrites } from './s3-create.ts';
 import { failureStatus, notS3Answer } from './s3-errors.ts';
+import { s3Probe } from './s3-probe.ts';
 import type { BucketPlace } from './service.ts';
 
 /**
@@ -25,6 +26,7 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
   const unclear: UnclearWrites = new WeakMap();
   return {
     location: place.location,
+    probe: s3Probe(s3),
     get: (key, range, call) => readObject(s3, key, range, call?.signal),
     async stat(key, call) {
       checkKey(key);

@@ -6,7 +6,7 @@ export interface ServiceSettings {
   /** URL of the service; undefined for the one that the region stands for. */
   readonly endpoint?: string | undefined;
   readonly region?: string | undefined;
-  /** Puts the bucket in the path, not in the host name; by default where an endpoint is set. */
+  /** Puts the bucket in the path, not in the host name; by default where the endpoint is not Amazon's. */
   readonly pathStyle?: boolean | undefined;
   /** Profile of the shared configuration files of the SDK. */
   readonly profile?: string | undefined;
@@ -19,6 +19,8 @@ export interface ServiceSettings {
   readonly requesterPays?: boolean | undefined;
   /** Signs nothing, to read a public bucket. */
   readonly anonymous?: boolean | undefined;
+  /** Writes to a service without conditional writes, too, where a later writer of a name may win. */
+  readonly acceptRaces?: boolean | undefined;
 }
 
 /** A bucket and the folder of it that holds a remote. */

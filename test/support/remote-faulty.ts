@@ -64,6 +64,7 @@ export function faulty(remote: RemotePruner): FaultyRemote {
 
   return {
     location: remote.location,
+    probe: remote.probe,
     get calls() {
       return calls;
     },

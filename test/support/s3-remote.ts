@@ -18,8 +18,10 @@ export async function testS3Server(options: S3ServerOptions = {}): Promise<S3Ser
   // Nothing of the machine that runs the tests may decide how they end.
   process.env['AWS_CONFIG_FILE'] = process.env['AWS_SHARED_CREDENTIALS_FILE'] = '/dev/null';
   process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
-  for (const name of ['AWS_PROFILE', 'AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_SESSION_TOKEN']) {
-    delete process.env[name];
+  for (const name of Object.keys(process.env)) {
+    if (/^AWS_(PROFILE|REGION|DEFAULT_REGION|SESSION_TOKEN|ENDPOINT_URL.*)$/.test(name)) {
+      delete process.env[name];
+    }
   }
   return server;
 }
@@ -33,10 +35,16 @@ let folders = 0;
 /** Makes an empty remote: a new folder of a bucket of the server. */
 export function newS3Remote(
   server: S3Server,
-  options: Partial<S3Options> & { readonly bucket?: string; readonly prefix?: string } = {},
+  options: Partial<S3Options> & {
+    readonly bucket?: string;
+    readonly prefix?: string;
+    /** Says neither endpoint nor region: the environment does. */
+    readonly bare?: boolean;
+  } = {},
 ): RemotePruner {
-  const { bucket = 'models', prefix = `team/run-${++folders}/`, settings, ...rest } = options;
+  const { bucket = 'models', prefix = `team/run-${++folders}/`, settings, bare, ...rest } = options;
   const place = { bucket, prefix, location: `s3://${bucket}/${prefix.replace(/\/$/, '')}` };
-  const all = { endpoint: server.endpoint, region: server.region, ...settings };
+  const own = bare ? {} : { endpoint: server.endpoint, region: server.region };
+  const all = { ...own, ...settings };
   return s3Remote(place, { random: systemRandom, ...rest, settings: all });
 }

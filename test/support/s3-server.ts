@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { checkSignature, type Refusal } from './s3-signature.ts';
 
@@ -66,6 +67,10 @@ export interface S3ServerOptions {
   readonly pageMax?: number;
   /** Milliseconds by which its clock is ahead. */
   readonly clockAhead?: number;
+  /** What it does with `If-None-Match`: some services ignore it, some answer 501. */
+  readonly conditions?: 'kept' | 'ignored' | 'refused';
+  /** Speaks TLS, with this key and certificate. */
+  readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
 }
 
 /**
@@ -88,21 +93,25 @@ export class S3Server {
   readonly region = 'eu-test-1';
   /** Connections that were accepted. */
   connections = 0;
-  readonly #options: Required<S3ServerOptions>;
+  readonly #options: Required<Omit<S3ServerOptions, 'tls'>> & Pick<S3ServerOptions, 'tls'>;
   readonly #http: http.Server;
   #faults: { how: S3FaultKind; at: string; left: number }[] = [];
   #numbers = 0;
 
   constructor(options: S3ServerOptions) {
-    this.#options = { partBytesMin: 5 * 1024 * 1024, pageMax: 1000, clockAhead: 0, ...options };
-    this.#http = http.createServer((request, response) => {
+    const usual = { pageMax: 1000, clockAhead: 0, conditions: 'kept' } as const;
+    this.#options = { partBytesMin: 5 * 1024 * 1024, ...usual, ...options };
+    const serve = (request: http.IncomingMessage, response: http.ServerResponse) => {
       void this.#serve(request, response).catch(() => response.destroy());
-    });
+    };
+    const { tls } = options;
+    this.#http = tls === undefined ? http.createServer(serve) : https.createServer(tls, serve);
     this.#http.on('connection', () => this.connections++);
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
+    const scheme = this.#options.tls === undefined ? 'http' : 'https';
+    return `${scheme}://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
   }
 
   listen(): Promise<void> {
@@ -203,8 +212,17 @@ export class S3Server {
     return checkSignature(request, body, { secrets, region: this.region, now });
   }
 
+  /** The answer to a precondition that stands in the way; undefined where the name may be written. */
+  #unmet(objects: Map<string, StoredObject>, { headers, key }: Ask): Answer | undefined {
+    const { conditions } = this.#options;
+    if (headers['if-none-match'] !== '*' || conditions === 'ignored') return undefined;
+    if (conditions === 'refused') return notImplemented;
+    return objects.has(key) ? taken : undefined;
+  }
+
   #put(objects: Map<string, StoredObject>, ask: Ask): Answer {
-    if (ask.headers['if-none-match'] === '*' && objects.has(ask.key)) return taken;
+    const unmet = this.#unmet(objects, ask);
+    if (unmet !== undefined) return unmet;
     const object = { bytes: ask.body, etag: md5(ask.body), headers: keptHeaders(ask) };
     objects.set(ask.key, object);
     return { status: 200, headers: { etag: `"${object.etag}"` } };
@@ -250,7 +268,8 @@ export class S3Server {
     if (parts.slice(0, -1).some(({ bytes }) => bytes.length < this.#options.partBytesMin)) {
       return errorAnswer({ status: 400, code: 'EntityTooSmall' });
     }
-    if (ask.headers['if-none-match'] === '*' && objects.has(ask.key)) return taken;
+    const unmet = this.#unmet(objects, ask);
+    if (unmet !== undefined) return unmet;
     const bytes = Buffer.concat(parts.map((part) => part.bytes));
     const digests = Buffer.concat(parts.map(({ etag }) => Buffer.from(etag, 'hex')));
     const etag = `${md5(digests)}-${parts.length}`;

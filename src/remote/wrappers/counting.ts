@@ -27,6 +27,7 @@ export function counting(remote: RemotePruner): CountingRemote {
   const tally = { get: none(), stat: none(), list: none(), create: none(), delete: none() };
   return {
     location: remote.location,
+    probe: remote.probe,
     counts: () => structuredClone(tally),
     get(key, range, options) {
       tally.get.calls++;

@@ -96,6 +96,7 @@ export function retryPolicy(options: RetryOptions): RetryPolicy {
 export function retrying(remote: RemotePruner, policy: RetryPolicy): RemotePruner {
   return {
     location: remote.location,
+    probe: remote.probe,
     get: (key, range, options) => readOn(remote, policy, key, range, options),
     stat: (key, options) => policy.again(() => remote.stat(key, options), options?.signal),
     list: (prefix, options) => listOn(remote, policy, prefix, options),
