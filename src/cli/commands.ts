@@ -18,7 +18,7 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'remote',
-    about: 'Add, list and remove remotes',
+    about: 'Add, list, remove and check remotes',
     load: async () => (await import('./commands/remote.ts')).remoteCommand,
   },
   {

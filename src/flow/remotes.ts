@@ -4,6 +4,7 @@ import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { makeDirectoryRemote, parseRemoteUrl } from '../remote/open.ts';
+import type { RemotePruner } from '../remote/remote.ts';
 import type { ServiceSettings } from '../remote/service.ts';
 import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
 import { initRemote } from '../store/remote-store.ts';
@@ -14,6 +15,7 @@ import {
   remoteNamePattern,
   writeConfigKey,
 } from '../worktree/config.ts';
+import { requireAtomicCreate } from './atomic-create.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Transfers at once unless the configuration or `--jobs` says otherwise. */
@@ -65,6 +67,38 @@ export async function chooseRemote(
   chosen: string | undefined,
   cwd: string,
 ): Promise<ChosenRemote> {
+  const { name, remote, isService } = await openChosen(workspace, chosen, cwd);
+  return { name, remote: counting(remote), isService };
+}
+
+/** A remote that is to be checked, with the power to delete what a check leaves. */
+export interface CheckedRemote {
+  /** Its name, or the URL where it has none. */
+  readonly name: string;
+  readonly remote: RemotePruner;
+  /** Whether the configuration accepts that the service has no conditional writes. */
+  readonly acceptRaces: boolean;
+}
+
+/**
+ * Opens the remote that is to be checked; its calls are tried again a few times only.
+ * @throws MstoreError `unknown-remote`
+ */
+export async function chooseToCheck(
+  workspace: Workspace,
+  chosen: string | undefined,
+  cwd: string,
+): Promise<CheckedRemote> {
+  const { name, remote } = await openChosen(workspace, chosen, cwd, { triesMax: 3 });
+  return { name, remote, acceptRaces: settingsOf(workspace, name).acceptRaces ?? false };
+}
+
+async function openChosen(
+  workspace: Workspace,
+  chosen: string | undefined,
+  cwd: string,
+  more: { readonly triesMax?: number } = {},
+): Promise<{ name: string; remote: RemotePruner; isService: boolean }> {
   if (chosen === '') {
     throw new MstoreError('usage', '--remote names no remote', {
       hint: 'Write --remote NAME or --remote ./DIR',
@@ -89,7 +123,7 @@ export async function chooseRemote(
   if (url === undefined && (chosen === undefined || !looksLikeUrl(name)))
     throw unknownRemote(workspace, name);
   const { openRemote, offline, clock, random } = workspace.surroundings;
-  const how = { offline, clock, random };
+  const how = { offline, clock, random, ...more };
   const remote =
     url === undefined
       ? await openRemote(name, { ...how, base: cwd })
@@ -99,7 +133,7 @@ export async function chooseRemote(
           settings: settingsOf(workspace, name),
         });
   const address = parseRemoteUrl(url ?? name, { base: workspace.root, home: homedir() });
-  return { name, remote: counting(remote), isService: address.kind === 'service' };
+  return { name, remote, isService: address.kind === 'service' };
 }
 
 /** What the configuration says of a remote beside its URL. */
@@ -116,6 +150,7 @@ function settingsOf({ config }: Workspace, name: string): ServiceSettings {
     encryptionKey: text('sse_key'),
     requesterPays: config.boolean(`remote.${name}.requester_pays`),
     anonymous: config.boolean(`remote.${name}.anonymous`),
+    acceptRaces: config.boolean(`remote.${name}.accept_races`),
   };
 }
 
@@ -178,11 +213,14 @@ export async function addRemote(
   }
   const { openRemote, offline, clock, random } = workspace.surroundings;
   const where = { base: workspace.root, offline, clock, random };
-  const remote = await openRemote(kept, { ...where, settings: settingsOf(workspace, name) });
+  const settings = settingsOf(workspace, name);
+  const remote = await openRemote(kept, { ...where, settings });
   let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
   if (options.create) {
     makeDirectoryRemote(kept, where);
-    state = await initRemote(remote, clock, random);
+    state = await initRemote(remote, clock, random, () =>
+      requireAtomicCreate(workspace, { name, remote, acceptRaces: settings.acceptRaces ?? false }),
+    );
   }
   ensureFolder(workspace.cacheFolder);
   const file = path.join(workspace.folder, configName);

@@ -11,6 +11,8 @@ export const packsPrefix = 'packs/';
 export const indexPrefix = 'index/';
 export const recipesPrefix = 'recipes/';
 export const rootsPrefix = 'roots/';
+/** Small objects with which remotes are tried out; no data is ever below it. */
+export const probesPrefix = 'probes/';
 
 export function packKey(pack: Digest): string {
   return `${packsPrefix}${pack.slice(0, 2)}/${pack}.pack`;

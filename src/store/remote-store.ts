@@ -6,8 +6,13 @@ import { limits } from '../base/limits.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack, ListedPack } from '../index/indexed-pack.ts';
 import { type PackFooter, parseFooter, parseTrailer, trailerBytes } from '../pack/format.ts';
-import { bytesSource, type RemoteReader, type RemoteWriter } from '../remote/remote.ts';
-import { formatHeader, parseHeader } from './header.ts';
+import {
+  bytesSource,
+  type RemoteObject,
+  type RemoteReader,
+  type RemoteWriter,
+} from '../remote/remote.ts';
+import { formatHeader, parseHeader, type StoreHeader } from './header.ts';
 import { KeptIndexes } from './kept-indexes.ts';
 import {
   digestInKey,
@@ -16,6 +21,7 @@ import {
   indexPrefix,
   packKey,
   packsPrefix,
+  probesPrefix,
   recipeKey,
   recipesPrefix,
 } from './keys.ts';
@@ -37,7 +43,7 @@ export interface TransferOptions {
 }
 
 /** Reads an object whole into memory. */
-async function readObject(
+export async function readObject(
   remote: RemoteReader,
   key: string,
   bytesMax: number,
@@ -63,18 +69,21 @@ async function readObject(
 
 /**
  * Makes an empty place an mstore remote; one that is a remote already is left as it is.
+ * @param ready called before the header of a new remote is written; its failure leaves the place empty
  * @throws MstoreError `not-a-remote` when it holds something else
  */
 export async function initRemote(
   remote: RemoteWriter,
   clock: Clock,
   random: Random,
+  ready?: () => Promise<void>,
 ): Promise<'created' | 'exists'> {
   if ((await remote.stat(headerKey)) !== undefined) {
     await readHeader(remote);
     return 'exists';
   }
-  for await (const object of remote.list('')) {
+  const object = await firstForeign(remote);
+  if (object !== undefined) {
     throw new MstoreError(
       'not-a-remote',
       `${remote.location} holds other files (${object.key}) and no mstore remote`,
@@ -84,19 +93,42 @@ export async function initRemote(
       },
     );
   }
+  await ready?.();
   return remote.create(headerKey, bytesSource(formatHeader(clock, random)));
 }
 
-async function readHeader(remote: RemoteReader): Promise<{ id: string }> {
+/**
+ * Returns the first object of a place that is no probe, or undefined when
+ * the place is as good as empty.
+ */
+export async function firstForeign(
+  remote: RemoteReader,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<RemoteObject | undefined> {
+  for await (const object of remote.list('', options)) {
+    if (!object.key.startsWith(probesPrefix)) return object;
+  }
+  return undefined;
+}
+
+/**
+ * Reads the header of a remote.
+ * @throws MstoreError `not-a-remote`, `corrupt-remote`, `newer-format`
+ */
+export async function readHeader(
+  remote: RemoteReader,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<StoreHeader> {
   try {
-    return parseHeader(await readObject(remote, headerKey, limits.headerBytesMax), remote.location);
+    const bytes = await readObject(remote, headerKey, limits.headerBytesMax, options);
+    return parseHeader(bytes, remote.location);
   } catch (error) {
     if (isMstoreError(error, 'not-found')) {
       throw new MstoreError(
         'not-a-remote',
         `${remote.location} is no mstore remote: it has no mstore.json`,
         {
-          hint: 'Check the path; "mstore remote add NAME DIR" makes a new remote in an empty directory',
+          hint: 'Check the path; "mstore remote add" makes a new remote in an empty place',
           details: { location: remote.location },
         },
       );

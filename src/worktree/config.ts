@@ -114,6 +114,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     type: 'boolean',
     about: 'Whether requests are not signed, to read a public bucket: true or false',
   },
+  'remote.NAME.accept_races': {
+    type: 'boolean',
+    about:
+      'Whether to use a service without conditional writes, where a later writer may win: true or false',
+  },
 };
 
 /** The keys of one remote, whether they are set or not. */

@@ -1,5 +1,6 @@
-import { MstoreError } from '../../base/errors.ts';
+import { exitCodeOf, exitCodes, MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
+import type { CheckResult } from '../../flow/check-list.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -9,27 +10,38 @@ export const remoteCommand: Command = {
   positionals: '<action> [name] [dir]',
   options: (parser) =>
     parser
-      .positional('action', { choices: ['add', 'list', 'remove'] as const, describe: 'What to do' })
-      .positional('name', { type: 'string', describe: 'Name of the remote' })
+      .positional('action', {
+        choices: ['add', 'list', 'remove', 'check'] as const,
+        describe: 'What to do',
+      })
+      .positional('name', {
+        type: 'string',
+        describe:
+          'Name of the remote; for check also a URL or directory, or nothing for the default',
+      })
       .positional('dir', { type: 'string', describe: 'Directory of the remote' })
       .option('default', { type: 'boolean', describe: 'Make it the default remote' })
       .option('create', {
         type: 'boolean',
         default: true,
         describe: 'Make or check the place (--no-create: only write the name down)',
-      }),
+      })
+      .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' }),
   examples: [
     [
       'mstore remote add origin /srv/models',
       'Add a directory; the first remote becomes the default',
     ],
     ['mstore remote list', 'List the remotes'],
+    ['mstore remote check', 'Try out what mstore needs of the default remote'],
     ['mstore remote remove origin', 'Forget a remote; what it holds stays'],
   ],
   async run(context, args) {
     const action = textOf(args, 'action');
-    const unused = { add: [], remove: ['dir'], list: ['name', 'dir'] }[action ?? ''] ?? [];
+    const unused =
+      { add: [], remove: ['dir'], check: ['dir'], list: ['name', 'dir'] }[action ?? ''] ?? [];
     refuseExtra(args, unused);
+    if (action === 'check') return check(context, args);
     if (action === 'add') await add(context, args);
     else if (action === 'remove') await remove(context, args);
     else await list(context);
@@ -88,4 +100,54 @@ async function list(context: Context): Promise<void> {
   if (remotes.length === 0) context.note('No remotes; add one with: mstore remote add NAME DIR');
   const rows = remotes.map(({ name, url, isDefault }) => [name, url, isDefault ? '(default)' : '']);
   context.result({ remotes }, table(rows));
+}
+
+async function check(context: Context, args: Args): Promise<number> {
+  const [{ checkRemote }, { chooseToCheck }] = await Promise.all([
+    import('../../flow/remote-check.ts'),
+    import('../../flow/remotes.ts'),
+  ]);
+  const workspace = await context.workspace();
+  const chosen = await chooseToCheck(workspace, textOf(args, 'name'), context.cwd);
+  context.note(`Checking ${printable(chosen.name)}, ${chosen.remote.location}`);
+  const { json, jsonEvents } = context.options;
+  let written = Promise.resolve();
+  const result = await checkRemote(workspace, chosen, {
+    signal: context.signal,
+    readOnly: flagOf(args, 'read-only'),
+    onCheck(one) {
+      if (json || jsonEvents) return;
+      // Each line as it comes: one that waits for a time-out must not hold back the others.
+      written = written.then(() => context.write(Buffer.from(`${checkLine(context, one)}\n`)));
+      // Who stops reading does not stop the check; the wait below tells of it.
+      written.catch(() => {});
+    },
+  });
+  await written;
+  context.result(result, []);
+  const failed = result.checks.find(({ state }) => state === 'failed');
+  const count = result.checks.filter(({ state }) => state === 'failed').length;
+  context.note(count === 0 ? 'All is there that was needed' : `${count} of the checks failed`);
+  return failed?.code === undefined ? exitCodes.done : exitCodeOf(failed.code);
+}
+
+/** Columns of the state, the name and the time of a check. */
+const widths = [8, 17, 8] as const;
+
+function checkLine(
+  { paint }: Context,
+  { name, state, ms, code, message, hint }: CheckResult,
+): string {
+  const colour = {
+    ok: paint.good,
+    warning: paint.changed,
+    failed: paint.bad,
+    skipped: paint.faint,
+  };
+  const time = state === 'skipped' ? '' : `${ms} ms`;
+  const head = `${colour[state](state.padEnd(widths[0]))} ${name.padEnd(widths[1])}${time.padStart(widths[2])}`;
+  const told = code === undefined ? message : `${message} [${code}]`;
+  const lines = [`${head}${told === undefined ? '' : `  ${printable(told)}`}`.trimEnd()];
+  if (hint !== undefined) lines.push(`         ${paint.strong('hint:')} ${printable(hint)}`);
+  return lines.join('\n');
 }
