@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as net from 'node:net';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll } from 'vitest';
+
+/** Where a server runs: everything it keeps is below its folder. */
+export interface ServerPlace {
+  readonly folder: string;
+  /** A port of the loopback that was free a moment ago. */
+  readonly port: number;
+}
+
+/** How to start a server. */
+export interface ServerStart {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const startMsMax = 60_000;
+const endMsMax = 10_000;
+const starts = 3;
+const running = new Set<() => Promise<void>>();
+
+afterAll(async () => {
+  await Promise.all([...running].map((end) => end()));
+});
+
+/**
+ * Starts a server of somebody else's make in a temporary folder, and waits until it answers HTTP. It
+ * ends with the tests of the file, and its folder goes with it. Throws with what the server printed when
+ * it does not come up.
+ */
+export async function startServerProcess(
+  prepare: (place: ServerPlace) => ServerStart,
+): Promise<ServerPlace> {
+  const folder = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'mstore-server-'));
+  for (let start = 1; ; start++) {
+    const place = { folder, port: await freePort() };
+    const { program, args, env } = prepare(place);
+    const log = path.join(folder, 'server.log');
+    const output = fs.openSync(log, 'w');
+    const child = spawn(program, args, {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', output, output],
+    });
+    fs.closeSync(output);
+    const end = endWith(child, folder);
+    if (await comesUp(child, place.port)) return place;
+    const said = fs.readFileSync(log, 'utf8');
+    if (start === starts) {
+      await end();
+      throw new Error(`${path.basename(program)} does not start:\n${said.slice(-4000)}`);
+    }
+    child.kill('SIGKILL');
+  }
+}
+
+/** Ends a process, and removes its folder, when the tests of the file end or this process does. */
+function endWith(child: ChildProcess, folder: string): () => Promise<void> {
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  const end = async () => {
+    running.delete(end);
+    child.kill('SIGTERM');
+    const late = setTimeout(kill, endMsMax);
+    await ended;
+    clearTimeout(late);
+    process.removeListener('exit', kill);
+    fs.rmSync(folder, { recursive: true, force: true });
+  };
+  running.add(end);
+  return end;
+}
+
+async function comesUp(child: ChildProcess, port: number): Promise<boolean> {
+  let failed = false;
+  child.once('error', () => {
+    failed = true;
+  });
+  const until = Date.now() + startMsMax;
+  while (Date.now() < until && !failed && child.exitCode === null && child.signalCode === null) {
+    if (await answers(port)) return true;
+    await delay(50);
+  }
+  return false;
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/`, {
+      signal: AbortSignal.timeout(2000),
+    });
+    await response.arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
