@@ -212,6 +212,8 @@ const kindsByName: Readonly<Record<string, FailureKind>> = {
   InvalidToken: wrongToken,
   InvalidSecurity: credentials,
   NotSignedUp: credentials,
+  // The gateway of Versity says so of an unknown key, with the status 404.
+  XAdminUserNotFound: credentials,
   CredentialsProviderError: noCredentials,
   ExpiredToken: expired,
   ExpiredTokenException: expired,

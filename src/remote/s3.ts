@@ -47,9 +47,10 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
   };
 }
 
-/** Tells whether a call failed because there is no such object; a bucket that is missing is no such case. */
+/** Tells whether a call failed because there is no such object; no such bucket or user is no such case. */
 function isMissing(error: unknown): boolean {
-  return failureStatus(error) === 404 && !isMstoreError(error, 'not-a-remote');
+  if (failureStatus(error) !== 404 || !isMstoreError(error)) return false;
+  return error.code !== 'not-a-remote' && error.details['reason'] !== 'bad-credentials';
 }
 
 async function statObject(

@@ -293,6 +293,14 @@ describe('what is refused', () => {
     process.env['AWS_SECRET_ACCESS_KEY'] = secret;
   });
 
+  it('an unknown user, which is no missing object whatever the status', async () => {
+    const remote = newS3Remote(server);
+    server.fault({ how: { status: 404, code: 'XAdminUserNotFound' }, at: 'GET ' });
+    await expect(readObject(remote, 'a')).rejects.toEqual(
+      failure('remote-refused', 'bad-credentials'),
+    );
+  });
+
   it('a clock that is wrong', async () => {
     const ahead = await testS3Server({ clockAhead: 3_600_000 });
     await expect(listKeys(newS3Remote(ahead))).rejects.toEqual(
