@@ -128,9 +128,18 @@ class RemoteCheck {
     };
     await place('identity');
     await place('region');
-    if (!failed || kind === 'reach') this.#list.add(answer.result);
+    if (!failed) this.#list.add(answer.result);
+    else if (kind === 'reach') this.#list.add(await this.#withEndpoint(answer.result));
     else this.#list.skip('reach', `see ${kind}`);
     return !failed;
+  }
+
+  /** Says where requests went: what the environment names is easily forgotten. */
+  async #withEndpoint(result: CheckResult): Promise<CheckResult> {
+    const { location, probe } = this.#remote;
+    const endpoint = await probe?.endpoint(this.#call).catch(throwInterrupted);
+    if (endpoint === undefined || endpoint === location) return result;
+    return { ...result, message: `${result.message}; requests go to ${endpoint}` };
   }
 
   async #header(): Promise<MstoreError | undefined> {

@@ -128,7 +128,7 @@ export async function readHeader(
         'not-a-remote',
         `${remote.location} is no mstore remote: it has no mstore.json`,
         {
-          hint: 'Check the path; "mstore remote add" makes a new remote in an empty place',
+          hint: 'Check the path; "mstore remote add NAME DIR" makes a new remote in an empty place',
           details: { location: remote.location },
         },
       );

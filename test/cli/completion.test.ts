@@ -26,7 +26,7 @@ describe('completion', () => {
     git(repo, 'commit', '-qm', 'one');
     git(repo, 'tag', 'model-v1');
     expect(await proposals(repo, 'che')).toEqual(['checkout']);
-    expect(await proposals(repo, 'remote', '')).toEqual(['add', 'list', 'remove']);
+    expect(await proposals(repo, 'remote', '')).toEqual(['add', 'list', 'remove', 'check']);
     expect(await proposals(repo, 'checkout', '--li')).toEqual(['--link']);
     expect(await proposals(repo, 'checkout', 'mod')).toEqual(['models/a.bin', 'model-v1']);
     expect(await proposals(path.join(repo, 'models'), 'status', '')).toEqual(['a.bin']);

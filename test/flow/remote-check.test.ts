@@ -195,6 +195,10 @@ describe('what a check finds missing', () => {
         message: 'the remote was not reached',
       });
     }
+    const unused = newS3Remote(servers.kept, { settings: { endpoint: 'http://127.0.0.1:1' } });
+    expect((await check(unused)).of('reach').message).toMatch(
+      /nothing listens .*; requests go to http:\/\/127\.0\.0\.1:1$/,
+    );
     servers.kept.fault({ how: { status: 403, code: 'InvalidAccessKeyId' }, times: 9 });
     const found = await check(newS3Remote(servers.kept));
     servers.kept.heal();

@@ -1,4 +1,15 @@
+import { s3Facts } from '../contract/s3-facts.ts';
 import { startVersityGateway } from '../support/s3-servers.ts';
-import { serviceSuites } from './service-suites.ts';
+import { s3Commands } from './s3-commands.ts';
+import { directSuites, proxySuites } from './service-suites.ts';
 
-serviceSuites(await startVersityGateway());
+const target = await startVersityGateway();
+s3Facts(target, {
+  'an unknown key': {
+    is: 'XAdminUserNotFound',
+    why: 'its user service answers in its own words; the backend knows them',
+  },
+});
+s3Commands(target);
+directSuites(target);
+proxySuites(target);

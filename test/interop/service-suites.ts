@@ -1,14 +1,23 @@
 import { remoteContract } from '../contract/remote.ts';
 import { faultSuite } from '../fault/service-faults.ts';
+import { hostsSuite } from '../fault/service-hosts.ts';
+import { killSuite } from '../fault/service-kill.ts';
 import { freshFolder, type ServiceTarget } from '../support/service-target.ts';
 
-const partBytesMin = 5 * 1024 * 1024;
+/** The least size of a part that is not the last, as S3 has it. */
+const partBytes = 5 * 1024 * 1024;
+const kills = 50;
+const hosts = 6;
 
-/** All that a service must stand, whoever made it. */
-export function serviceSuites(target: ServiceTarget): void {
+/** What a service must stand by any way to it: the contract, and many hosts at once. */
+export function directSuites(target: ServiceTarget): void {
   remoteContract(target.name, () => target.remote(freshFolder()));
-  remoteContract(`${target.name}, in parts,`, () =>
-    target.remote(freshFolder(), { partBytes: partBytesMin }),
-  );
-  faultSuite(target, { stallMsMax: 1000, partBytes: partBytesMin });
+  remoteContract(`${target.name}, in parts,`, () => target.remote(freshFolder(), { partBytes }));
+  hostsSuite(target, hosts);
+}
+
+/** What goes by the proxy, for which the service must be reached by HTTP: faults, and kills. */
+export function proxySuites(target: ServiceTarget): void {
+  faultSuite(target, { stallMsMax: 1000, partBytes });
+  killSuite(target, kills);
 }

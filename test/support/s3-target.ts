@@ -32,8 +32,17 @@ export function s3Target(place: S3Place): S3Target {
   };
 }
 
+/** What requests are signed with. */
+export interface S3Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
 /** The credentials of all servers that tests start. */
-export const testCredentials = { accessKeyId: 'TESTKEY', secretAccessKey: 'test secret' };
+export const testCredentials: S3Credentials = {
+  accessKeyId: 'TESTKEY',
+  secretAccessKey: 'test secret',
+};
 
 /** The region of all servers that tests start. */
 export const testRegion = 'eu-test-1';
@@ -51,10 +60,7 @@ export function useTestCredentials(): void {
 }
 
 /** A client for what tests ask a service directly, which tries nothing twice. */
-export function s3Client(
-  { endpoint, region }: S3Place,
-  credentials?: typeof testCredentials,
-): S3Client {
+export function s3Client({ endpoint, region }: S3Place, credentials?: S3Credentials): S3Client {
   return new S3Client({
     endpoint,
     region,

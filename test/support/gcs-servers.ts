@@ -1,0 +1,40 @@
+import { installGoProgram } from './go-program.ts';
+import { startServerProcess } from './server-process.ts';
+
+/** A bucket of an emulator of Google Cloud Storage that was started here. */
+export interface GcsPlace {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly bucket: string;
+}
+
+/** Starts fake-gcs-server over a folder, and makes a bucket. It asks for no credentials. */
+export async function startFakeGcsServer(): Promise<GcsPlace> {
+  const program = installGoProgram({
+    from: 'github.com/fsouza/fake-gcs-server',
+    version: 'v1.56.1',
+    name: 'fake-gcs-server',
+  });
+  const { port } = await startServerProcess(({ folder, port }) => {
+    const address = `127.0.0.1:${port}`;
+    const options = {
+      scheme: 'http',
+      host: '127.0.0.1',
+      port,
+      'filesystem-root': `${folder}/data`,
+      'public-host': address,
+      'external-url': `http://${address}`,
+      'log-level': 'warn',
+    };
+    const args = Object.entries(options).flatMap(([name, value]) => [`-${name}`, `${value}`]);
+    return { program, args };
+  });
+  const place = { name: 'fake-gcs-server', endpoint: `http://127.0.0.1:${port}`, bucket: 'models' };
+  const made = await fetch(`${place.endpoint}/storage/v1/b?project=test`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name: place.bucket }),
+  });
+  if (!made.ok) throw new Error(`fake-gcs-server makes no bucket: ${made.status}`);
+  return place;
+}
