@@ -1,6 +1,9 @@
 import * as fs from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/base/digest.ts';
+import { fetch } from '../../src/flow/fetch.ts';
+import { trackedInWorkspace } from '../../src/flow/tracked.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
@@ -32,6 +35,26 @@ async function pushed(
   await project.push();
   project.commit();
   return { project, other: cloneProject(project, change), remote };
+}
+
+/** Files of one chunk each, of which every fifth lies far from the next. */
+const spread = (count: number) =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, n) => [`f${n}`, noise(100_000, n)] as const),
+  );
+
+/** Counts the reads of ranges of packs that are under way at once; later ones end sooner. */
+function watchRanges(remote: RemotePruner): { remote: RemotePruner; most: () => number } {
+  let [busy, most, begun] = [0, 0, 0];
+  const get: RemotePruner['get'] = async function* (key, range, options) {
+    if (!key.startsWith('packs/')) return yield* remote.get(key, range, options);
+    const turns = 40 - (begun++ % 8) * 5;
+    most = Math.max(most, ++busy);
+    for (let n = 0; n < turns; n++) await turn();
+    yield* remote.get(key, range, options);
+    busy--;
+  };
+  return { remote: { ...remote, get }, most: () => most };
 }
 
 const storeOf = (project: Project) => project.at('.modelstore/store');
@@ -89,6 +112,24 @@ describe('fetch', () => {
     expect(await reader.fetch(['m1'])).toMatchObject({ chunksFetched: 21 });
     // The header, one index object, and the ranges.
     expect(counted.counts().get.calls).toBeLessThan(6);
+  });
+
+  it('reads as many ranges at once as it may, into the same packs whatever comes first', async () => {
+    const { project, remote } = await pushed({ a: noise(2 * mib, 'a'), ...spread(30) });
+    const packs: string[][] = [];
+    for (const jobs of [1, 7]) {
+      const copy = cloneProject(project);
+      const workspace = await copy.open();
+      const { tracked } = trackedInWorkspace(workspace);
+      const wanted = tracked.filter(({ path }) => /^f\d*[05]$/.test(path));
+      const watched = watchRanges(remote);
+      const chosen = { name: 'watched', remote: counting(watched.remote) };
+      await fetch(workspace, wanted, chosen, { jobs });
+      expect(watched.most()).toBe(Math.min(jobs, wanted.length));
+      packs.push(packsOf(copy));
+    }
+    expect(packs[0]).toHaveLength(1);
+    expect(packs[1]).toEqual(packs[0]);
   });
 
   it('brings a large tree, whose list is in the store', async () => {
