@@ -2,7 +2,7 @@ import { testS3Server } from '../support/s3-remote.ts';
 import { s3Target } from '../support/s3-target.ts';
 import { faultSuite } from './service-faults.ts';
 
-const { endpoint, region } = await testS3Server({ partBytesMin: 256 * 1024, pageMax: 20 });
+const { endpoint, region } = await testS3Server({ partBytesMin: 128 * 1024, pageMax: 20 });
 const target = s3Target({
   name: 'the test server',
   endpoint,
@@ -11,4 +11,4 @@ const target = s3Target({
   prefix: '',
 });
 
-faultSuite(target, { stallMsMax: 300, partBytes: 512 * 1024 });
+faultSuite(target, { stallMsMax: 300, partBytes: 256 * 1024 });

@@ -195,12 +195,12 @@ interface Faulty {
 
 /** Lays a version of the model: a file of many chunks, some small ones, and one in a pack of its own. */
 async function addVersion(project: Project, version: number): Promise<void> {
-  const weights = noise(3_000_000, 'weights');
-  noise(700_000, `edit ${version}`).copy(weights, 1_000_000 * version);
+  const weights = noise(1_500_000, 'weights');
+  noise(400_000, `edit ${version}`).copy(weights, 700_000 * version);
   project.write('model/weights.bin', weights);
-  for (let n = 0; n < 20; n++) project.write(`model/parts/${n}`, `${version} ${n}`);
+  for (let n = 0; n < 5; n++) project.write(`model/parts/${n}`, `${version} ${n}`);
   await project.add('model');
-  project.write('single.bin', noise(400_000, `single ${version}`));
+  project.write('single.bin', noise(200_000, `single ${version}`));
   await project.add('single.bin');
   project.commit();
   git(project.root, 'tag', `v${version}`);

@@ -9,7 +9,7 @@ import { noise } from './flow-scratch.ts';
  *
  * - `reset`: the connection is reset there, and the other side is cut off too
  * - `cut`: the connection ends there as if that were all
- * - `stall`: no further byte moves, until somebody gives up
+ * - `stall`: no further byte moves for the client, until it gives up; the service is left
  * - `wrong`: some bytes are others
  * - `doubled`: some bytes come twice, and as many at the end are lost
  * - `short-response`: an answer that is whole by its headers lacks its end
@@ -57,6 +57,12 @@ interface Answer {
   readonly status: number;
   readonly headers: string[];
   readonly body: Buffer;
+}
+
+/** A request that has been begun at the service. */
+interface PassedOn {
+  readonly upstream: http.ClientRequest;
+  readonly answered: Promise<Answer>;
 }
 
 /** A way that a request does not go further on: its connection is gone. */
@@ -208,7 +214,7 @@ export class FaultProxy {
     const giveUp = () => upstream.destroy();
     request.socket.once('close', giveUp);
     try {
-      await this.#sendBody(request, upstream, entry, how);
+      await this.#sendBody(request, { upstream, answered }, entry, how);
       return await answered;
     } finally {
       request.socket.removeListener('close', giveUp);
@@ -218,10 +224,15 @@ export class FaultProxy {
 
   async #sendBody(
     request: http.IncomingMessage,
-    upstream: http.ClientRequest,
+    { upstream, answered }: PassedOn,
     entry: ProxyRequest,
     how: ProxyFaultKind | undefined,
   ): Promise<void> {
+    let over = false;
+    const ended = () => {
+      over = true;
+    };
+    const answer = answered.then(ended, ended);
     const length = Number(request.headers['content-length'] ?? 0);
     const spoils = how === 'wrong-request' || how === 'doubled-request';
     const ends = how === 'reset-request' || how === 'cut-request' || how === 'stall-request';
@@ -233,13 +244,17 @@ export class FaultProxy {
       left -= piece.length;
       if (piece.length === 0) continue;
       // A service that has answered already may read no further; the client is still heard out.
-      await written(upstream, piece).catch(() => {});
+      if (!over) await Promise.race([written(upstream, piece).catch(() => {}), answer]);
       entry.sent += piece.length;
       this.onStep();
       await this.#pace(piece.length);
       if (ends && left === 0) break;
     }
-    if (how === 'stall-request') await this.#stall(request);
+    if (how === 'stall-request') {
+      // Some services hold the name of an object until the connection that writes it is gone.
+      upstream.destroy();
+      await this.#stall(request);
+    }
     if (ends) throw new Broken(how === 'cut-request' ? 'cut' : 'reset');
     upstream.end();
   }
