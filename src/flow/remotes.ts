@@ -142,12 +142,14 @@ function settingsOf({ config }: Workspace, name: string): ServiceSettings {
   const sse = text('sse');
   return {
     endpoint: text('endpoint'),
+    endpointTrusted: config.get(`remote.${name}.endpoint`)?.source === 'environment',
     region: text('region'),
     pathStyle: config.boolean(`remote.${name}.path_style`),
     profile: text('profile'),
     storageClass: text('storage_class'),
     encryption: sse === undefined ? undefined : encryptions[sse],
     encryptionKey: text('sse_key'),
+    project: text('project'),
     requesterPays: config.boolean(`remote.${name}.requester_pays`),
     anonymous: config.boolean(`remote.${name}.anonymous`),
     acceptRaces: config.boolean(`remote.${name}.accept_races`),

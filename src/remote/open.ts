@@ -5,10 +5,11 @@ import { type Clock, type Random, systemClock, systemRandom } from '../base/cloc
 import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
+import { gcsRemote } from './gcs.ts';
 import { localRemote } from './local.ts';
 import type { RemotePruner } from './remote.ts';
 import { s3Remote } from './s3.ts';
-import { parseBucketUrl, type ServiceSettings } from './service.ts';
+import { checkSettings, parseBucketUrl, type ServiceSettings } from './service.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
 import { retrying, retryPolicy } from './wrappers/retry.ts';
 
@@ -87,15 +88,17 @@ export async function openRemote(url: string, options: OpenOptions): Promise<Rem
       hint: 'Leave --offline out (and MSTORE_OFFLINE unset), or name a directory remote',
     });
   }
-  if (address.scheme === 's3') {
+  if (address.scheme === 's3' || address.scheme === 'gs') {
     const { settings, clock = systemClock, random = systemRandom, triesMax } = options;
     const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
     const place = parseBucketUrl(url, address.shown);
-    return retrying(s3Remote(place, { settings, random, policy }), policy);
+    checkSettings(address.scheme, place, settings);
+    const how = { settings, clock, random, policy };
+    return retrying(address.scheme === 's3' ? s3Remote(place, how) : gcsRemote(place, how), policy);
   }
   throw usage(
     `Cannot open ${address.shown}: this build has no ${address.scheme}:// remotes`,
-    'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), or s3://BUCKET/FOLDER',
+    'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), s3://BUCKET/FOLDER or gs://BUCKET/FOLDER',
   );
 }
 

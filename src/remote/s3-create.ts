@@ -3,7 +3,7 @@ import { checkKey } from './keys.ts';
 import type { RemoteSource } from './remote.ts';
 import type { S3Connection, S3Place } from './s3-client.ts';
 import { failureStatus, notS3Answer } from './s3-errors.ts';
-import { readSource } from './source.ts';
+import { cut, readSource } from './source.ts';
 
 const mib = 1024 * 1024;
 const partBytesDefault = 8 * mib;
@@ -348,31 +348,4 @@ export async function endUpload(s3: S3Place, upload: S3Upload): Promise<void> {
   await s3.call('end an upload to', undefined, ({ sdk, client }) =>
     client.send(new sdk.AbortMultipartUploadCommand(upload)),
   );
-}
-
-/** Cuts blocks into buffers of `size` bytes, the last of which may be shorter. */
-async function* cut(
-  blocks: AsyncIterable<Uint8Array>,
-  total: number,
-  size: number,
-): AsyncGenerator<Buffer, void, void> {
-  let left = total;
-  let part = Buffer.allocUnsafe(Math.min(size, left));
-  let filled = 0;
-  for await (const block of blocks) {
-    for (let at = 0; at < block.length; ) {
-      const piece = block.subarray(at, at + part.length - filled);
-      part.set(piece, filled);
-      filled += piece.length;
-      at += piece.length;
-      if (filled < part.length) continue;
-      left -= filled;
-      // The last part waits for the end of the source, which may turn out to be longer or cut off.
-      if (left === 0) continue;
-      yield part;
-      part = Buffer.allocUnsafe(Math.min(size, left));
-      filled = 0;
-    }
-  }
-  yield part;
 }

@@ -17,10 +17,53 @@ export interface ServiceSettings {
   readonly encryptionKey?: string | undefined;
   /** Lets whoever asks pay for the transfer. */
   readonly requesterPays?: boolean | undefined;
+  /** The project that pays, where whoever asks does and the service wants to know. */
+  readonly project?: string | undefined;
+  /** Whether whoever runs the command chose the endpoint, so that it may be handed credentials. */
+  readonly endpointTrusted?: boolean | undefined;
   /** Signs nothing, to read a public bucket. */
   readonly anonymous?: boolean | undefined;
   /** Writes to a service without conditional writes, too, where a later writer of a name may win. */
   readonly acceptRaces?: boolean | undefined;
+}
+
+/** Settings that mean nothing to a kind of service, with their keys. */
+const foreignSettings: Readonly<Record<string, Partial<Record<keyof ServiceSettings, string>>>> = {
+  s3: { project: 'project' },
+  gs: { region: 'region', pathStyle: 'path_style', profile: 'profile' },
+};
+
+/**
+ * Refuses settings that would silently do nothing.
+ * @param scheme of the URL, in small letters
+ * @throws MstoreError `config-invalid`
+ */
+export function checkSettings(
+  scheme: string,
+  { location }: BucketPlace,
+  settings: ServiceSettings = {},
+): void {
+  const refuse = (key: string, why: string, hint: string) =>
+    new MstoreError('config-invalid', `remote.NAME.${key} ${why} ${location}`, {
+      hint,
+      details: { key },
+    });
+  for (const [name, key] of Object.entries(foreignSettings[scheme] ?? {})) {
+    if (settings[name as keyof ServiceSettings] === undefined) continue;
+    throw refuse(key, 'means nothing to', `Take it away: mstore config unset remote.NAME.${key}`);
+  }
+  if (scheme !== 'gs') return;
+  const { encryption, encryptionKey } = settings;
+  if (encryption === 'AES256') {
+    throw refuse('sse', 'cannot be s3 for', 'Take it away: Cloud Storage encrypts all objects');
+  }
+  if (encryption !== undefined && encryptionKey === undefined) {
+    throw refuse(
+      'sse_key',
+      'is missing for',
+      'Set it to projects/P/locations/L/keyRings/R/cryptoKeys/K',
+    );
+  }
 }
 
 /** A bucket and the folder of it that holds a remote. */

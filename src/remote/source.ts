@@ -82,3 +82,33 @@ function wrongSize(key: string, expected: number, received: number): MstoreError
     },
   );
 }
+
+/**
+ * Cuts blocks into buffers of `size` bytes, the last of which may be shorter. No buffer is used again.
+ * @param total bytes of all blocks
+ */
+export async function* cut(
+  blocks: AsyncIterable<Uint8Array>,
+  total: number,
+  size: number,
+): AsyncGenerator<Buffer, void, void> {
+  let left = total;
+  let part = Buffer.allocUnsafe(Math.min(size, left));
+  let filled = 0;
+  for await (const block of blocks) {
+    for (let at = 0; at < block.length; ) {
+      const piece = block.subarray(at, at + part.length - filled);
+      part.set(piece, filled);
+      filled += piece.length;
+      at += piece.length;
+      if (filled < part.length) continue;
+      left -= filled;
+      // The last part waits for the end of the source, which may turn out to be longer or cut off.
+      if (left === 0) continue;
+      yield part;
+      part = Buffer.allocUnsafe(Math.min(size, left));
+      filled = 0;
+    }
+  }
+  yield part;
+}

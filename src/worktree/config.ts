@@ -72,16 +72,16 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   },
   'remote.NAME.url': {
     type: 'string',
-    about: 'Where a remote is: a directory or s3://BUCKET/FOLDER',
+    about: 'Where a remote is: a directory, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER',
   },
   'remote.NAME.endpoint': {
     type: 'string',
-    about: 'URL of a service that speaks S3, of the form https://HOST:PORT',
+    about: 'URL of a service that speaks S3 or as Cloud Storage, of the form https://HOST:PORT',
     check: (value) => /^https?:\/\/[^/@?#\s]+\/?$/.test(String(value)),
   },
   'remote.NAME.region': {
     type: 'string',
-    about: 'Region of the bucket',
+    about: 'Region of the bucket, for s3://',
     check: (value) => /^[A-Za-z0-9-]+$/.test(String(value)),
   },
   'remote.NAME.path_style': {
@@ -94,7 +94,8 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   },
   'remote.NAME.storage_class': {
     type: 'string',
-    about: 'Storage class of new objects, one that is read at once, such as STANDARD_IA',
+    about:
+      'Storage class of new objects, one that is read at once, such as STANDARD_IA or NEARLINE',
     check: (value) => /^[A-Z][A-Z0-9_]*$/.test(String(value)),
   },
   'remote.NAME.sse': {
@@ -104,7 +105,13 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   },
   'remote.NAME.sse_key': {
     type: 'string',
-    about: 'Id or ARN of the key for sse = "kms"; without it the default key of the bucket',
+    about:
+      'Id or ARN of the key for sse = "kms", for gs:// its resource name; without it the default key of the bucket',
+  },
+  'remote.NAME.project': {
+    type: 'string',
+    about: 'Project that pays for requests to gs:// with requester_pays',
+    check: (value) => /^[a-z0-9.:-]+$/.test(String(value)),
   },
   'remote.NAME.requester_pays': {
     type: 'boolean',

@@ -94,7 +94,7 @@ describe('a remote on S3', () => {
     const holds = fs
       .readdirSync(folder)
       .filter((name) =>
-        fs.readFileSync(path.join(folder, name), 'utf8').includes('AWS4-HMAC-SHA256'),
+        fs.readFileSync(path.join(folder, name), 'utf8').includes('CompleteMultipartUploadOutput'),
       );
     expect(holds).toEqual(['s3-sdk.js']);
   });

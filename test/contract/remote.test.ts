@@ -3,6 +3,7 @@ import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
 import { retrying, retryPolicy } from '../../src/remote/wrappers/retry.ts';
+import { newGcsRemote, testGcsServer } from '../support/gcs-remote.ts';
 import { faulty } from '../support/remote-faulty.ts';
 import { newS3Remote, testS3Server } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -17,6 +18,12 @@ remoteContract('S3', () => newS3Remote(server));
 remoteContract('S3 in parts', () => newS3Remote(server, { partBytes: 64 * 1024 }));
 remoteContract('S3 with retries', () =>
   retrying(newS3Remote(server), retryPolicy({ clock: systemClock, random: systemRandom })),
+);
+const gcs = await testGcsServer({ pageMax: 7, partBytesUnit: 64 * 1024 });
+remoteContract('GCS', () => newGcsRemote(gcs));
+remoteContract('GCS in parts', () => newGcsRemote(gcs, { partBytes: 64 * 1024 }));
+remoteContract('GCS with retries', () =>
+  retrying(newGcsRemote(gcs), retryPolicy({ clock: systemClock, random: systemRandom })),
 );
 remoteContract('retries', () =>
   retrying(memoryRemote(), retryPolicy({ clock: systemClock, random: systemRandom })),

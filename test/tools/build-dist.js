@@ -58,14 +58,17 @@ const parts = {
   run: 'src/cli/run.ts',
   'isomorphic-git': 'isomorphic-git',
   's3-sdk': 'src/remote/s3-sdk.ts',
+  'gcs-sdk': 'src/remote/gcs-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
-    onResolve({ filter: /^isomorphic-git$|^\.\/(run|s3-sdk)\.ts$/ }, ({ kind, path: wanted }) =>
-      kind === 'dynamic-import'
-        ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
-        : undefined,
+    onResolve(
+      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk)\.ts$/ },
+      ({ kind, path: wanted }) =>
+        kind === 'dynamic-import'
+          ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
+          : undefined,
     );
   },
 };
@@ -80,8 +83,8 @@ await build({
   platform: 'node',
   target: 'node20.19',
   mainFields: ['module', 'main'],
-  // Loaded only when a bar is shown, from where it is installed.
-  external: ['cli-progress'],
+  // Loaded only when a bar is shown, from where it is installed; compiled code cannot be bundled.
+  external: ['cli-progress', '@node-rs/crc32'],
   banner: {
     // Parts that are CommonJS ask for built-in modules by require.
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",

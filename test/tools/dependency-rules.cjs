@@ -72,6 +72,24 @@ module.exports = {
       to: { path: '^src/remote/s3-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
     },
     {
+      name: 'gcs-sdk-in-one-module',
+      severity: 'error',
+      comment:
+        'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
+      from: { path: '^src/', pathNot: '^src/remote/gcs-sdk\\.ts$' },
+      to: {
+        path: 'node_modules/(@google-cloud|@node-rs|google-auth-library)/',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
+      name: 'gcs-sdk-is-lazy',
+      severity: 'error',
+      comment: 'only a call to a GCS remote may load the SDK',
+      from: { path: '^src/' },
+      to: { path: '^src/remote/gcs-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'flow-opens-through-surroundings',
       severity: 'error',
       comment: 'backends are opened in one place, so that tests can put others there',
@@ -101,6 +119,11 @@ module.exports = {
     },
     onlyIn(['isomorphic-git'], ['git'], 'only the Git layer reads Git'),
     onlyIn(['@aws-sdk'], ['remote'], 'only the S3 backend knows the SDK'),
+    onlyIn(
+      ['@google-cloud', '@node-rs', 'google-auth-library'],
+      ['remote'],
+      'only the GCS backend knows the SDK',
+    ),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
     onlyIn(
       ['ignore'],

@@ -143,7 +143,7 @@ describe('openRemote', () => {
     });
   });
 
-  it.each(['gs://bucket/x', 'https://host/x'])('says that it has no %s', async (url) => {
+  it.each(['ftp://host/x', 'https://host/x'])('says that it has no %s', async (url) => {
     const scheme = url.slice(0, url.indexOf(':'));
     await expect(openRemote(url, { base })).rejects.toMatchObject({
       code: 'usage',

@@ -1,0 +1,245 @@
+import { throwIfAborted } from '../base/abort.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { invariant, MstoreError } from '../base/errors.ts';
+import { GcsConnection } from './gcs-connection.ts';
+import { fromGcsError, GcsRefusal, noPayerError, notGcsAnswer } from './gcs-errors.ts';
+import type { HttpAnswer } from './http-exchange.ts';
+import { noObject } from './keys.ts';
+import type { BucketPlace, ServiceSettings } from './service.ts';
+import type { RetryPolicy } from './wrappers/retry.ts';
+
+/** Options of a GCS remote. */
+export interface GcsOptions {
+  readonly settings?: ServiceSettings | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Tries the parts of a large object again, one by one; without it a part has one try. */
+  readonly policy?: RetryPolicy | undefined;
+  /** A connection on which no byte moves for so many milliseconds is given up. */
+  readonly stallMsMax?: number;
+  /**
+   * Sources up to so many bytes are sent in one request, larger ones in parts of this size. The service
+   * wants a multiple of 256 KiB.
+   */
+  readonly partBytes?: number;
+}
+
+/** A call to the service. */
+export interface GcsCall {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Absolute path on the endpoint; a query in it stays. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: readonly Uint8Array[];
+  /** The object that a 404 says is missing; without it the bucket is. */
+  readonly key?: string;
+  /** Whether it is about an upload that has begun, which a 404 then says is gone. */
+  readonly upload?: boolean;
+  /** Statuses that are no failure, beside 200 to 299. */
+  readonly accept?: readonly number[];
+}
+
+/** The members of a resource of the service that are asked for. */
+export interface ObjectResource {
+  readonly name: string;
+  /** Bytes, in digits. */
+  readonly size: string;
+  readonly generation: string;
+  /** Base64 of four bytes, the highest first. */
+  readonly crc32c: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Bounds of answers that are read whole: a page of a list, and an error. */
+const jsonBytesMax = 16 * 1024 * 1024;
+const errorBytesMax = 64 * 1024;
+
+/** A GCS remote, as the modules of the backend hand it to each other. */
+export class GcsPlace {
+  readonly place: BucketPlace;
+  readonly options: GcsOptions;
+  #connection: Promise<GcsConnection> | undefined;
+  #bucketSeen = false;
+
+  constructor(place: BucketPlace, options: GcsOptions) {
+    invariant((options.stallMsMax ?? 1) > 0, 'a time after which a silent connection is given up');
+    this.place = place;
+    this.options = options;
+  }
+
+  get location(): string {
+    return this.place.location;
+  }
+
+  /** Path of the objects of the bucket. */
+  get objectsPath(): string {
+    return `/storage/v1/b/${this.place.bucket}/o`;
+  }
+
+  /** Path of an object, whose slashes are not those of the path. */
+  objectPath(key: string): string {
+    return `${this.objectsPath}/${encodeURIComponent(this.place.prefix + key)}`;
+  }
+
+  /**
+   * Makes one attempt at a call; its failure becomes the remote's own error.
+   * @param attempt as {@link fromGcsError} takes it
+   * @throws MstoreError `interrupted` once the signal is aborted, whatever failed; `not-found` when the
+   * object of the call is missing
+   */
+  async call(attempt: string, signal: AbortSignal | undefined, call: GcsCall): Promise<HttpAnswer> {
+    throwIfAborted(signal);
+    try {
+      const connection = await this.#connected();
+      const answer = await this.#send(connection, call, attempt, signal);
+      const { status } = answer;
+      const good = (status >= 200 && status < 300) || call.accept?.includes(status);
+      if (!good) throw await refusalOf(connection, call, answer);
+      return answer;
+    } catch (error) {
+      if (call.key !== undefined && error instanceof GcsRefusal && error.status === 404) {
+        await this.#findBucket(attempt, signal);
+        throw noObject(call.key, this.location);
+      }
+      throw this.failure(error, attempt, signal);
+    }
+  }
+
+  /**
+   * Makes a call and reads the JSON of its answer.
+   * @throws MstoreError `remote-refused` when the answer is no JSON
+   */
+  async json<T extends object>(
+    attempt: string,
+    signal: AbortSignal | undefined,
+    call: GcsCall,
+  ): Promise<Partial<T>> {
+    return this.parsed<T>(attempt, signal, await this.call(attempt, signal, call));
+  }
+
+  /** Reads the JSON of an answer; throws as {@link json} does. */
+  async parsed<T extends object>(
+    attempt: string,
+    signal: AbortSignal | undefined,
+    answer: HttpAnswer,
+  ): Promise<Partial<T>> {
+    try {
+      const value = parseObject(await textOf(answer, jsonBytesMax));
+      if (value === undefined) throw notGcsAnswer(attempt, this.location);
+      this.#bucketSeen = true;
+      return value as Partial<T>;
+    } catch (error) {
+      throw this.failure(error, attempt, signal);
+    }
+  }
+
+  /** Turns what a call threw into what is thrown on. */
+  failure(error: unknown, attempt: string, signal: AbortSignal | undefined): unknown {
+    if (!(error instanceof MstoreError)) throwIfAborted(signal);
+    return fromGcsError(error, attempt, this.location);
+  }
+
+  #connected(): Promise<GcsConnection> {
+    const { settings = {}, clock } = this.options;
+    this.#connection ??= GcsConnection.open(settings, clock).catch((error: unknown) => {
+      // Who signs in meanwhile is to be served by the next call.
+      this.#connection = undefined;
+      throw error;
+    });
+    return this.#connection;
+  }
+
+  #send(
+    connection: GcsConnection,
+    { method, path, query, headers = {}, body = [] }: GcsCall,
+    attempt: string,
+    signal: AbortSignal | undefined,
+  ): Promise<HttpAnswer> {
+    const { settings, stallMsMax = 30_000 } = this.options;
+    const url = new URL(path, connection.endpoint);
+    for (const [name, value] of Object.entries(query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
+    if (settings?.requesterPays) {
+      if (settings.project === undefined) throw noPayerError(attempt, this.location);
+      url.searchParams.set('userProject', settings.project);
+    }
+    return connection.send({ method, url, headers, body, signal, stallMsMax });
+  }
+
+  /** Makes sure that the bucket is there: the service answers alike for it and for an object of it. */
+  async #findBucket(attempt: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#bucketSeen) return;
+    const query = { maxResults: '1', fields: 'kind' };
+    try {
+      await this.json(attempt, signal, { method: 'GET', path: this.objectsPath, query });
+    } catch (error) {
+      // Who may not list is told of the object alone.
+      if (!(error instanceof MstoreError) || error.details['status'] !== 403) throw error;
+    }
+  }
+}
+
+/** Loads what counts CRC32C of bytes, on from that of the bytes before. */
+export async function loadCrc32c(): Promise<(bytes: Uint8Array, before: number) => number> {
+  const { crc32c } = (await import('./gcs-sdk.ts')).gcsSdk;
+  return (bytes, before) =>
+    crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), before);
+}
+
+/** Writes a CRC32C as the service does. */
+export function crcText(sum: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(sum);
+  return bytes.toString('base64');
+}
+
+/** Reads an answer to its end, so that its connection can be used again. */
+export async function drain(answer: HttpAnswer): Promise<void> {
+  await textOf(answer, errorBytesMax);
+}
+
+async function textOf(answer: HttpAnswer, bytesMax: number): Promise<string> {
+  const blocks: Uint8Array[] = [];
+  let received = 0;
+  for await (const block of answer.body) {
+    received += block.length;
+    // What is longer is none of the service's answers; the rest is not read.
+    if (received > bytesMax) break;
+    blocks.push(block);
+  }
+  return Buffer.concat(blocks).toString();
+}
+
+function parseObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function refusalOf(
+  connection: GcsConnection,
+  { upload = false }: GcsCall,
+  answer: HttpAnswer,
+): Promise<GcsRefusal> {
+  // A body that breaks off takes nothing from what the status says.
+  const text = await textOf(answer, errorBytesMax).catch(() => '');
+  const { error } = (parseObject(text) ?? {}) as {
+    error?: { message?: unknown; errors?: Array<{ reason?: unknown }> };
+  };
+  const reason = Array.isArray(error?.errors) ? error.errors[0]?.reason : undefined;
+  return new GcsRefusal(typeof error?.message === 'string' ? error.message : text.slice(0, 500), {
+    status: answer.status,
+    spoken: typeof error === 'object',
+    reason: typeof reason === 'string' ? reason : undefined,
+    retryAfter: answer.header('retry-after'),
+    requestId: answer.header('x-guploader-uploadid'),
+    upload,
+    access: connection.access,
+    skewed: connection.isSkewed(answer.header('date')),
+  });
+}

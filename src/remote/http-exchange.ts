@@ -1,0 +1,170 @@
+import * as http from 'node:http';
+import * as https from 'node:https';
+
+/** What goes out in one HTTP request. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent one behind the other; Content-Length is the sum of their lengths. */
+  readonly body: readonly Uint8Array[];
+  readonly agent: http.Agent | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Milliseconds without a byte, either way, after which the connection is given up. */
+  readonly stallMsMax: number;
+}
+
+/** What came back. Its body is read to the end, or closed. */
+export interface HttpAnswer {
+  readonly status: number;
+  /** A header by its name in small letters. */
+  header(name: string): string | undefined;
+  /** Yields the bytes as they were sent; ended early, it closes the connection. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Ends the connection, unless the body has been read to its end. */
+  close(): void;
+}
+
+/** Pieces that are handed to the connection at once: its progress is seen at their ends. */
+const pieceBytes = 64 * 1024;
+
+/** Keeps connections for further requests, for both protocols. */
+export function keepAliveAgents(): (url: URL) => http.Agent {
+  const plain = new http.Agent({ keepAlive: true });
+  const secure = new https.Agent({ keepAlive: true });
+  return (url) => (url.protocol === 'https:' ? secure : plain);
+}
+
+/**
+ * Sends a request once and waits for the head of its answer, whatever the status. Redirections are not
+ * followed, bodies not decompressed. A time in which the reader of the body takes no block is no stall.
+ * @throws Error with the code of the system or of TLS; `ETIMEDOUT` when the connection keeps silent,
+ * `ABORT_ERR` once the signal is aborted, both from the body as well
+ */
+export function exchange(request: HttpRequest): Promise<HttpAnswer> {
+  const { method, url, agent, signal, body } = request;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(aborted());
+    const length = body.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const out = (url.protocol === 'https:' ? https : http).request(url, {
+      method,
+      headers: { ...request.headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
+      ...(agent === undefined ? {} : { agent }),
+    });
+    let answer: http.IncomingMessage | undefined;
+    // Once there is an answer, its reader is to learn why it ends.
+    const end = (error: Error) => void (answer ?? out).destroy(error);
+    const onAbort = () => end(aborted());
+    const watch = new Watch(request.stallMsMax, end);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    out.once('close', () => {
+      watch.stop();
+      signal?.removeEventListener('abort', onAbort);
+    });
+    out.on('error', reject);
+    out.once('response', (response) => {
+      answer = response;
+      watch.stop();
+      resolve(answerOf(out, response, watch));
+    });
+    watch.start();
+    send(out, body, watch, () => answer !== undefined);
+  });
+}
+
+function aborted(): Error {
+  return Object.assign(new Error('The request was ended'), { code: 'ABORT_ERR' });
+}
+
+/** Tells when nothing moves. */
+class Watch {
+  readonly #ms: number;
+  readonly #onStall: (error: Error) => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(ms: number, onStall: (error: Error) => void) {
+    this.#ms = ms;
+    this.#onStall = onStall;
+  }
+
+  /** Starts to wait, anew if it is waiting. */
+  start(): void {
+    if (this.#timer !== undefined) return void this.#timer.refresh();
+    this.#timer = setTimeout(() => {
+      const text = `No byte came or went for ${this.#ms} ms`;
+      this.#onStall(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
+    }, this.#ms);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+function send(
+  out: http.ClientRequest,
+  body: readonly Uint8Array[],
+  watch: Watch,
+  answered: () => boolean,
+): void {
+  const pieces = piecesOf(body);
+  const next = (): void => {
+    for (;;) {
+      // An answer that comes early says all: what was not sent is not wanted.
+      if (out.destroyed || answered()) return;
+      const piece = pieces.next();
+      if (piece.done === true) return void out.end();
+      if (!out.write(piece.value)) break;
+    }
+    out.once('drain', () => {
+      if (!answered()) watch.start();
+      next();
+    });
+  };
+  next();
+}
+
+function* piecesOf(body: readonly Uint8Array[]): Generator<Uint8Array, void, void> {
+  for (const part of body) {
+    for (let at = 0; at < part.length; at += pieceBytes) yield part.subarray(at, at + pieceBytes);
+  }
+}
+
+function answerOf(
+  out: http.ClientRequest,
+  response: http.IncomingMessage,
+  watch: Watch,
+): HttpAnswer {
+  // What breaks before somebody reads is kept by the stream for its reader.
+  response.on('error', () => {});
+  return {
+    status: response.statusCode ?? 0,
+    header: (name) => {
+      const value = response.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+    body: blocksOf(out, response, watch),
+    close: () => void (response.readableEnded || out.destroy()),
+  };
+}
+
+async function* blocksOf(
+  out: http.ClientRequest,
+  response: http.IncomingMessage,
+  watch: Watch,
+): AsyncGenerator<Uint8Array, void, void> {
+  const blocks = response[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      watch.start();
+      const block = await blocks.next();
+      watch.stop();
+      if (block.done === true) return;
+      yield block.value as Buffer;
+    }
+  } finally {
+    watch.stop();
+    if (!response.readableEnded || !out.writableEnded) out.destroy();
+  }
+}
