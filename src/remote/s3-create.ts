@@ -1,9 +1,17 @@
-import { isMstoreError, type MstoreError } from '../base/errors.ts';
+import { isMstoreError } from '../base/errors.ts';
 import { checkKey } from './keys.ts';
 import type { RemoteSource } from './remote.ts';
 import type { S3Connection, S3Place } from './s3-client.ts';
-import { failureStatus, notS3Answer } from './s3-errors.ts';
+import { notS3Answer } from './s3-errors.ts';
+import { answerStatus } from './service-errors.ts';
 import { cut, readSource } from './source.ts';
+import {
+  mayBeDone,
+  type UnclearWrites,
+  underNumber,
+  type WriteNumber,
+  writeName,
+} from './unclear-writes.ts';
 
 const mib = 1024 * 1024;
 const partBytesDefault = 8 * mib;
@@ -12,21 +20,11 @@ const partsMax = 10_000;
 /** Parts of one object on their way at once; one more is being gathered meanwhile. */
 const partsAtOnce = 2;
 
-/** The name under which each object carries the number of the write that made it. */
-const writeName = 'mstore-write';
-
-/** Numbers of writes whose end is not known, by source and key: a later try settles them. */
-export type UnclearWrites = WeakMap<RemoteSource, Map<string, string>>;
-
 /** One write of one object, which all its requests share. */
-export interface S3Write {
+export interface S3Write extends WriteNumber {
   readonly key: string;
   /** What to say of a failure. */
   readonly attempt: string;
-  /** Drawn for this write. The object that carries it was made by this write. */
-  readonly number: string;
-  /** Whether an earlier try under this number may have been done. */
-  readonly repeated: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -43,28 +41,12 @@ export async function createS3Object(
   signal: AbortSignal | undefined,
 ): Promise<'created' | 'exists'> {
   checkKey(key);
-  const earlier = unclear.get(source)?.get(key);
-  const write: S3Write = {
-    key,
-    attempt: `write ${key} to`,
-    number: earlier ?? s3.options.random.hex(16),
-    repeated: earlier !== undefined,
-    signal,
-  };
-  try {
-    const outcome =
-      source.size > (s3.options.partBytes ?? partBytesDefault)
-        ? await createInParts(s3, write, source)
-        : await createAtOnce(s3, write, source);
-    unclear.get(source)?.delete(key);
-    return outcome;
-  } catch (error) {
-    if (isMstoreError(error, 'remote-unreachable', 'interrupted')) {
-      const numbers = unclear.get(source) ?? new Map<string, string>();
-      unclear.set(source, numbers.set(key, write.number));
-    }
-    throw error;
-  }
+  return underNumber(unclear, source, key, s3.options.random, (number) => {
+    const write: S3Write = { key, attempt: `write ${key} to`, signal, ...number };
+    return source.size > (s3.options.partBytes ?? partBytesDefault)
+      ? createInParts(s3, write, source)
+      : createAtOnce(s3, write, source);
+  });
 }
 
 async function createAtOnce(
@@ -123,7 +105,7 @@ async function onCondition<T>(
   try {
     if (!s3.conditionsRefused) return await send({ IfNoneMatch: '*' });
   } catch (error) {
-    if (!s3.options.settings?.acceptRaces || failureStatus(error) !== 501) throw error;
+    if (!s3.options.settings?.acceptRaces || answerStatus(error) !== 501) throw error;
     s3.conditionsRefused = true;
   }
   return send({});
@@ -162,7 +144,7 @@ export async function settled(
     if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
     return 'created';
   } catch (error) {
-    const taken = failureStatus(error) === 412;
+    const taken = answerStatus(error) === 412;
     if (taken && !write.repeated) return 'exists';
     if (!taken && !(isMstoreError(error, 'remote-unreachable') && mayBeDone(error))) throw error;
     const maker = await makerOf(s3, write).catch((failure: unknown) => {
@@ -172,11 +154,6 @@ export async function settled(
     if (taken) return 'exists';
     throw error;
   }
-}
-
-/** Tells whether a failed request may have been done all the same; one that was turned away was not. */
-function mayBeDone({ details }: MstoreError): boolean {
-  return details['reason'] !== 'throttled' && details['reason'] !== 'no-endpoint';
 }
 
 /** Asks the object for the number of the write that made it; undefined when there is no object. */
@@ -191,7 +168,7 @@ async function makerOf(
     if (head.ETag === undefined) throw notS3Answer(attempt, s3.location);
     return head.Metadata?.[writeName] ?? '';
   } catch (error) {
-    if (failureStatus(error) === 404) return undefined;
+    if (answerStatus(error) === 404) return undefined;
     throw error;
   }
 }

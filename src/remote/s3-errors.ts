@@ -2,12 +2,6 @@ import { MstoreError, systemCode } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { kindOf, notS3, type ServiceFailure, wrongRegion } from './s3-failures.ts';
 
-/** The HTTP status behind an error of a call; undefined when no answer came, or it is another error. */
-export function failureStatus(error: unknown): number | undefined {
-  const status = error instanceof MstoreError ? error.details['status'] : undefined;
-  return typeof status === 'number' ? status : undefined;
-}
-
 function readFailure(error: unknown): ServiceFailure {
   const object = (typeof error === 'object' && error !== null ? error : {}) as {
     name?: unknown;

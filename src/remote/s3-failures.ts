@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../base/errors.ts';
+import { commonKinds, type FailureKind, refused, unreachable } from './service-errors.ts';
 
 /** What is read out of an error of the SDK. Which of these are set depends on who failed. */
 export interface ServiceFailure {
@@ -11,41 +11,8 @@ export interface ServiceFailure {
   readonly region: string | undefined;
 }
 
-/** A kind of failure: the code that decides whether another try may help, and texts for people. */
-interface FailureKind {
-  readonly code: ErrorCode;
-  /** A stable word for programs, `details.reason`. */
-  readonly reason: string;
-  readonly what: string;
-  readonly hint: string;
-  /** Tries of it that are worth the wait, where these are few. */
-  readonly triesMax?: number;
-}
-
-const againHint = 'Run the same command again; what has arrived is not sent twice';
-const unreachable = (reason: string, what: string, hint = againHint): FailureKind => ({
-  code: 'remote-unreachable',
-  reason,
-  what,
-  hint,
-});
-const refused = (reason: string, what: string, hint: string): FailureKind => ({
-  code: 'remote-refused',
-  reason,
-  what,
-  hint,
-});
-
-const busy = unreachable(
-  'throttled',
-  'it asks to slow down',
-  'Wait a moment and run the same command again, with fewer transfers at once (--jobs)',
-);
-const broken = unreachable('connection', 'the connection broke off');
-const silent = unreachable('stalled', 'no byte came or went for too long');
-const failing = unreachable('service', 'the service failed');
-const damagedOnTheWay = unreachable('damaged-on-the-way', 'bytes were damaged on the way');
-const racing = unreachable('conflict', 'another write of the same name is under way');
+const { busy, silent, failing, damagedOnTheWay, racing, broken, uploadGone, clockSkew } =
+  commonKinds;
 // Most often the address is wrong, and whoever mistyped it should not wait for long.
 const atWrongAddress = (what: string, hint: string): FailureKind => ({
   ...unreachable('no-endpoint', what, hint),
@@ -125,11 +92,6 @@ const noRegion = refused(
   'no region is set',
   'Set remote.NAME.region or AWS_REGION; many services that are not Amazon take us-east-1',
 );
-const clockSkew = refused(
-  'clock-skew',
-  'the clock of this machine differs from that of the service',
-  'Set the clock of this machine (timedatectl set-ntp true)',
-);
 const untrusted = (what: string, hint: string): FailureKind =>
   refused('tls', `its certificate ${what}`, hint);
 const unknownAuthority = untrusted(
@@ -206,7 +168,7 @@ const kindsByName: Readonly<Record<string, FailureKind>> = {
   XAmzContentSHA256Mismatch: damagedOnTheWay,
   ConditionalRequestConflict: racing,
   OperationAborted: racing,
-  NoSuchUpload: unreachable('upload-gone', 'an upload that was under way is gone'),
+  NoSuchUpload: uploadGone,
   InvalidAccessKeyId: unknownKey,
   SignatureDoesNotMatch: wrongSecret,
   InvalidToken: wrongToken,

@@ -11,10 +11,12 @@ import {
 } from './keys.ts';
 import type { ByteRange, RemoteObject, RemotePruner } from './remote.ts';
 import { type S3Options, S3Place } from './s3-client.ts';
-import { createS3Object, type UnclearWrites } from './s3-create.ts';
-import { failureStatus, notS3Answer } from './s3-errors.ts';
+import { createS3Object } from './s3-create.ts';
+import { notS3Answer } from './s3-errors.ts';
 import { s3Probe } from './s3-probe.ts';
 import type { BucketPlace } from './service.ts';
+import { answerStatus } from './service-errors.ts';
+import type { UnclearWrites } from './unclear-writes.ts';
 
 /**
  * Makes a remote of a folder of a bucket, on Amazon S3 or a service that speaks its protocol. Nothing is
@@ -49,7 +51,7 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
 
 /** Tells whether a call failed because there is no such object; no such bucket or user is no such case. */
 function isMissing(error: unknown): boolean {
-  if (failureStatus(error) !== 404 || !isMstoreError(error)) return false;
+  if (answerStatus(error) !== 404 || !isMstoreError(error)) return false;
   return error.code !== 'not-a-remote' && error.details['reason'] !== 'bad-credentials';
 }
 
@@ -71,7 +73,7 @@ async function statObject(
     const { size, body } = await openBytes(s3, key, { start: 0, end: 1 }, signal).catch(
       (failure: unknown) => {
         if (isMissing(failure)) return { size: undefined, body: undefined };
-        if (failureStatus(failure) === 416) return { size: 0, body: undefined };
+        if (answerStatus(failure) === 416) return { size: 0, body: undefined };
         throw failure;
       },
     );
@@ -164,7 +166,7 @@ async function* readObject(
   }
   const opened = await openBytes(s3, key, range, signal).catch(async (error: unknown) => {
     if (isMissing(error)) throw noObject(key, s3.location);
-    if (failureStatus(error) === 416 && range !== undefined) {
+    if (answerStatus(error) === 416 && range !== undefined) {
       const size = await statObject(s3, key, signal);
       throw shortObject(key, range.end, size ?? 0, s3.location);
     }

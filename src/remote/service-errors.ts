@@ -34,7 +34,7 @@ const broken = unreachable('connection', 'the connection broke off');
 const noHost = unreachable(
   'no-endpoint',
   'its endpoint cannot be reached',
-  'Check the network, and remote.NAME.endpoint where it is set',
+  'Check the network, and remote.NAME.endpoint and remote.NAME.region where they are set',
 );
 // Most often the address is wrong, and whoever mistyped it should not wait for long.
 const nobodyThere: FailureKind = { ...noHost, triesMax: 5 };
@@ -51,6 +51,7 @@ const notTls = refused(
 
 /** Failures that all services have in common. */
 export const commonKinds = {
+  broken,
   busy: unreachable(
     'throttled',
     'it asks to slow down',
@@ -105,6 +106,8 @@ export interface FailureFacts {
   /** HTTP status of the answer. */
   readonly status?: number | undefined;
   readonly requestId?: string | undefined;
+  /** Where the service says the bucket is. */
+  readonly region?: string | undefined;
   /** The header of that name. */
   readonly retryAfter?: string | undefined;
   readonly cause?: Error | undefined;
@@ -119,7 +122,7 @@ export function serviceError(
   kind: FailureKind,
   attempt: string,
   location: string,
-  { said, status, requestId, retryAfter, cause }: FailureFacts = {},
+  { said, status, requestId, region, retryAfter, cause }: FailureFacts = {},
 ): MstoreError {
   const brackets = said === undefined || said === '' ? '' : ` (${printable(said)})`;
   return new MstoreError(
@@ -133,6 +136,7 @@ export function serviceError(
         service: said,
         status,
         requestId,
+        region,
         triesMax: kind.triesMax,
         retryAfterMs: retryAfterMs(retryAfter),
       },
