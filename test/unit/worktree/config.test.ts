@@ -73,6 +73,14 @@ describe('readConfig', () => {
     expect(() => readConfig(folder, env)).not.toThrow(/secret/);
   });
 
+  it.each(['', 'a,', 'a, b', 'a,./dir', 'a;b'])('refuses the list of remotes %j', (value) => {
+    for (const key of ['push.remotes', 'fetch.remotes']) {
+      const [section, name] = key.split('.');
+      const folder = folderWith(`[${section}]\n${name} = ${JSON.stringify(value)}\n`);
+      expect(() => readConfig(folder, {})).toThrow(coded('config-invalid'));
+    }
+  });
+
   it('takes every key that may be set from the environment', () => {
     const values: Record<string, string> = {
       'core.remote': 'a',
@@ -81,6 +89,8 @@ describe('readConfig', () => {
       'store.compression': 'auto',
       'checkout.link': 'reflink,copy',
       'transfer.jobs': '7',
+      'push.remotes': 'a,b-2',
+      'fetch.remotes': 'b-2',
     };
     const settable = Object.entries(configKeys).filter(([, rule]) => rule.readOnly !== true);
     expect(Object.keys(values).sort()).toEqual(
