@@ -10,7 +10,7 @@ export interface GcsPlace {
 
 /** Starts fake-gcs-server over a folder, and makes a bucket. It asks for no credentials. */
 export async function startFakeGcsServer(): Promise<GcsPlace> {
-  const program = installGoProgram({
+  const program = await installGoProgram({
     from: 'github.com/fsouza/fake-gcs-server',
     version: 'v1.56.1',
     name: 'fake-gcs-server',

@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { promisify } from 'node:util';
 
 /** A program that `go install` builds, of one version. */
 export interface GoProgram {
@@ -18,7 +19,7 @@ const cache = path.resolve(import.meta.dirname, '../../node_modules/.cache/mstor
  * `node_modules`, one folder for each version. Takes minutes and needs the network; throws when the
  * build fails, with what Go said.
  */
-export function installGoProgram({ from, version, name }: GoProgram): string {
+export async function installGoProgram({ from, version, name }: GoProgram): Promise<string> {
   const folder = path.join(cache, `${name}-${version}`);
   const program = path.join(folder, name);
   if (fs.existsSync(program)) return program;
@@ -27,7 +28,8 @@ export function installGoProgram({ from, version, name }: GoProgram): string {
   try {
     const env = { ...process.env, GOBIN: building, CGO_ENABLED: '0' };
     const args = ['install', '-trimpath', '-ldflags=-s -w', `${from}@${version}`];
-    execFileSync('go', args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    // Waited for without holding up this thread: the test runner wants to hear from it meanwhile.
+    await promisify(execFile)('go', args, { env, maxBuffer: 64 * 1024 * 1024 });
     fs.mkdirSync(folder, { recursive: true });
     fs.renameSync(path.join(building, name), program);
     return program;

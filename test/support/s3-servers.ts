@@ -14,7 +14,7 @@ const { accessKeyId, secretAccessKey } = testCredentials;
 
 /** Starts the gateway of Versity, which keeps objects as files. */
 export async function startVersityGateway(): Promise<S3Target> {
-  const program = installGoProgram({
+  const program = await installGoProgram({
     from: 'github.com/versity/versitygw/cmd/versitygw',
     version: 'v1.8.0',
     name: 'versitygw',
@@ -29,7 +29,7 @@ export async function startVersityGateway(): Promise<S3Target> {
 
 /** Starts MinIO over one folder. */
 export async function startMinio(): Promise<S3Target> {
-  const program = installGoProgram({
+  const program = await installGoProgram({
     from: 'github.com/minio/minio',
     version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
     name: 'minio',
