@@ -9,7 +9,7 @@ import { type Progress, silentProgress } from '../base/progress.ts';
 import { formatTree, type TreeEntry } from '../base/tree.ts';
 import { BlobWriter } from '../store/blob-writer.ts';
 import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
-import { IgnoreRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
+import { ignoreFileRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
 import { type Pointer, readPointer, treePointer, writePointer } from '../worktree/pointer.ts';
 import { type Scan, type ScannedFile, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
@@ -120,7 +120,7 @@ async function inspect(workspace: Workspace, given: string): Promise<Candidate> 
       details: { path: given },
     });
   }
-  const rules = new IgnoreRules(workspace.root, mstoreIgnoreName);
+  const rules = ignoreFileRules(workspace.root, mstoreIgnoreName);
   if (rules.ignoresWithParents(given, stat.isDirectory())) {
     throw new MstoreError(
       'ignored',

@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { IgnoreRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
+import { ignoreFileRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
 import {
   fileTypeName,
   isExecutable,
@@ -26,7 +26,7 @@ export function diskState(workspace: Workspace, tracked: string): DiskState | un
   if (stat === undefined) return undefined;
   if (stat.isDirectory()) {
     const scan = scanFolder(source, {
-      rules: new IgnoreRules(workspace.root, mstoreIgnoreName),
+      rules: ignoreFileRules(workspace.root, mstoreIgnoreName),
       rulesPrefix: tracked,
       linkedFiles: workspace.linkedFiles,
       platform: workspace.surroundings.platform,

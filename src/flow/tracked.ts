@@ -16,7 +16,7 @@ import type { GitFile } from '../git/repository.ts';
 import { BlobReader } from '../store/blob-reader.ts';
 import type { Store } from '../store/local-store.ts';
 import { findPointers } from '../worktree/find-pointers.ts';
-import { IgnoreRules } from '../worktree/ignore-rules.ts';
+import { ignoreFileRules } from '../worktree/ignore-rules.ts';
 import {
   checkPointerName,
   type Pointer,
@@ -58,7 +58,7 @@ function trackedPath(pointer: string): string {
 
 /** Reads the pointers of the working tree. */
 export function trackedInWorkspace(workspace: Workspace): TrackedSet {
-  const rules = workspace.git === undefined ? [] : [new IgnoreRules(workspace.root, '.gitignore')];
+  const rules = workspace.git === undefined ? [] : [ignoreFileRules(workspace.root, '.gitignore')];
   const tracked: Tracked[] = [];
   const broken: BrokenPointer[] = [];
   for (const where of findPointers(workspace.root, rules)) {

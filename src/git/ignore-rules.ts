@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import ignore, { type Ignore } from 'ignore';
+import ignore from 'ignore';
 import { readBounded } from '../base/files.ts';
+import { IgnoreRules } from '../base/ignore-rules.ts';
 import { limits } from '../base/limits.ts';
 import type { GitLayout } from './layout.ts';
 
@@ -12,67 +13,23 @@ import type { GitLayout } from './layout.ts';
  * function when they may have changed.
  */
 export function ignoreRules(layout: GitLayout): (path: string) => boolean {
-  const rulesOf = new Map<string, Ignore | undefined>();
-  const verdicts = new Map<string, boolean>();
-
-  function rules(folder: string): Ignore | undefined {
-    if (!rulesOf.has(folder)) rulesOf.set(folder, readRules(layout, folder));
-    return rulesOf.get(folder);
-  }
-
-  /** Asks the folders from the nearest upwards; the first that has a pattern for the path decides. */
-  function decide(target: string, isFolder: boolean): boolean {
-    for (let folder = parentOf(target); ; folder = parentOf(folder)) {
-      const relative = folder === '' ? target : target.slice(folder.length + 1);
-      const verdict = verdictOf(rules(folder), relative, isFolder);
-      if (verdict !== undefined) return verdict;
-      if (folder === '') return false;
-    }
-  }
-
-  function isIgnored(target: string, isFolder: boolean): boolean {
-    const key = isFolder ? `${target}/` : target;
-    const known = verdicts.get(key);
-    if (known !== undefined) return known;
-    // Below an ignored folder, no pattern can bring anything back.
-    const parent = parentOf(target);
-    const verdict = (parent !== '' && isIgnored(parent, true)) || decide(target, isFolder);
-    verdicts.set(key, verdict);
-    return verdict;
-  }
-
+  const { ignoreCase } = layout;
+  const rules = new IgnoreRules((folder) => patternsOf(layout, folder), { ignoreCase });
   return (given) => {
     const target = path.posix.normalize(given).replace(/\/+$/, '');
     if (!ignore.isPathValid(target) || target === '.') return false;
     if (target.split('/').includes('.git')) return false;
-    return isIgnored(target, given.endsWith('/') || isFolderOnDisk(layout.root, target));
+    const isFolder = given.endsWith('/') || isFolderOnDisk(layout.root, target);
+    return rules.ignoresWithParents(target, isFolder);
   };
 }
 
-/** What the patterns of one folder say: ignored, brought back, or nothing. */
-function verdictOf(
-  rules: Ignore | undefined,
-  relative: string,
-  isFolder: boolean,
-): boolean | undefined {
-  if (rules === undefined) return undefined;
-  const answer = rules.test(isFolder ? `${relative}/` : relative);
-  if (answer.unignored) return false;
-  if (!answer.ignored) return undefined;
-  // A folder above was decided before, and was not ignored: nearer patterns had brought it back.
-  const parent = parentOf(relative);
-  return parent !== '' && rules.test(`${parent}/`).ignored ? undefined : true;
-}
-
-function readRules(layout: GitLayout, folder: string): Ignore | undefined {
+function patternsOf(layout: GitLayout, folder: string): string | undefined {
   const own = readPatterns(path.join(layout.root, folder, '.gitignore'));
-  // Patterns added later win, and info/exclude is weaker than any .gitignore.
-  const weaker =
-    folder === '' ? readPatterns(path.join(layout.commonDir, 'info/exclude')) : undefined;
-  if (own === undefined && weaker === undefined) return undefined;
-  return ignore({ ignorecase: layout.ignoreCase })
-    .add(weaker ?? '')
-    .add(own ?? '');
+  if (folder !== '') return own;
+  // Patterns that stand later win, and info/exclude is weaker than any .gitignore.
+  const weaker = readPatterns(path.join(layout.commonDir, 'info/exclude'));
+  return weaker === undefined ? own : `${weaker}\n${own ?? ''}`;
 }
 
 function readPatterns(file: string): string | undefined {
@@ -83,9 +40,4 @@ function readPatterns(file: string): string | undefined {
 
 function isFolderOnDisk(root: string, target: string): boolean {
   return fs.lstatSync(path.join(root, target), { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-function parentOf(target: string): string {
-  const slash = target.lastIndexOf('/');
-  return slash < 0 ? '' : target.slice(0, slash);
 }

@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fromSystemError, systemCode } from '../base/errors.ts';
+import type { IgnoreRules } from '../base/ignore-rules.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
-import type { IgnoreRules } from './ignore-rules.ts';
 import { pointerSuffix } from './pointer.ts';
 
 const skipped = new Set(['.git', '.modelstore', 'node_modules']);

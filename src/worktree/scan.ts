@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type ErrorCode, fromSystemError, MstoreError } from '../base/errors.ts';
 import { isTempName } from '../base/files.ts';
+import type { IgnoreRules } from '../base/ignore-rules.ts';
 import { limits } from '../base/limits.ts';
 import {
   collisionKey,
@@ -11,7 +12,6 @@ import {
   printable,
 } from '../base/names.ts';
 import { linkProblem, sortEntries } from '../base/tree.ts';
-import type { IgnoreRules } from './ignore-rules.ts';
 import { pointerSuffix } from './pointer.ts';
 import type { FileStat } from './stat-cache.ts';
 

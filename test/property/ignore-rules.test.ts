@@ -3,7 +3,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { IgnoreRules } from '../../src/worktree/ignore-rules.ts';
+import { ignoreRules } from '../../src/git/ignore-rules.ts';
+import { findLayout } from '../../src/git/layout.ts';
+import { ignoreFileRules } from '../../src/worktree/ignore-rules.ts';
 import { gitTestEnv, makeRepo } from '../support/git.ts';
 import { runs } from '../support/runs.ts';
 
@@ -48,10 +50,11 @@ function askGit(repo: string): Map<string, boolean> {
   return verdicts;
 }
 
-describe('IgnoreRules', () => {
+describe('ignore rules', () => {
   it('judges as git check-ignore does', () => {
     const repo = makeRepo();
     for (const folder of folders) fs.mkdirSync(path.join(repo, folder), { recursive: true });
+    const layout = findLayout(repo) ?? expect.fail('a repository');
     let ignored = 0;
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom(...folders), patterns, { maxKeys: 3 }), (files) => {
@@ -62,15 +65,25 @@ describe('IgnoreRules', () => {
         }
         const verdicts = askGit(repo);
         expect(verdicts.size).toBe(asked.length);
-        const rules = new IgnoreRules(repo, '.gitignore');
+        const rules = ignoreFileRules(repo, '.gitignore');
+        const isIgnored = ignoreRules(layout);
         for (const [full, expected] of verdicts) {
           const about = `${full} of ${JSON.stringify(files)}`;
           const isFolder = folders.includes(full);
           expect(rules.ignoresWithParents(full, isFolder), about).toBe(expected);
+          expect(isIgnored(full), about).toBe(expected);
           if (expected) ignored++;
         }
       }),
-      runs(120),
+      {
+        ...runs(120),
+        // What lies in a folder that was brought back is judged by its own name.
+        examples: [
+          [{ '': ['*b'], 'd/a': ['!b'] }],
+          [{ '': ['a', '*.bin'], d: ['!a'], 'd/a': ['!b.bin'] }],
+          [{ '': ['/d/**'], d: ['!a', '!b'], 'd/a': ['!*', 'ab'] }],
+        ],
+      },
     );
     expect(ignored).toBeGreaterThan(0);
   });

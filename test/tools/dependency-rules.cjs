@@ -125,11 +125,7 @@ module.exports = {
       'only the GCS backend knows the SDK',
     ),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
-    onlyIn(
-      ['ignore'],
-      ['worktree', 'git'],
-      'ignore patterns are read by the working tree and by Git',
-    ),
+    onlyIn(['ignore'], ['base', 'git'], 'ignore patterns are understood in one place'),
     onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
   ],
   options: {

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findPointers } from '../../../src/worktree/find-pointers.ts';
-import { IgnoreRules } from '../../../src/worktree/ignore-rules.ts';
+import { ignoreFileRules } from '../../../src/worktree/ignore-rules.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 function folderWith(...names: string[]): string {
@@ -39,7 +39,7 @@ describe('findPointers', () => {
     fs.symlinkSync('real', path.join(root, 'link'));
     fs.symlinkSync('bert.mstore', path.join(root, 'other.mstore'));
     fs.mkdirSync(path.join(root, 'dir.mstore'));
-    const rules = new IgnoreRules(root, '.gitignore');
+    const rules = ignoreFileRules(root, '.gitignore');
     expect(findPointers(root, [rules])).toEqual(['bert.mstore', 'real/x.mstore']);
   });
 

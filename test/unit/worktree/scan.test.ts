@@ -4,7 +4,7 @@ import * as net from 'node:net';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { tempName } from '../../../src/base/files.ts';
-import { IgnoreRules } from '../../../src/worktree/ignore-rules.ts';
+import { ignoreFileRules } from '../../../src/worktree/ignore-rules.ts';
 import { type Scan, scanFolder, throwScanProblems } from '../../../src/worktree/scan.ts';
 import { tempFolder } from '../../support/temp.ts';
 
@@ -23,7 +23,7 @@ function folderWith(files: Record<string, string | Buffer>): Made {
   }
   const scan = (platform: NodeJS.Platform = 'linux') =>
     scanFolder(folder, {
-      rules: new IgnoreRules(root, '.mstoreignore'),
+      rules: ignoreFileRules(root, '.mstoreignore'),
       rulesPrefix: 'model',
       linkedFiles: path.join(root, 'store/files'),
       platform: { platform },
