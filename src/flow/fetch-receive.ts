@@ -141,13 +141,18 @@ class Receiver {
 
   async #receivePack({ pack, rows }: WholePack, lane: PackLane | undefined): Promise<Range[]> {
     const { store, there, transfer, progress, onChunks } = this.#parts;
-    const { signal } = transfer;
+    const { signal, requestsMax } = transfer;
     const footer = await there.footerOf(pack, transfer);
     const onBytes = (bytes: number): void => progress.advance({ bytes });
     const onBroken = (file: string, error: unknown): Promise<void> =>
       this.#turn(() => this.#takeBeginning(file, footer, rows, error));
     try {
-      await receivePack(store, there.remote, footer, onBytes, { signal, lane, onBroken });
+      await receivePack(store, there.remote, footer, onBytes, {
+        signal,
+        requestsMax,
+        lane,
+        onBroken,
+      });
       onChunks(rows.size);
       return [];
     } catch (error) {

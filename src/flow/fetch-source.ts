@@ -9,7 +9,7 @@ import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
 import { type FetchPlan, planFetch } from './fetch-plan.ts';
 import { isRemoteFailure, receiveChunks } from './fetch-receive.ts';
-import { requestJobs, transferJobs } from './remotes.ts';
+import { chosenJobs, requestJobs, transferJobs } from './remotes.ts';
 import type { RemoteChoice } from './several-remotes.ts';
 import type { NeededBlob } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -77,7 +77,11 @@ export class FetchSource {
     if ('error' in choice) throw choice.error;
     const { store } = this.#workspace;
     const { signal, jobs } = this.#options;
-    const requests = { signal, jobs: requestJobs(this.#workspace, jobs, choice) };
+    const requests = {
+      signal,
+      jobs: requestJobs(this.#workspace, jobs, choice),
+      requestsMax: chosenJobs(this.#workspace, jobs),
+    };
     this.#there ??= await RemoteStore.open(choice.remote, store);
     const plan = await this.#plan(blobs, recipes, this.#there, requests);
     this.missingBytes += plan.missingBytes;
@@ -105,13 +109,13 @@ export class FetchSource {
     requests: TransferOptions,
   ): Promise<boolean> {
     const { store } = this.#workspace;
-    const { signal, jobs, progress = silentProgress } = this.#options;
+    const { jobs, progress = silentProgress } = this.#options;
     let whole = complete;
     try {
       await receiveChunks(wanted, {
         store,
         there,
-        transfer: { signal, jobs: transferJobs(this.#workspace, jobs) },
+        transfer: { ...requests, jobs: transferJobs(this.#workspace, jobs) },
         requests,
         progress,
         onDamage: (error) => {

@@ -21,7 +21,7 @@ import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
 import { type MissingPath, missingError } from './missing.ts';
-import { type ChosenRemote, requestJobs, transferJobs } from './remotes.ts';
+import { type ChosenRemote, chosenJobs, requestJobs, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
 import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -52,7 +52,11 @@ export async function push(
   options: WorkOptions = {},
 ): Promise<PushResult> {
   const { name, remote } = chosen;
-  const transfer = { signal: options.signal, jobs: transferJobs(workspace, options.jobs) };
+  const transfer = {
+    signal: options.signal,
+    jobs: transferJobs(workspace, options.jobs),
+    requestsMax: chosenJobs(workspace, options.jobs),
+  };
   const requests = { ...transfer, jobs: requestJobs(workspace, options.jobs, chosen) };
   const there = await RemoteStore.open(remote, workspace.store);
   const plan = await planPush(workspace, tracked, there, requests);

@@ -20,6 +20,7 @@ import type { Workspace } from './workspace.ts';
 
 /** Transfers at once unless the configuration or `--jobs` says otherwise. */
 const jobsDefault = 4;
+const packsAtOnceMax = 8;
 /** Requests at once to a service, which answers after a while even when little is asked for. */
 const serviceRequestsDefault = 16;
 
@@ -286,9 +287,14 @@ async function unlist(workspace: Workspace, key: string, name: string): Promise<
   await writeConfigKey(path.join(workspace.folder, file), key, value, workspace.cacheFolder);
 }
 
-/** Transfers of packs at once: `--jobs`, else the configuration, else 4. */
+/** Transfers of packs at once: `--jobs`, else the configuration, else 4; each needs some megabytes. */
 export function transferJobs(workspace: Workspace, jobs: number | undefined): number {
-  return jobs ?? workspace.config.integer('transfer.jobs') ?? jobsDefault;
+  return Math.min(packsAtOnceMax, chosenJobs(workspace, jobs) ?? jobsDefault);
+}
+
+/** What `--jobs` or the configuration allows; undefined where it is left to the remote. */
+export function chosenJobs(workspace: Workspace, jobs: number | undefined): number | undefined {
+  return jobs ?? workspace.config.integer('transfer.jobs');
 }
 
 /** Requests of less than a pack at once: as {@link transferJobs}, but of a service 16. */
@@ -297,8 +303,7 @@ export function requestJobs(
   jobs: number | undefined,
   { isService }: ChosenRemote,
 ): number {
-  const chosen = jobs ?? workspace.config.integer('transfer.jobs');
-  return chosen ?? (isService ? serviceRequestsDefault : jobsDefault);
+  return chosenJobs(workspace, jobs) ?? (isService ? serviceRequestsDefault : jobsDefault);
 }
 
 /**

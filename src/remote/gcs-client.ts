@@ -237,6 +237,7 @@ async function refusalOf(
     spoken: typeof error === 'object',
     reason: typeof reason === 'string' ? reason : undefined,
     retryAfter: answer.header('retry-after'),
+    date: answer.header('date'),
     requestId: answer.header('x-guploader-uploadid'),
     upload,
     access: connection.access,

@@ -19,6 +19,7 @@ export class GcsRefusal extends Error {
   /** The reason in it, such as `rateLimitExceeded`. */
   readonly reason: string | undefined;
   readonly retryAfter: string | undefined;
+  readonly date: string | undefined;
   readonly requestId: string | undefined;
   /** Whether it was about an upload that had begun. */
   readonly upload: boolean;
@@ -33,6 +34,7 @@ export class GcsRefusal extends Error {
     this.spoken = facts.spoken;
     this.reason = facts.reason;
     this.retryAfter = facts.retryAfter;
+    this.date = facts.date;
     this.requestId = facts.requestId;
     this.upload = facts.upload;
     this.access = facts.access;
@@ -157,9 +159,9 @@ const kindsByReason: Readonly<Record<string, FailureKind>> = {
 export function fromGcsError(error: unknown, attempt: string, location: string): unknown {
   if (error instanceof MstoreError) return error;
   if (error instanceof GcsRefusal) {
-    const { status, retryAfter, requestId } = error;
+    const { status, retryAfter, date, requestId } = error;
     const said = error.reason ?? String(status);
-    const facts = { said, status, retryAfter, requestId, cause: error };
+    const facts = { said, status, retryAfter, date, requestId, cause: error };
     return serviceError(kindOfRefusal(error), attempt, location, facts);
   }
   const system = systemCode(error);

@@ -11,6 +11,7 @@ import type { RemotePruner } from './remote.ts';
 import { s3Remote } from './s3.ts';
 import { checkSettings, parseBucketUrl, type ServiceSettings } from './service.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
+import { adaptiveGate } from './wrappers/concurrency.ts';
 import { retrying, retryPolicy } from './wrappers/retry.ts';
 
 /** What the URL of a remote names. */
@@ -94,7 +95,8 @@ export async function openRemote(url: string, options: OpenOptions): Promise<Rem
     const place = parseBucketUrl(url, address.shown);
     checkSettings(address.scheme, place, settings);
     const how = { settings, clock, random, policy };
-    return retrying(address.scheme === 's3' ? s3Remote(place, how) : gcsRemote(place, how), policy);
+    if (address.scheme === 'gs') return retrying(gcsRemote(place, how), policy);
+    return retrying(s3Remote(place, { ...how, gate: adaptiveGate({ clock }) }), policy);
   }
   throw usage(
     `Cannot open ${address.shown}: this build has no ${address.scheme}:// remotes`,

@@ -16,6 +16,8 @@ export interface ByteRange {
 export interface RemoteCallOptions {
   /** Ends the call early with the `interrupted` error. What the call was writing does not appear. */
   readonly signal?: AbortSignal | undefined;
+  /** Most requests under way at once while this call is; a service may be given fewer. */
+  readonly requestsMax?: number | undefined;
 }
 
 /** Options of a read. */

@@ -1,10 +1,12 @@
 import { isMstoreError } from '../base/errors.ts';
 import { checkKey } from './keys.ts';
-import type { RemoteSource } from './remote.ts';
-import type { S3Connection, S3Place } from './s3-client.ts';
+import type { RemoteCallOptions, RemoteSource } from './remote.ts';
+import { type BodyProtection, protectedBody } from './s3-body.ts';
+import type { S3Place } from './s3-client.ts';
 import { notS3Answer } from './s3-errors.ts';
+import { type SentPart, sendParts } from './s3-parts.ts';
 import { answerStatus } from './service-errors.ts';
-import { cut, readSource } from './source.ts';
+import { readSource } from './source.ts';
 import {
   mayBeDone,
   type UnclearWrites,
@@ -13,19 +15,12 @@ import {
   writeName,
 } from './unclear-writes.ts';
 
-const mib = 1024 * 1024;
-const partBytesDefault = 8 * mib;
-/** Bounds of the service: parts of one upload, and the size of one part but the last. */
-const partsMax = 10_000;
-/** Parts of one object on their way at once; one more is being gathered meanwhile. */
-const partsAtOnce = 2;
-
 /** One write of one object, which all its requests share. */
 export interface S3Write extends WriteNumber {
   readonly key: string;
   /** What to say of a failure. */
   readonly attempt: string;
-  readonly signal: AbortSignal | undefined;
+  readonly call: RemoteCallOptions | undefined;
 }
 
 /**
@@ -38,12 +33,12 @@ export async function createS3Object(
   unclear: UnclearWrites,
   key: string,
   source: RemoteSource,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
 ): Promise<'created' | 'exists'> {
   checkKey(key);
   return underNumber(unclear, source, key, s3.options.random, (number) => {
-    const write: S3Write = { key, attempt: `write ${key} to`, signal, ...number };
-    return source.size > (s3.options.partBytes ?? partBytesDefault)
+    const write: S3Write = { key, attempt: `write ${key} to`, call, ...number };
+    return source.size > s3.partBytes
       ? createInParts(s3, write, source)
       : createAtOnce(s3, write, source);
   });
@@ -59,15 +54,23 @@ async function createAtOnce(
     const there = await outcomeThere(s3, write);
     if (there !== undefined) return there;
   }
-  const body = Buffer.allocUnsafe(source.size);
-  let filled = 0;
-  for await (const block of readSource(write.key, source, write.signal)) {
-    body.set(block, filled);
-    filled += block.length;
+  const signal = write.call?.signal;
+  const bytes = await s3.memory.take(source.size, signal);
+  let arrived = false;
+  try {
+    let filled = 0;
+    for await (const block of readSource(write.key, source, signal)) {
+      bytes.set(block, filled);
+      filled += block.length;
+    }
+    const outcome = await settled(s3, write, () =>
+      onCondition(s3, (condition) => putAtOnce(s3, write, bytes, condition)),
+    );
+    arrived = outcome === 'created';
+    return outcome;
+  } finally {
+    s3.memory.give(bytes, arrived);
   }
-  return settled(s3, write, () =>
-    onCondition(s3, (condition) => putAtOnce(s3, write, body, condition)),
-  );
 }
 
 /** The precondition of a request that makes an object appear. */
@@ -77,21 +80,41 @@ export type S3Condition = { readonly IfNoneMatch?: '*' };
 export function putAtOnce(
   s3: S3Place,
   write: S3Write,
-  body: Uint8Array,
+  bytes: Uint8Array,
   condition: S3Condition,
 ): Promise<{ readonly ETag?: string | undefined }> {
-  return s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
-    client.send(
-      new sdk.PutObjectCommand({
-        ...s3.object(write.key),
-        ...storedAs(s3, write),
-        Body: body,
-        ContentLength: body.length,
-        ...condition,
-      }),
-      request,
-    ),
-  );
+  return onProtection(s3, (protection) => {
+    const body = protectedBody(protection, bytes);
+    return s3.call(write.attempt, write.call, ({ sdk, client }, request, moved) =>
+      client.send(
+        body.on(
+          new sdk.PutObjectCommand({
+            ...s3.object(write.key),
+            ...storedAs(s3, write),
+            ...body.checksum,
+            Body: body.open(moved),
+            ContentLength: bytes.length,
+            ...condition,
+          }),
+        ),
+        request,
+      ),
+    );
+  });
+}
+
+/** Sends what comes with a checksum; where the service does not know these, with signed bodies from then on. */
+async function onProtection<T>(
+  s3: S3Place,
+  send: (protection: BodyProtection) => Promise<T>,
+): Promise<T> {
+  try {
+    return await send(s3.protection);
+  } catch (error) {
+    if (s3.protection === 'signed' || answerStatus(error) !== 501) throw error;
+    s3.protection = 'signed';
+    return send(s3.protection);
+  }
 }
 
 /**
@@ -157,12 +180,9 @@ export async function settled(
 }
 
 /** Asks the object for the number of the write that made it; undefined when there is no object. */
-async function makerOf(
-  s3: S3Place,
-  { key, attempt, signal }: S3Write,
-): Promise<string | undefined> {
+async function makerOf(s3: S3Place, { key, attempt, call }: S3Write): Promise<string | undefined> {
   try {
-    const head = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+    const head = await s3.call(attempt, call, ({ sdk, client }, request) =>
       client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
     );
     if (head.ETag === undefined) throw notS3Answer(attempt, s3.location);
@@ -197,20 +217,31 @@ async function createInParts(
 
 /** An upload in parts that was started. */
 export interface S3Upload {
-  readonly Bucket: string;
-  readonly Key: string;
-  readonly UploadId: string | undefined;
+  /** Members of the requests that belong to it. */
+  readonly named: {
+    readonly Bucket: string;
+    readonly Key: string;
+    readonly UploadId: string | undefined;
+  };
+  /** All its parts are protected in one way. */
+  readonly protection: BodyProtection;
 }
 
 /** Starts an upload in parts. */
 export async function startUpload(s3: S3Place, write: S3Write): Promise<S3Upload> {
-  const started = await s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
-    client.send(
-      new sdk.CreateMultipartUploadCommand({ ...s3.object(write.key), ...storedAs(s3, write) }),
-      request,
-    ),
-  );
-  return { ...s3.object(write.key), UploadId: started.UploadId };
+  return onProtection(s3, async (protection) => {
+    const { UploadId } = await s3.call(write.attempt, write.call, ({ sdk, client }, request) =>
+      client.send(
+        new sdk.CreateMultipartUploadCommand({
+          ...s3.object(write.key),
+          ...storedAs(s3, write),
+          ...(protection === 'checksum' ? { ChecksumAlgorithm: 'CRC32' } : {}),
+        }),
+        request,
+      ),
+    );
+    return { named: { ...s3.object(write.key), UploadId }, protection };
+  });
 }
 
 /** Makes the object of an upload appear. */
@@ -221,10 +252,10 @@ export function completeUpload(
   parts: SentPart[],
   condition: S3Condition,
 ): Promise<{ readonly ETag?: string | undefined }> {
-  return s3.call(write.attempt, write.signal, ({ sdk, client }, request) =>
+  return s3.call(write.attempt, write.call, ({ sdk, client }, request) =>
     client.send(
       new sdk.CompleteMultipartUploadCommand({
-        ...upload,
+        ...upload.named,
         MultipartUpload: { Parts: parts },
         ...condition,
       }),
@@ -233,96 +264,10 @@ export function completeUpload(
   );
 }
 
-/** A part that arrived. */
-export interface SentPart {
-  readonly PartNumber: number;
-  readonly ETag: string;
-}
-
-/** Sends a source as parts of one size, a few at once; what is gathered and under way bounds the memory. */
-async function sendParts(
-  s3: S3Place,
-  write: S3Write,
-  source: RemoteSource,
-  upload: S3Upload,
-): Promise<SentPart[]> {
-  const size = partSize(source.size, s3.options.partBytes ?? partBytesDefault);
-  // One failed part ends the others, as nothing can become of the upload.
-  const stop = new AbortController();
-  const signal =
-    write.signal === undefined ? stop.signal : AbortSignal.any([write.signal, stop.signal]);
-  const parts: Promise<SentPart>[] = [];
-  const underWay = new Set<Promise<unknown>>();
-  let failure: { readonly error: unknown } | undefined;
-
-  const send = (body: Buffer): void => {
-    const part = sendPart(s3, { ...write, signal }, upload, parts.length + 1, body);
-    parts.push(part);
-    const ended = part
-      .then(() => {})
-      .catch((error: unknown) => {
-        failure ??= { error };
-        stop.abort();
-      })
-      .finally(() => underWay.delete(ended));
-    underWay.add(ended);
-  };
-
-  try {
-    for await (const body of cut(readSource(write.key, source, write.signal), source.size, size)) {
-      while (underWay.size >= partsAtOnce) await Promise.race(underWay);
-      if (failure !== undefined) throw failure.error;
-      send(body);
-    }
-    return await Promise.all(parts);
-  } catch (error) {
-    // Stopping makes the other parts fail as well; what came first counts.
-    const first = failure?.error ?? error;
-    stop.abort();
-    await Promise.all(underWay);
-    throw first;
-  }
-}
-
-/** The size of all parts but the last: some services want one size for all. */
-function partSize(total: number, least: number): number {
-  const needed = Math.ceil(total / partsMax);
-  return needed <= least ? least : Math.ceil(needed / mib) * mib;
-}
-
-/** Sends one part, again by itself where that may help. */
-export function sendPart(
-  s3: S3Place,
-  write: S3Write,
-  upload: S3Upload,
-  number: number,
-  body: Buffer,
-): Promise<SentPart> {
-  const once = async () => {
-    const { ETag } = await s3.call(write.attempt, write.signal, (connection, request) =>
-      putPart(connection, upload, number, body, request),
-    );
-    if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
-    return { PartNumber: number, ETag };
-  };
-  return s3.options.policy?.again(once, write.signal) ?? once();
-}
-
-function putPart(
-  { sdk, client }: S3Connection,
-  upload: S3Upload,
-  number: number,
-  body: Buffer,
-  request: { abortSignal?: AbortSignal },
-) {
-  const part = { PartNumber: number, Body: body, ContentLength: body.length };
-  return client.send(new sdk.UploadPartCommand({ ...upload, ...part }), request);
-}
-
 /** Ends an upload, so that nobody pays for its parts. */
 export async function endUpload(s3: S3Place, upload: S3Upload): Promise<void> {
   // Without the signal of the write: it may be what ended it.
   await s3.call('end an upload to', undefined, ({ sdk, client }) =>
-    client.send(new sdk.AbortMultipartUploadCommand(upload)),
+    client.send(new sdk.AbortMultipartUploadCommand(upload.named)),
   );
 }

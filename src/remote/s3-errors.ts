@@ -1,6 +1,7 @@
 import { MstoreError, systemCode } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { kindOf, notS3, type ServiceFailure, wrongRegion } from './s3-failures.ts';
+import { serviceError } from './service-errors.ts';
 
 function readFailure(error: unknown): ServiceFailure {
   const object = (typeof error === 'object' && error !== null ? error : {}) as {
@@ -33,34 +34,23 @@ export function fromS3Error(error: unknown, attempt: string, location: string): 
   if (kind === undefined) return error;
   const named = failure.name === '' || failure.name === 'Error' ? undefined : failure.name;
   const said = failure.status === undefined ? (system ?? named) : (named ?? system);
-  const code = said === undefined ? '' : ` (${printable(said)})`;
   const inRegion = kind === wrongRegion && failure.region !== undefined;
-  const region = inRegion ? `, ${printable(failure.region ?? '')}` : '';
-  return new MstoreError(
-    kind.code,
-    `Cannot ${attempt} the remote ${location}: ${kind.what}${region}${code}`,
-    {
-      hint: kind.hint,
-      cause: plainCause(error, failure.name),
-      details: {
-        reason: kind.reason,
-        service: said,
-        status: failure.status,
-        requestId: failure.requestId,
-        region: failure.region,
-        triesMax: kind.triesMax,
-        retryAfterMs: retryAfterMs(failure.headers['retry-after']),
-      },
-    },
-  );
+  const what = inRegion ? `${kind.what}, ${printable(failure.region ?? '')}` : kind.what;
+  const { status, requestId, region, headers } = failure;
+  return serviceError({ ...kind, what }, attempt, location, {
+    said,
+    status,
+    requestId,
+    region,
+    retryAfter: headers['retry-after'],
+    date: headers['date'],
+    cause: plainCause(error, failure.name),
+  });
 }
 
 /** Makes the error of an answer that says it is a success and is none of S3: a proxy, a web page. */
 export function notS3Answer(attempt: string, location: string): MstoreError {
-  return new MstoreError(notS3.code, `Cannot ${attempt} the remote ${location}: ${notS3.what}`, {
-    hint: notS3.hint,
-    details: { reason: notS3.reason },
-  });
+  return serviceError(notS3, attempt, location);
 }
 
 /** What the SDK said, without the request and the connection that it hangs on its errors. */
@@ -68,9 +58,4 @@ function plainCause(error: unknown, name: string): Error {
   const plain = new Error(error instanceof Error ? error.message : String(error));
   plain.name = name === '' ? 'Error' : name;
   return plain;
-}
-
-/** Reads Retry-After in seconds. Its other form, a date, is no use where clocks may differ. */
-function retryAfterMs(header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
 }

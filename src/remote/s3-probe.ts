@@ -1,18 +1,18 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { checkKey } from './keys.ts';
-import type { RemoteProbe } from './remote.ts';
+import type { RemoteCallOptions, RemoteProbe } from './remote.ts';
 import type { S3Place } from './s3-client.ts';
 import {
   completeUpload,
   endUpload,
   putAtOnce,
   type S3Write,
-  sendPart,
   settled,
   startUpload,
 } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
+import { sendPart } from './s3-parts.ts';
 
 /** What an S3 remote can tell and try beyond the contract. */
 export function s3Probe(s3: S3Place): RemoteProbe {
@@ -25,22 +25,21 @@ export function s3Probe(s3: S3Place): RemoteProbe {
       parts: `s3:PutObject and s3:AbortMultipartUpload on ${objects}`,
       delete: `s3:DeleteObject on ${objects}`,
     },
-    endpoint: (call) =>
-      s3.call('set up', call?.signal, async ({ endpoint }) => endpoint ?? 'Amazon S3'),
-    identity: (call) => identityOf(s3, call?.signal),
+    endpoint: (call) => s3.call('set up', call, async ({ endpoint }) => endpoint ?? 'Amazon S3'),
+    identity: (call) => identityOf(s3, call),
     region: (call) =>
-      s3.call('find the region of', call?.signal, async ({ client }) => {
+      s3.call('find the region of', call, async ({ client }) => {
         const own = s3.options.settings?.region !== undefined;
         const from = own ? 'remote.NAME.region' : awsConfiguration;
         return `${printable(await client.config.region())}, from ${from}`;
       }),
-    reach: (call) => reach(s3, call?.signal),
+    reach: (call) => reach(s3, call),
     createIfAbsent: (key, bytes, call) =>
-      tried(s3, key, call?.signal, (write) =>
+      tried(s3, key, call, (write) =>
         settled(s3, write, () => putAtOnce(s3, write, bytes, { IfNoneMatch: '*' })),
       ),
     createInPartsIfAbsent: (key, bytes, call) =>
-      tried(s3, key, call?.signal, (write) => createInParts(s3, write, Buffer.from(bytes))),
+      tried(s3, key, call, (write) => createInParts(s3, write, Buffer.from(bytes))),
   };
 }
 
@@ -60,9 +59,9 @@ const sourcesOfCredentials: readonly (readonly [pattern: RegExp, text: string])[
   [/IMDS/, 'the role of the machine'],
 ];
 
-async function identityOf(s3: S3Place, signal: AbortSignal | undefined): Promise<string> {
+async function identityOf(s3: S3Place, call: RemoteCallOptions | undefined): Promise<string> {
   if (s3.options.settings?.anonymous) return 'nobody: requests are not signed';
-  return s3.call('find credentials for', signal, async ({ client }) => {
+  return s3.call('find credentials for', call, async ({ client }) => {
     const found = await client.config.credentials();
     const { $source = {} } = found as { $source?: Readonly<Record<string, string>> };
     const named = Object.keys($source).join(' ');
@@ -76,10 +75,10 @@ async function identityOf(s3: S3Place, signal: AbortSignal | undefined): Promise
   });
 }
 
-async function reach(s3: S3Place, signal: AbortSignal | undefined): Promise<void> {
+async function reach(s3: S3Place, call: RemoteCallOptions | undefined): Promise<void> {
   const attempt = 'reach';
   try {
-    const page = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+    const page = await s3.call(attempt, call, ({ sdk, client }, request) =>
       client.send(
         new sdk.ListObjectsV2Command({
           Bucket: s3.place.bucket,
@@ -114,19 +113,19 @@ async function withPlainHint(s3: S3Place, error: unknown): Promise<unknown> {
 async function tried(
   s3: S3Place,
   key: string,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
   work: (write: S3Write) => Promise<'created' | 'exists'>,
 ): Promise<'created' | 'exists'> {
   checkKey(key);
   const number = s3.options.random.hex(16);
-  const write = { key, attempt: `write ${key} to`, number, signal };
+  const write = { key, attempt: `write ${key} to`, number, call };
   let repeated = false;
   const once = () => {
     const again = repeated;
     repeated = true;
     return work({ ...write, repeated: again });
   };
-  return s3.options.policy?.again(once, signal) ?? once();
+  return s3.options.policy?.again(once, call?.signal) ?? once();
 }
 
 async function createInParts(

@@ -9,7 +9,7 @@ import {
   reservedName,
   shortObject,
 } from './keys.ts';
-import type { ByteRange, RemoteObject, RemotePruner } from './remote.ts';
+import type { ByteRange, RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
 import { type S3Options, S3Place } from './s3-client.ts';
 import { createS3Object } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
@@ -29,17 +29,17 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
   return {
     location: place.location,
     probe: s3Probe(s3),
-    get: (key, range, call) => readObject(s3, key, range, call?.signal),
+    get: (key, range, call) => readObject(s3, key, range, call),
     async stat(key, call) {
       checkKey(key);
-      return statObject(s3, key, call?.signal);
+      return statObject(s3, key, call);
     },
-    list: (prefix, call) => listObjects(s3, prefix, call?.signal),
-    create: (key, source, call) => createS3Object(s3, unclear, key, source, call?.signal),
+    list: (prefix, call) => listObjects(s3, prefix, call),
+    create: (key, source, call) => createS3Object(s3, unclear, key, source, call),
     async delete(key, call) {
       checkKey(key);
       try {
-        await s3.call(`delete ${key} from`, call?.signal, ({ sdk, client }, request) =>
+        await s3.call(`delete ${key} from`, call, ({ sdk, client }, request) =>
           client.send(new sdk.DeleteObjectCommand(s3.object(key)), request),
         );
       } catch (error) {
@@ -58,10 +58,10 @@ function isMissing(error: unknown): boolean {
 async function statObject(
   s3: S3Place,
   key: string,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
 ): Promise<number | undefined> {
   try {
-    const head = await s3.call(`read ${key} from`, signal, ({ sdk, client }, request) =>
+    const head = await s3.call(`read ${key} from`, call, ({ sdk, client }, request) =>
       client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
     );
     if (head.ETag === undefined) throw notS3Answer(`read ${key} from`, s3.location);
@@ -70,14 +70,14 @@ async function statObject(
     if (isMissing(error)) return undefined;
     if (!isMstoreError(error, 'remote-refused')) throw error;
     // An answer to HEAD has no body and therefore no code: asking for a byte tells what is wrong.
-    const { size, body } = await openBytes(s3, key, { start: 0, end: 1 }, signal).catch(
+    const { size, close } = await openBytes(s3, key, { start: 0, end: 1 }, call).catch(
       (failure: unknown) => {
-        if (isMissing(failure)) return { size: undefined, body: undefined };
-        if (answerStatus(failure) === 416) return { size: 0, body: undefined };
+        if (isMissing(failure)) return { size: undefined, close: undefined };
+        if (answerStatus(failure) === 416) return { size: 0, close: undefined };
         throw failure;
       },
     );
-    body?.destroy();
+    close?.();
     return size;
   }
 }
@@ -91,6 +91,9 @@ interface OpenBytes {
   /** Bytes that the answer says it holds. */
   readonly length: number;
   readonly body: Body;
+  /** Ends the request, whether all was read or not. */
+  close(error?: unknown): void;
+  moved(bytes: number): void;
 }
 
 /** Asks for an object or a range that is not empty; what answers another question is an error. */
@@ -98,10 +101,10 @@ async function openBytes(
   s3: S3Place,
   key: string,
   range: ByteRange | undefined,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
 ): Promise<OpenBytes> {
   const attempt = `read ${key} from`;
-  const answer = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+  const { answer, turn } = await s3.begin(attempt, call, ({ sdk, client }, request) =>
     client.send(
       new sdk.GetObjectCommand({
         ...s3.object(key),
@@ -111,12 +114,18 @@ async function openBytes(
     ),
   );
   const body = answer.Body as unknown as Body;
-  if (answer.ETag === undefined) {
+  const close = (error?: unknown): void => {
     body.destroy();
+    turn?.end(error);
+  };
+  const moved = (bytes: number): void => turn?.moved(bytes);
+  if (answer.ETag === undefined) {
+    close();
     throw notS3Answer(attempt, s3.location);
   }
   const length = answer.ContentLength;
-  if (range === undefined && length !== undefined) return { size: length, length, body };
+  if (range === undefined && length !== undefined)
+    return { size: length, length, body, close, moved };
   const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '') ?? [];
   const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
   const right =
@@ -124,8 +133,8 @@ async function openBytes(
     start === range.start &&
     end === Math.min(range.end, size) &&
     length === end - start;
-  if (right) return { size, length, body };
-  body.destroy();
+  if (right) return { size, length, body, close, moved };
+  close();
   if (range !== undefined && answer.ContentRange === undefined) {
     throw new MstoreError(
       'remote-refused',
@@ -154,48 +163,51 @@ async function* readObject(
   s3: S3Place,
   key: string,
   range: ByteRange | undefined,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   checkKey(key);
   checkRange(key, range, Number.MAX_SAFE_INTEGER, s3.location);
   if (range !== undefined && range.start === range.end) {
-    const size = await statObject(s3, key, signal);
+    const size = await statObject(s3, key, call);
     if (size === undefined) throw noObject(key, s3.location);
     checkRange(key, range, size, s3.location);
     return;
   }
-  const opened = await openBytes(s3, key, range, signal).catch(async (error: unknown) => {
+  const opened = await openBytes(s3, key, range, call).catch(async (error: unknown) => {
     if (isMissing(error)) throw noObject(key, s3.location);
     if (answerStatus(error) === 416 && range !== undefined) {
-      const size = await statObject(s3, key, signal);
+      const size = await statObject(s3, key, call);
       throw shortObject(key, range.end, size ?? 0, s3.location);
     }
     throw error;
   });
-  const { size, length, body } = opened;
+  const { size, length, body, close, moved } = opened;
   try {
     if (range !== undefined && range.end > size)
       throw shortObject(key, range.end, size, s3.location);
     let received = 0;
     for await (const block of body) {
-      throwIfAborted(signal);
+      throwIfAborted(call?.signal);
       received += block.length;
+      moved(block.length);
       if (received > length) throw wrongAnswer(s3, key, 'it sends more bytes than it said');
       yield block;
-      throwIfAborted(signal);
+      throwIfAborted(call?.signal);
     }
     if (received < length) throw wrongAnswer(s3, key, 'the answer was cut off');
   } catch (error) {
-    throw s3.failure(error, `read ${key} from`, signal);
+    const failure = s3.failure(error, `read ${key} from`, call?.signal);
+    close(failure);
+    throw failure;
   } finally {
-    body.destroy();
+    close();
   }
 }
 
 async function* listObjects(
   s3: S3Place,
   prefix: string,
-  signal: AbortSignal | undefined,
+  call: RemoteCallOptions | undefined,
 ): AsyncGenerator<RemoteObject, void, void> {
   checkPrefix(prefix);
   const attempt = `list ${prefix || 'the objects'} of`;
@@ -203,7 +215,7 @@ async function* listObjects(
   let token: string | undefined;
   let last = '';
   do {
-    const page = await s3.call(attempt, signal, ({ sdk, client }, request) =>
+    const page = await s3.call(attempt, call, ({ sdk, client }, request) =>
       client.send(
         new sdk.ListObjectsV2Command({
           Bucket: s3.place.bucket,
@@ -224,7 +236,7 @@ async function* listObjects(
       if (key <= last) throw unusableList(s3, attempt, 'it lists objects in another order');
       last = key;
       yield { key, size: Size };
-      throwIfAborted(signal);
+      throwIfAborted(call?.signal);
     }
     const next = page.IsTruncated ? page.NextContinuationToken : undefined;
     if (page.IsTruncated && (next === undefined || next === token)) {

@@ -108,8 +108,10 @@ export interface FailureFacts {
   readonly requestId?: string | undefined;
   /** Where the service says the bucket is. */
   readonly region?: string | undefined;
-  /** The header of that name. */
+  /** The header Retry-After. */
   readonly retryAfter?: string | undefined;
+  /** The header Date, the clock of the service. */
+  readonly date?: string | undefined;
   readonly cause?: Error | undefined;
 }
 
@@ -122,7 +124,7 @@ export function serviceError(
   kind: FailureKind,
   attempt: string,
   location: string,
-  { said, status, requestId, region, retryAfter, cause }: FailureFacts = {},
+  { said, status, requestId, region, retryAfter, date, cause }: FailureFacts = {},
 ): MstoreError {
   const brackets = said === undefined || said === '' ? '' : ` (${printable(said)})`;
   return new MstoreError(
@@ -138,7 +140,7 @@ export function serviceError(
         requestId,
         region,
         triesMax: kind.triesMax,
-        retryAfterMs: retryAfterMs(retryAfter),
+        retryAfterMs: retryAfterMs(retryAfter, date),
       },
     },
   );
@@ -150,7 +152,9 @@ export function answerStatus(error: unknown): number | undefined {
   return typeof status === 'number' ? status : undefined;
 }
 
-/** Reads Retry-After in seconds. Its other form, a date, is no use where clocks may differ. */
-function retryAfterMs(header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
+/** Reads Retry-After: seconds, or a date, which is compared with the clock of the service and not ours. */
+function retryAfterMs(text = '', date = ''): number | undefined {
+  if (/^\d{1,6}$/.test(text)) return Number(text) * 1000;
+  const ms = Date.parse(text) - Date.parse(date);
+  return ms > 0 ? ms : undefined;
 }

@@ -8,7 +8,7 @@ import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
 import { chunkProblem, readChunk } from '../pack/reader.ts';
-import type { RemoteReader, RemoteSource } from '../remote/remote.ts';
+import type { RemoteCallOptions, RemoteReader, RemoteSource } from '../remote/remote.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import type { PackLane } from './pack-threads.ts';
@@ -257,8 +257,7 @@ export function packSource(file: string, footer: PackFooter, lane?: PackLane): R
 }
 
 /** Options of {@link receivePack}. */
-export interface ReceiveOptions {
-  readonly signal?: AbortSignal | undefined;
+export interface ReceiveOptions extends RemoteCallOptions {
   /** Has threads verify the pack; without it this thread does. */
   readonly lane?: PackLane | undefined;
   /**
@@ -277,7 +276,7 @@ export async function receivePack(
   remote: RemoteReader,
   footer: PackFooter,
   onBytes: (bytes: number) => void,
-  { signal, lane, onBroken }: ReceiveOptions = {},
+  { signal, requestsMax, lane, onBroken }: ReceiveOptions = {},
 ): Promise<void> {
   store.prepareWriting();
   const temp = store.tempFile();
@@ -285,7 +284,8 @@ export async function receivePack(
     const breather = new Breather(signal);
     const out = new SequentialFile(temp, { size: footer.packBytes, blocks: 2 });
     try {
-      const blocks = remote.get(packKey(footer.id), undefined, { signal, memory: lane?.blocks });
+      const options = { signal, requestsMax, memory: lane?.blocks };
+      const blocks = remote.get(packKey(footer.id), undefined, options);
       for await (const block of verifiedPack(blocks, footer, { lane })) {
         await out.append(block);
         onBytes(block.length);

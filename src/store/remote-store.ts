@@ -8,6 +8,7 @@ import type { IndexedPack, ListedPack } from '../index/indexed-pack.ts';
 import { type PackFooter, parseFooter, parseTrailer, trailerBytes } from '../pack/format.ts';
 import {
   bytesSource,
+  type RemoteCallOptions,
   type RemoteObject,
   type RemoteReader,
   type RemoteWriter,
@@ -36,9 +37,8 @@ const recipesAskedMax = 200;
 const damageMax = 16;
 
 /** Options of the calls that talk to a remote. */
-export interface TransferOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Requests at once. */
+export interface TransferOptions extends RemoteCallOptions {
+  /** Calls at once. */
   readonly jobs: number;
 }
 
@@ -47,7 +47,7 @@ export async function readObject(
   remote: RemoteReader,
   key: string,
   bytesMax: number,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: RemoteCallOptions = {},
 ): Promise<Buffer> {
   const blocks: Buffer[] = [];
   let size = 0;
@@ -103,7 +103,7 @@ export async function initRemote(
  */
 export async function firstForeign(
   remote: RemoteReader,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: RemoteCallOptions = {},
 ): Promise<RemoteObject | undefined> {
   for await (const object of remote.list('', options)) {
     if (!object.key.startsWith(probesPrefix)) return object;
@@ -117,7 +117,7 @@ export async function firstForeign(
  */
 export async function readHeader(
   remote: RemoteReader,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: RemoteCallOptions = {},
 ): Promise<StoreHeader> {
   try {
     const bytes = await readObject(remote, headerKey, limits.headerBytesMax, options);

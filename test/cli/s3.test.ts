@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CliResult, startMstore } from '../support/cli.ts';
-import { testS3Server } from '../support/s3-remote.ts';
+import { testS3Server, testTls } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
@@ -14,6 +14,7 @@ const credentials = {
   AWS_CONFIG_FILE: '/dev/null',
   AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
   AWS_EC2_METADATA_DISABLED: 'true',
+  NODE_EXTRA_CA_CERTS: testTls.authority,
 };
 
 function run(cwd: string, ...args: string[]): Promise<CliResult> {
@@ -27,11 +28,11 @@ async function ok(cwd: string, ...args: string[]): Promise<CliResult> {
   return result;
 }
 
-async function workspace(folder: string): Promise<string> {
+async function workspace(folder: string, at = server): Promise<string> {
   const root = tempFolder();
   await ok(root, 'init', '--no-git');
-  await ok(root, 'config', 'set', 'remote.origin.endpoint', server.endpoint);
-  await ok(root, 'config', 'set', 'remote.origin.region', server.region);
+  await ok(root, 'config', 'set', 'remote.origin.endpoint', at.endpoint);
+  await ok(root, 'config', 'set', 'remote.origin.region', at.region);
   await ok(root, 'remote', 'add', 'origin', `s3://models/${folder}`);
   return root;
 }
@@ -66,6 +67,20 @@ describe('a remote on S3', () => {
     expect(damaged.json.error?.code).toBe('corrupt-remote');
     expect(fs.existsSync(path.join(other, 'a.onnx'))).toBe(false);
     await ok(other, 'pull');
+  });
+
+  it('sends bodies over TLS with a checksum in place of a signature', async () => {
+    const secure = await testS3Server({ tls: testTls });
+    const root = await workspace('secure', secure);
+    fs.writeFileSync(path.join(root, 'a.onnx'), model);
+    await ok(root, 'add', 'a.onnx');
+    await ok(root, 'push');
+    expect(secure.unsignedBodies).toBeGreaterThan(3);
+    expect(secure.checkedBodies).toBe(secure.unsignedBodies);
+    fs.rmSync(path.join(root, '.modelstore/store'), { recursive: true });
+    fs.rmSync(path.join(root, 'a.onnx'));
+    await ok(root, 'pull');
+    expect(fs.readFileSync(path.join(root, 'a.onnx')).equals(model)).toBe(true);
   });
 
   it('connects to nothing offline, and tells what is refused', async () => {

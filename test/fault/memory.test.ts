@@ -8,6 +8,7 @@ import { cliEnv } from '../support/cli.ts';
 import { makePlainProject, type Project } from '../support/flow-project.ts';
 import { noise, scratchFolder } from '../support/flow-scratch.ts';
 import { runs } from '../support/runs.ts';
+import { testS3Server, testTls } from '../support/s3-remote.ts';
 
 const mib = 1024 * 1024;
 /** What any command may hold at its peak, Node itself included, however large the files are. */
@@ -19,10 +20,14 @@ const fileBytes = runs(512).numRuns * mib;
 const program = path.resolve(import.meta.dirname, '../tools/peak-memory.js');
 
 /** Runs a command under the limit and returns the bytes it had at its peak. */
-async function peakOf(project: Project, ...args: string[]): Promise<number> {
+async function peakOf(
+  project: Project,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<number> {
   const child = spawn(process.execPath, [`--max-old-space-size=${heapMib}`, program, ...args], {
     cwd: project.root,
-    env: cliEnv,
+    env: { ...cliEnv, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';
@@ -68,20 +73,52 @@ describe('memory', () => {
     await addRemote(await project.open(), 'origin', remote, options, project.root);
     makeLargeFile(project.at('large.bin'));
     const peaks: Record<string, number> = {};
-    peaks['add'] = await peakOf(project, 'add', 'large.bin');
-    peaks['push'] = await peakOf(project, 'push');
+    peaks['add'] = await peakOf(project, ['add', 'large.bin']);
+    peaks['push'] = await peakOf(project, ['push']);
     const pointer = JSON.parse(project.read('large.bin.mstore').toString());
     fs.rmSync(project.at('large.bin'));
     fs.rmSync(project.at('.modelstore/store'), { recursive: true });
-    peaks['fetch'] = await peakOf(project, 'fetch');
-    peaks['checkout'] = await peakOf(project, 'checkout');
+    peaks['fetch'] = await peakOf(project, ['fetch']);
+    peaks['checkout'] = await peakOf(project, ['checkout']);
     expect(fs.statSync(project.at('large.bin')).size).toBe(fileBytes);
     expect(digestOf(project.at('large.bin'))).toBe(pointer.sha256);
     fs.utimesSync(project.at('large.bin'), 1, 1);
-    peaks['status'] = await peakOf(project, 'status');
+    peaks['status'] = await peakOf(project, ['status']);
     for (const [command, peak] of Object.entries(peaks)) {
       expect(peak, command).toBeGreaterThan(20 * mib);
       expect(peak, command).toBeLessThan(peakBytesMax);
+    }
+  });
+  it('stays below 300 MiB with a service, however many transfers are allowed', {
+    timeout: 240_000,
+  }, async () => {
+    const server = await testS3Server({ tls: testTls });
+    const env = {
+      AWS_ACCESS_KEY_ID: server.accessKey,
+      AWS_SECRET_ACCESS_KEY: server.secret,
+      AWS_CONFIG_FILE: '/dev/null',
+      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      NODE_EXTRA_CA_CERTS: testTls.authority,
+    };
+    const project = await makePlainProject();
+    // More than one pack, and more parts than are in memory at once.
+    for (let part = 0; part < 5; part++) {
+      fs.appendFileSync(project.at('large.bin'), noise(64 * mib, part));
+    }
+    const digest = digestOf(project.at('large.bin'));
+    await peakOf(project, ['add', 'large.bin']);
+    await peakOf(project, ['config', 'set', 'remote.origin.endpoint', server.endpoint]);
+    await peakOf(project, ['config', 'set', 'remote.origin.region', server.region]);
+    await peakOf(project, ['remote', 'add', 'origin', 's3://models/memory'], env);
+    const push = await peakOf(project, ['push', '--jobs', '256'], env);
+    fs.rmSync(project.at('large.bin'));
+    fs.rmSync(project.at('.modelstore/store'), { recursive: true });
+    const pull = await peakOf(project, ['pull', '--jobs', '256'], env);
+    expect(digestOf(project.at('large.bin'))).toBe(digest);
+    for (const peak of [push, pull]) {
+      expect(peak).toBeGreaterThan(100 * mib);
+      expect(peak).toBeLessThan(300 * mib);
     }
   });
 });

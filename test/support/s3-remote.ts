@@ -1,3 +1,5 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { afterAll } from 'vitest';
 import { systemRandom } from '../../src/base/clock.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
@@ -6,6 +8,15 @@ import type { S3Options } from '../../src/remote/s3-client.ts';
 import { type S3Server, type S3ServerOptions, startS3Server } from './s3-server.ts';
 
 const servers: S3Server[] = [];
+
+const tlsFolder = path.resolve(import.meta.dirname, '../fixtures/tls');
+
+/** What a server that speaks TLS needs, and the authority that its clients have to trust. */
+export const testTls = {
+  key: fs.readFileSync(path.join(tlsFolder, 'server.key')),
+  cert: fs.readFileSync(path.join(tlsFolder, 'trusted.crt')),
+  authority: path.join(tlsFolder, 'authority.crt'),
+};
 
 /** Starts a server that ends with the tests of the file, and sets the credentials for it. */
 export async function testS3Server(options: S3ServerOptions = {}): Promise<S3Server> {

@@ -2,11 +2,19 @@ import { createHash } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { crc32 } from 'node:zlib';
 import { checkSignature, type Refusal } from './s3-signature.ts';
 
 /** How a request goes wrong: with an error of S3, or as the words of {@link S3Fault} say. */
 export type S3FaultKind =
-  | { readonly status: number; readonly code?: string; readonly retryAfter?: number }
+  | {
+      readonly status: number;
+      readonly code?: string;
+      /** Retry-After: seconds or a date. */
+      readonly retryAfter?: number | string;
+      /** What the clock of the server says. */
+      readonly date?: string;
+    }
   | 'reset'
   | 'lost-reply'
   | 'failed-reply'
@@ -40,6 +48,8 @@ interface StoredObject {
 interface Upload {
   readonly key: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether parts must have a CRC-32, and the end of the upload name it. */
+  readonly checked: boolean;
   readonly parts: Map<number, StoredObject>;
 }
 
@@ -71,6 +81,8 @@ export interface S3ServerOptions {
   readonly conditions?: 'kept' | 'ignored' | 'refused';
   /** Speaks TLS, with this key and certificate. */
   readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
+  /** Knows checksums in the head of a request; true by default. */
+  readonly checksums?: boolean;
 }
 
 /**
@@ -91,6 +103,10 @@ export class S3Server {
   readonly accessKey = 'TESTKEY';
   readonly secret = 'test secret';
   readonly region = 'eu-test-1';
+  /** Bodies whose digest was in no signature; taken over TLS alone. */
+  unsignedBodies = 0;
+  /** Bodies that came with a CRC-32, which was right. */
+  checkedBodies = 0;
   /** Connections that were accepted. */
   connections = 0;
   readonly #options: Required<Omit<S3ServerOptions, 'tls'>> & Pick<S3ServerOptions, 'tls'>;
@@ -99,7 +115,7 @@ export class S3Server {
   #numbers = 0;
 
   constructor(options: S3ServerOptions) {
-    const usual = { pageMax: 1000, clockAhead: 0, conditions: 'kept' } as const;
+    const usual = { pageMax: 1000, clockAhead: 0, conditions: 'kept', checksums: true } as const;
     this.#options = { partBytesMin: 5 * 1024 * 1024, ...usual, ...options };
     const serve = (request: http.IncomingMessage, response: http.ServerResponse) => {
       void this.#serve(request, response).catch(() => response.destroy());
@@ -209,7 +225,19 @@ export class S3Server {
     }
     const secrets = { [this.accessKey]: this.secret };
     const now = Date.now() + this.#options.clockAhead;
-    return checkSignature(request, body, { secrets, region: this.region, now });
+    const { tls, checksums } = this.#options;
+    const rules = { secrets, region: this.region, now, unsignedBodies: tls !== undefined };
+    const refusal = checkSignature(request, body, rules);
+    if (refusal !== undefined) return refusal;
+    if (headers['x-amz-content-sha256'] === 'UNSIGNED-PAYLOAD') this.unsignedBodies++;
+    const sum = headers['x-amz-checksum-crc32'];
+    if (!checksums && (sum ?? headers['x-amz-checksum-algorithm']) !== undefined) {
+      return { status: 501, code: 'NotImplemented' };
+    }
+    if (sum === undefined) return undefined;
+    if (sum !== checksumOf(body)) return { status: 400, code: 'BadDigest' };
+    this.checkedBodies++;
+    return undefined;
   }
 
   /** The answer to a precondition that stands in the way; undefined where the name may be written. */
@@ -232,7 +260,8 @@ export class S3Server {
     if (ask.query.has('uploads')) {
       if (ask.method !== 'POST') return notImplemented;
       const id = `upload-${++this.#numbers}`;
-      this.uploads.set(id, { key: ask.key, headers: keptHeaders(ask), parts: new Map() });
+      const checked = ask.headers['x-amz-checksum-algorithm'] === 'CRC32';
+      this.uploads.set(id, { key: ask.key, headers: keptHeaders(ask), checked, parts: new Map() });
       return xml('InitiateMultipartUploadResult', `<UploadId>${id}</UploadId>`);
     }
     const id = ask.query.get('uploadId') ?? '';
@@ -243,6 +272,9 @@ export class S3Server {
       return { status: 204 };
     }
     if (ask.method === 'PUT') {
+      if (upload.checked !== (ask.headers['x-amz-checksum-crc32'] !== undefined)) {
+        return errorAnswer({ status: 400, code: 'InvalidRequest' });
+      }
       const etag = md5(ask.body);
       const part = { bytes: ask.body, etag, headers: {} };
       upload.parts.set(Number(ask.query.get('partNumber')), part);
@@ -255,10 +287,12 @@ export class S3Server {
     const named = [...String(ask.body).matchAll(/<Part>(.*?)<\/Part>/gs)].map(([, text = '']) => ({
       number: Number(/<PartNumber>(\d+)</.exec(text)?.[1]),
       etag: /<ETag>(?:"|&quot;)?([0-9a-f]+)/.exec(text)?.[1],
+      sum: /<ChecksumCRC32>([^<]+)</.exec(text)?.[1],
     }));
-    const parts = named.flatMap(({ number, etag }) => {
+    const parts = named.flatMap(({ number, etag, sum }) => {
       const part = upload.parts.get(number);
-      return part?.etag === etag && part !== undefined ? [part] : [];
+      if (part === undefined || part.etag !== etag) return [];
+      return sum === (upload.checked ? checksumOf(part.bytes) : undefined) ? [part] : [];
     });
     const ordered = named.every(({ number }, i) => i === 0 || number > (named[i - 1]?.number ?? 0));
     if (!ordered) return errorAnswer({ status: 400, code: 'InvalidPartOrder' });
@@ -326,12 +360,15 @@ function keptHeaders({ headers }: Ask): Record<string, string> {
 const taken = errorAnswer({ status: 412, code: 'PreconditionFailed' });
 const notImplemented = errorAnswer({ status: 501, code: 'NotImplemented' });
 
-function errorAnswer(refusal: Refusal & { readonly retryAfter?: number }): Answer {
-  const { status, code, region, retryAfter } = refusal;
+function errorAnswer(
+  refusal: Refusal & { readonly retryAfter?: number | string; readonly date?: string },
+): Answer {
+  const { status, code, region, retryAfter, date } = refusal;
   const inRegion = region === undefined ? '' : `<Region>${region}</Region>`;
   const text = `<Error><Code>${code}</Code><Message>Test</Message>${inRegion}<RequestId>R1</RequestId></Error>`;
   const headers = {
     ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+    ...(date === undefined ? {} : { date }),
     ...(region === undefined ? {} : { 'x-amz-bucket-region': region }),
   };
   return { status, headers, body: code === '' ? '' : `<?xml version="1.0"?>${text}` };
@@ -367,6 +404,12 @@ function spoil(
     if (how === 'truncate') response.destroy();
     if (how === 'wrong-bytes') response.end(Buffer.alloc(body.length - half));
   });
+}
+
+function checksumOf(bytes: Buffer): string {
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(bytes));
+  return sum.toString('base64');
 }
 
 function md5(bytes: Buffer): string {

@@ -1,6 +1,7 @@
+import * as net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/base/clock.ts';
-import type { ErrorCode } from '../../../src/base/errors.ts';
+import type { ErrorCode, MstoreError } from '../../../src/base/errors.ts';
 import { openRemote } from '../../../src/remote/open.ts';
 import { bytesSource, type RemoteSource } from '../../../src/remote/remote.ts';
 import { s3Remote } from '../../../src/remote/s3.ts';
@@ -68,6 +69,33 @@ describe('a create whose end is unclear', () => {
     expect(await retrying(remote, noWait).create('a', text('x'))).toBe('created');
   });
 
+  it.each([
+    [429, 7, 7000],
+    [503, 7, 7000],
+    [503, 'Wed, 01 Jan 2031 00:00:40 GMT', 40_000],
+    [503, 'Tue, 31 Dec 2030 23:59:00 GMT', undefined],
+    [503, 'soon', undefined],
+  ])('waits as long as a %i with Retry-After %s says', async (status, retryAfter, ms) => {
+    const remote = newS3Remote(server);
+    // The clock of the service counts, wherever ours stands.
+    const date = 'Wed, 01 Jan 2031 00:00:00 GMT';
+    server.fault({ how: { status, code: '', retryAfter, date }, at: 'PUT ' });
+    const error = await remote.create('a', text('x')).catch((failed: MstoreError) => failed);
+    expect(error).toMatchObject({ details: { reason: 'throttled' } });
+    expect((error as MstoreError).details['retryAfterMs']).toBe(ms);
+  });
+
+  it('is given up when nobody reads what is sent', async () => {
+    const deaf = net.createServer((socket) => socket.pause());
+    await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
+    const { port } = deaf.address() as net.AddressInfo;
+    const settings = { endpoint: `http://127.0.0.1:${port}` };
+    const remote = newS3Remote(server, { settings, stallMsMax: 200, partBytes: 32_000_000 });
+    const created = remote.create('a', bytesSource(Buffer.alloc(30_000_000)));
+    await expect(created).rejects.toEqual(failure('remote-unreachable', 'stalled'));
+    deaf.close();
+  });
+
   it('asks nobody when the service turned it away', async () => {
     const remote = newS3Remote(server, { prefix: 'busy/' });
     server.fault({ how: { status: 503, code: 'SlowDown', retryAfter: 3 }, at: 'PUT ' });
@@ -130,8 +158,8 @@ describe('an upload in parts', () => {
   });
 
   it('gathers a bounded number of parts', async () => {
-    const remote = newS3Remote(server, { partBytes: 1000, prefix: 'bounded/' });
-    server.fault({ how: 'stall', at: 'partNumber=1' });
+    const remote = newS3Remote(server, { partBytes: 1000, partsInMemory: 3, prefix: 'bounded/' });
+    server.fault({ how: 'stall', at: 'partNumber=', times: 9 });
     let read = 0;
     const stop = new AbortController();
     const source = {
@@ -140,12 +168,42 @@ describe('an upload in parts', () => {
         for (; read < bytes.length; read += 500) yield bytes.subarray(read, read + 500);
       },
     };
-    server.fault({ how: 'stall', at: 'partNumber=2' });
     const created = remote.create('a', source, { signal: stop.signal });
     setTimeout(() => stop.abort(), 100);
     await expect(created).rejects.toMatchObject({ code: 'interrupted' });
-    expect(read).toBeLessThanOrEqual(3000);
+    expect(read).toBeLessThanOrEqual(3500);
     expect(server.uploads.size).toBe(0);
+  });
+});
+
+describe('the checksum of a body', () => {
+  /** A remote whose address the backend learns late, as from the configuration of the SDK. */
+  const checkedRemote = (at: typeof server) => {
+    process.env['AWS_ENDPOINT_URL_S3'] = at.endpoint;
+    const place = { bucket: 'models', prefix: 'checked/', location: 's3://models/checked' };
+    const settings = { region: at.region, pathStyle: true };
+    return s3Remote(place, { random: systemRandom, partBytes: 1000, settings });
+  };
+  const bytes = testBytes(2500);
+  afterEach(() => delete process.env['AWS_ENDPOINT_URL_S3']);
+
+  it('is sent with small objects and with each part, beside the signature where there is no TLS', async () => {
+    const remote = checkedRemote(server);
+    expect(await remote.create('small', text('x'))).toBe('created');
+    expect(await remote.create('large', bytesSource(bytes))).toBe('created');
+    expect((await readObject(remote, 'large')).equals(bytes)).toBe(true);
+    expect(server.checkedBodies).toBe(4);
+    expect(server.unsignedBodies).toBe(0);
+  });
+
+  it('is left out where the service does not know it', async () => {
+    const old = await testS3Server({ partBytesMin: 1000, checksums: false });
+    const remote = checkedRemote(old);
+    expect(await remote.create('large', bytesSource(bytes))).toBe('created');
+    const before = old.log.length;
+    expect(await remote.create('small', text('x'))).toBe('created');
+    expect(old.log.slice(before)).toEqual(['PUT /models/checked/small?x-id=PutObject']);
+    expect((await readObject(remote, 'large')).equals(bytes)).toBe(true);
   });
 });
 

@@ -1,0 +1,139 @@
+import { throwIfAborted } from '../base/abort.ts';
+import type { PartMemory } from './part-memory.ts';
+import type { RemoteSource } from './remote.ts';
+import { protectedBody } from './s3-body.ts';
+import type { S3Place } from './s3-client.ts';
+import type { S3Upload, S3Write } from './s3-create.ts';
+import { notS3Answer } from './s3-errors.ts';
+import { readSource } from './source.ts';
+
+const mib = 1024 * 1024;
+/** Most parts of one upload, a bound of the service. */
+const partsMax = 10_000;
+
+/** A part that arrived, as the request that ends the upload names it. */
+export interface SentPart {
+  readonly PartNumber: number;
+  readonly ETag: string;
+  readonly ChecksumCRC32?: string | undefined;
+}
+
+/**
+ * Sends a source as parts of one size. How many are gathered and under way at once is up to the memory
+ * for bodies and the gate.
+ */
+export async function sendParts(
+  s3: S3Place,
+  write: S3Write,
+  source: RemoteSource,
+  upload: S3Upload,
+): Promise<SentPart[]> {
+  const size = partSize(source.size, s3.partBytes);
+  // One failed part ends the others, as nothing can become of the upload.
+  const stop = new AbortController();
+  const outer = write.call?.signal;
+  const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal]);
+  const call = { ...write.call, signal };
+  const parts: Promise<SentPart>[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    const blocks = readSource(write.key, source, signal);
+    const { memory } = s3;
+    for await (const body of cut(blocks, { total: source.size, size, memory, signal })) {
+      const part = sendPart(s3, { ...write, call }, upload, parts.length + 1, body);
+      parts.push(part);
+      part.then(
+        () => memory.give(body, true),
+        (error: unknown) => {
+          failure ??= { error };
+          stop.abort();
+          memory.give(body, false);
+        },
+      );
+    }
+    return await Promise.all(parts);
+  } catch (error) {
+    // Stopping makes the other parts fail as well; what came first counts.
+    const first = failure?.error ?? error;
+    stop.abort();
+    await Promise.allSettled(parts);
+    throwIfAborted(outer);
+    throw first;
+  }
+}
+
+/** The size of all parts but the last: some services want one size for all. */
+function partSize(total: number, least: number): number {
+  const needed = Math.ceil(total / partsMax);
+  return needed <= least ? least : Math.ceil(needed / mib) * mib;
+}
+
+/** Sends one part, again by itself where that may help. */
+export function sendPart(
+  s3: S3Place,
+  write: S3Write,
+  upload: S3Upload,
+  number: number,
+  bytes: Uint8Array,
+): Promise<SentPart> {
+  const body = protectedBody(upload.protection, bytes);
+  const once = async (): Promise<SentPart> => {
+    const { ETag } = await s3.call(write.attempt, write.call, ({ sdk, client }, request, moved) =>
+      client.send(
+        body.on(
+          new sdk.UploadPartCommand({
+            ...upload.named,
+            ...body.checksum,
+            PartNumber: number,
+            Body: body.open(moved),
+            ContentLength: bytes.length,
+          }),
+        ),
+        request,
+      ),
+    );
+    if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
+    return { PartNumber: number, ETag, ...body.checksum };
+  };
+  return s3.options.policy?.again(once, write.call?.signal) ?? once();
+}
+
+interface CutOptions {
+  /** Bytes of the source. */
+  readonly total: number;
+  readonly size: number;
+  readonly memory: PartMemory;
+  readonly signal: AbortSignal;
+}
+
+/** Cuts blocks into buffers of `size` bytes, the last of which may be shorter; the caller gives them back. */
+async function* cut(
+  blocks: AsyncIterable<Uint8Array>,
+  { total, size, memory, signal }: CutOptions,
+): AsyncGenerator<Buffer, void, void> {
+  let left = total;
+  let part: Buffer | undefined;
+  let filled = 0;
+  try {
+    for await (const block of blocks) {
+      for (let at = 0; at < block.length; ) {
+        part ??= await memory.take(Math.min(size, left), signal);
+        const piece = block.subarray(at, at + part.length - filled);
+        part.set(piece, filled);
+        filled += piece.length;
+        at += piece.length;
+        // The last part waits for the end of the source, which may turn out to be longer or cut off.
+        if (filled < part.length || filled === left) continue;
+        left -= filled;
+        const full = part;
+        [part, filled] = [undefined, 0];
+        yield full;
+      }
+    }
+    const last = part;
+    part = undefined;
+    if (last !== undefined) yield last;
+  } finally {
+    if (part !== undefined) memory.give(part, true);
+  }
+}
