@@ -26,6 +26,7 @@ const exitOfCode = {
   'git-failed': exitCodes.failed,
   usage: exitCodes.usage,
   'config-invalid': exitCodes.usage,
+  'bad-metrics': exitCodes.usage,
   'bad-name': exitCodes.usage,
   'name-collision': exitCodes.usage,
   'outside-workspace': exitCodes.usage,

@@ -33,6 +33,13 @@ export const limits = {
   ignoreBytesMax: 1024 * 1024,
   /** One root record of a remote. */
   rootBytesMax: 64 * 1024 * 1024,
+  /** A file of metrics. */
+  metricsBytesMax: 1024 * 1024,
+  /** Values of a file of metrics, and levels of names they may stand below. */
+  metricsMax: 10_000,
+  metricsDepthMax: 32,
+  /** The name of a metric, in UTF-8 bytes. */
+  metricNameBytesMax: 255,
   /** Directory levels below an added directory. */
   treeDepthMax: 128,
 } as const;

@@ -59,12 +59,13 @@ const parts = {
   'isomorphic-git': 'isomorphic-git',
   's3-sdk': 'src/remote/s3-sdk.ts',
   'gcs-sdk': 'src/remote/gcs-sdk.ts',
+  'yaml-parser': 'src/registry/yaml-parser.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
     onResolve(
-      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk)\.ts$/ },
+      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser)\.ts$/ },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
           ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }

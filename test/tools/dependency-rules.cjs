@@ -44,11 +44,20 @@ module.exports = {
       'the store stands on chunks, packs and the remote interface',
     ),
     layer(
+      'registry',
+      ['base', 'remote'],
+      'versions, environments and gates are records and rules: files of models are none of theirs',
+    ),
+    layer(
       'flow',
-      [...store, 'store', 'worktree', 'git'],
+      [...store, 'store', 'worktree', 'git', 'registry'],
       'flows decide; they do not print or parse arguments',
     ),
-    layer('cli', [...store, 'store', 'worktree', 'git', 'flow'], 'the command line is on top'),
+    layer(
+      'cli',
+      [...store, 'store', 'worktree', 'git', 'registry', 'flow'],
+      'the command line is on top',
+    ),
     {
       name: 'store-knows-no-backend',
       severity: 'error',
@@ -90,6 +99,24 @@ module.exports = {
       to: { path: '^src/remote/gcs-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
     },
     {
+      name: 'yaml-in-one-module',
+      severity: 'error',
+      comment: 'loading the parser takes as long as a command: it is loaded by one module, lazily',
+      from: { path: '^src/', pathNot: '^src/registry/yaml-parser\\.ts$' },
+      to: { path: 'node_modules/yaml/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'yaml-is-lazy',
+      severity: 'error',
+      comment: 'only a file in YAML may load its parser',
+      from: { path: '^src/' },
+      to: {
+        path: '^src/registry/yaml-parser\\.ts$',
+        dynamic: false,
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'flow-opens-through-surroundings',
       severity: 'error',
       comment: 'backends are opened in one place, so that tests can put others there',
@@ -125,6 +152,7 @@ module.exports = {
       'only the GCS backend knows the SDK',
     ),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
+    onlyIn(['yaml'], ['registry'], 'only files of metrics and metadata may be YAML'),
     onlyIn(['ignore'], ['base', 'git'], 'ignore patterns are understood in one place'),
     onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
   ],
