@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { Breather } from '../base/abort.ts';
 import type { ErrorCode } from '../base/errors.ts';
@@ -6,6 +5,7 @@ import { exitCodes, isMstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
+import { gitBlobId } from '../git/blob-id.ts';
 import { pointerSuffix } from '../worktree/pointer.ts';
 import type { WorkOptions } from './add.ts';
 import { compareWithDisk, type FileChange } from './compare.ts';
@@ -157,9 +157,4 @@ async function pointerState(
   if (oid === undefined) return 'new';
   const bytes = readBounded(workspace.absolute(where), limits.pointerBytesMax) ?? Buffer.alloc(0);
   return gitBlobId(bytes, oid.length === 64 ? 'sha256' : 'sha1') === oid ? 'committed' : 'changed';
-}
-
-/** The object id Git gives to a file with these bytes. */
-function gitBlobId(bytes: Buffer, algorithm: 'sha1' | 'sha256'): string {
-  return createHash(algorithm).update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 }

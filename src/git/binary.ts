@@ -3,8 +3,9 @@ import { printable } from '../base/names.ts';
 import { sortEntries } from '../base/tree.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
 import type { GitLayout } from './layout.ts';
+import { anyUntracked, remoteUrlOf } from './lineage.ts';
 import { type GitRunner, gitFailure, gitRunner } from './process.ts';
-import type { GitFile, GitHead, GitReference, GitRepository } from './repository.ts';
+import type { GitFile, GitHead, GitLineage, GitReference, GitRepository } from './repository.ts';
 import { describeReference, formatRevision, isObjectId, parseRevision } from './revision.ts';
 import { batchReader, inParts, recordCutter } from './stream-records.ts';
 
@@ -44,6 +45,8 @@ export function openBinary(
     history: (from, suffix) => history(git, from, suffix),
     ignored: (paths) => ignored(git, paths),
     trackedBelow: (path, max) => trackedBelow(git, path, max),
+    lineage: (paths = []) => lineage(git, paths),
+    identity: () => identity(git),
   };
 }
 
@@ -277,6 +280,55 @@ async function trackedBelow(git: Binary, path: string, max: number): Promise<str
     }),
   });
   return [...found];
+}
+
+async function lineage(git: Binary, paths: readonly string[]): Promise<GitLineage> {
+  const settings: Array<readonly [string, string]> = [];
+  let differs = false;
+  const [at, untracked] = await Promise.all([
+    head(git),
+    anyUntracked(git.layout.root, paths, (path) => trackedBelow(git, path, 1)),
+    git.run(
+      [
+        ...['status', '--porcelain', '-z', '--untracked-files=no', '--ignore-submodules=dirty'],
+        '--no-renames',
+      ],
+      {
+        onData: (chunk) => {
+          differs ||= chunk.length > 0;
+          return false;
+        },
+      },
+    ),
+    git.run(['config', '--local', '--no-includes', '-z', '--get-regexp', '^remote\\..*\\.url$'], {
+      onData: recordCutter(0, (record) => {
+        const [key = '', ...value] = record.toString('utf8').split('\n');
+        settings.push([key, value.join('\n')]);
+        return true;
+      }),
+      // Exit code 1: there is none.
+      successCodes: [0, 1],
+    }),
+  ]);
+  return { ...at, dirty: differs || untracked, remoteUrl: remoteUrlOf(settings) };
+}
+
+async function identity(git: Binary): Promise<string | undefined> {
+  let line = '';
+  const stderr = await git.run(['-c', 'user.useConfigOnly=true', 'var', 'GIT_AUTHOR_IDENT'], {
+    onData: (chunk) => {
+      line += chunk.toString('utf8');
+      return line.length < 64 * 1024;
+    },
+    successCodes: [0, 128],
+  });
+  // Behind the mail stand the time and its zone.
+  const found = /^(.*<.*>) -?\d+ [-+]\d{4}\n?$/s.exec(line)?.[1];
+  if (found !== undefined) return /^\s*<|<>$/.test(found) ? undefined : found;
+  if (/auto-detection is disabled|empty ident name|consists only of disallowed/.test(stderr)) {
+    return undefined;
+  }
+  throw gitFailure('var', 128, stderr, git.layout.root);
 }
 
 /** Decodes a path that ends with `suffix`; undefined for others, and for those that are not UTF-8. */

@@ -1,13 +1,27 @@
+import { readBounded } from '../base/files.ts';
+
+/** Configuration grows with every branch; a hundred thousand of them stay below this. */
+const gitConfigBytesMax = 16 * 1024 * 1024;
+
 /** Settings of one Git configuration file by `section.key` or `section.subsection.key`; the last one wins. */
 export type GitConfig = ReadonlyMap<string, string>;
 
-/**
- * Parses the text of a Git configuration file. Section and key are in lower case, the subsection is as
- * written. Included files are not read, and a line that has no known form is skipped: only Git itself
- * may judge its configuration.
- */
+/** Reads a Git configuration file as text; empty when there is none. */
+export function readGitConfigFile(file: string): string {
+  return readBounded(file, gitConfigBytesMax)?.toString('utf8') ?? '';
+}
+
+/** Parses the text of a Git configuration file as {@link gitSettings} does. */
 export function parseGitConfig(text: string): GitConfig {
-  const settings = new Map<string, string>();
+  return new Map(gitSettings(text));
+}
+
+/**
+ * Lists the settings of a Git configuration file in their order, keys that are set several times as
+ * often. Section and key are in lower case, the subsection is as written. Included files are not read,
+ * and a line that has no known form is skipped: only Git itself may judge its configuration.
+ */
+export function* gitSettings(text: string): Generator<[key: string, value: string]> {
   let section = '';
   for (const line of logicalLines(text)) {
     const header = /^\s*\[\s*([-.\w]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]/.exec(line);
@@ -21,9 +35,8 @@ export function parseGitConfig(text: string): GitConfig {
     const setting = /^\s*([A-Za-z][-A-Za-z0-9]*)\s*(?:=(.*))?$/s.exec(rest);
     if (setting === null || section === '') continue;
     const value = setting[2] === undefined ? 'true' : unquote(setting[2]);
-    settings.set(`${section}.${(setting[1] ?? '').toLowerCase()}`, value);
+    yield [`${section}.${(setting[1] ?? '').toLowerCase()}`, value];
   }
-  return settings;
 }
 
 /** Tells whether a setting is there and true, in any of the ways that Git writes it. */

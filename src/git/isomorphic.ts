@@ -1,8 +1,13 @@
+import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { sortEntries } from '../base/tree.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
+import { gitSettings, readGitConfigFile } from './config-file.ts';
+import { readIdentity } from './identity.ts';
+import { type IndexEntry, readIndex } from './index-file.ts';
 import type { GitLayout } from './layout.ts';
+import { anyUntracked, remoteUrlOf } from './lineage.ts';
 import {
   type CommitLinks,
   type GitObjects,
@@ -14,13 +19,14 @@ import {
   type TreeLine,
 } from './objects.ts';
 import { listReferences, readHead, readReference } from './refs.ts';
-import type { GitFile, GitHead, GitReference, GitRepository } from './repository.ts';
+import type { GitFile, GitHead, GitLineage, GitReference, GitRepository } from './repository.ts';
 import {
   describeReference,
   parseRevision,
   type Revision,
   referenceCandidates,
 } from './revision.ts';
+import { trackedFilesDiffer } from './tracked-changes.ts';
 
 /** One repository, its objects and the trees parsed last. */
 interface Isomorphic {
@@ -40,8 +46,9 @@ const tagDepthMax = 64;
  * out of all lists, as mstore cannot name them. Works on what most repositories are; where it cannot,
  * every method fails with `git-failed` and says that git is needed. Slower than git on large
  * repositories, and holds whole packs in memory; content above a bound is refused only after reading.
+ * @param env where Git's variables and the home of the user are looked for
  */
-export function openIsomorphic(layout: GitLayout): GitRepository {
+export function openIsomorphic(layout: GitLayout, env: NodeJS.ProcessEnv): GitRepository {
   const git: Isomorphic = {
     layout,
     objects: openObjects(layout),
@@ -65,6 +72,8 @@ export function openIsomorphic(layout: GitLayout): GitRepository {
     history: (from, suffix) => known(() => history(git, from, suffix)),
     ignored: (paths) => known(() => ignored(git, paths)),
     trackedBelow: (path, max) => known(() => trackedBelow(git, path, max)),
+    lineage: (paths = []) => known(() => lineage(git, paths)),
+    identity: () => known(async () => readIdentity(layout, env)),
   };
 }
 
@@ -184,14 +193,14 @@ async function treeLines(git: Isomorphic, oid: string): Promise<readonly TreeLin
 }
 
 /**
- * Walks the trees below one, handing out regular files by path.
+ * Walks the trees below one, handing out files, links and submodules by path.
  * @param enter tells whether a folder is to be read; asked once for each, also for the top
  */
 async function walkTree(
   git: Isomorphic,
   top: string,
   enter: (prefix: string, oid: string) => boolean,
-  onFile: (file: GitFile) => void,
+  onEntry: (entry: GitFile, mode: string) => void,
 ): Promise<void> {
   const waiting = [{ prefix: '', oid: top }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -199,8 +208,8 @@ async function walkTree(
     for (const { name, mode, oid } of await treeLines(git, next.oid)) {
       const path = next.prefix + name;
       if (path.includes('\ufffd')) continue;
-      if (isRegularMode(mode)) onFile({ path, oid });
-      else if (/^0?40000$/.test(mode)) waiting.push({ prefix: `${path}/`, oid });
+      if (/^0?40000$/.test(mode)) waiting.push({ prefix: `${path}/`, oid });
+      else onEntry({ path, oid }, mode);
     }
   }
 }
@@ -213,8 +222,8 @@ async function listFiles(git: Isomorphic, commit: string, suffix: string): Promi
     git,
     tree,
     () => true,
-    (file) => {
-      if (file.path.endsWith(suffix)) files.push(file);
+    (file, mode) => {
+      if (isRegularMode(mode) && file.path.endsWith(suffix)) files.push(file);
     },
   );
   return sortEntries(files);
@@ -268,9 +277,9 @@ async function history(
       git,
       tree,
       (prefix, oid) => seenTrees.size !== seenTrees.add(`${oid} ${prefix}`).size,
-      ({ path, oid }) => {
+      ({ path, oid }, mode) => {
         const key = `${oid} ${path}`;
-        if (!path.endsWith(suffix) || found.has(key)) return;
+        if (!isRegularMode(mode) || !path.endsWith(suffix) || found.has(key)) return;
         found.set(key, { path, oid, commit: holder });
       },
     );
@@ -291,7 +300,7 @@ async function ignored(git: Isomorphic, paths: readonly string[]): Promise<Set<s
   const matching = paths.filter(isIgnored);
   if (matching.length === 0) return new Set();
   const tracked = new Set<string>();
-  for (const path of await git.objects.indexPaths()) {
+  for (const { path } of readIndex(git.layout)) {
     // A folder with tracked files is not ignored either.
     for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) {
       tracked.add(path.slice(0, at));
@@ -303,11 +312,57 @@ async function ignored(git: Isomorphic, paths: readonly string[]): Promise<Set<s
 async function trackedBelow(git: Isomorphic, path: string, max: number): Promise<string[]> {
   const below = path.replace(/\/+$/, '');
   const all = below === '' || below === '.';
-  const found: string[] = [];
-  for (const tracked of await git.objects.indexPaths()) {
-    if (found.length >= max) break;
+  const found = new Set<string>();
+  for (const { path: tracked } of readIndex(git.layout)) {
+    if (found.size >= max) break;
     if (tracked.includes('\ufffd')) continue;
-    if (all || tracked === below || tracked.startsWith(`${below}/`)) found.push(tracked);
+    // A file in conflict is listed once for each of its versions.
+    if (all || tracked === below || tracked.startsWith(`${below}/`)) found.add(tracked);
   }
-  return found;
+  return [...found];
+}
+
+async function lineage(git: Isomorphic, paths: readonly string[]): Promise<GitLineage> {
+  const at = await head(git);
+  const entries = readIndex(git.layout);
+  const changed =
+    (await isStaged(git, at.commit, entries)) || (await trackedFilesDiffer(git.layout, entries));
+  const untracked = await anyUntracked(git.layout.root, paths, (path) =>
+    trackedBelow(git, path, 1),
+  );
+  const settings = gitSettings(readGitConfigFile(path.join(git.layout.commonDir, 'config')));
+  return { ...at, dirty: changed || untracked, remoteUrl: remoteUrlOf(settings) };
+}
+
+/** Old trees have modes of files that the index does not know: it keeps the executable bit alone. */
+function indexMode(mode: string): string {
+  if (!isRegularMode(mode)) return mode;
+  return (Number.parseInt(mode, 8) & 0o100) === 0 ? '100644' : '100755';
+}
+
+/** Tells whether the index differs from a commit, or from nothing where there is none. */
+async function isStaged(
+  git: Isomorphic,
+  commit: string | undefined,
+  entries: readonly IndexEntry[],
+): Promise<boolean> {
+  const staged = new Map<string, string>();
+  for (const { path, mode, oid, stage, intentToAdd } of entries) {
+    if (stage > 0 || intentToAdd) return true;
+    if (!path.includes('\ufffd')) staged.set(path, `${mode} ${oid}`);
+  }
+  if (commit === undefined) return staged.size > 0;
+  let same = 0;
+  let committed = 0;
+  const { tree } = parseCommit(commit, await need(git, commit, 'commit'));
+  await walkTree(
+    git,
+    tree,
+    () => same === committed,
+    ({ path, oid }, mode) => {
+      committed += 1;
+      if (staged.get(path) === `${indexMode(mode)} ${oid}`) same += 1;
+    },
+  );
+  return same !== committed || same !== staged.size;
 }

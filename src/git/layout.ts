@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import { type GitConfig, isTrue, parseGitConfig } from './config-file.ts';
+import { type GitConfig, isTrue, parseGitConfig, readGitConfigFile } from './config-file.ts';
 
 /** Where a repository keeps its parts, and in which formats. */
 export interface GitLayout {
@@ -23,12 +23,14 @@ export interface GitLayout {
   readonly alternates: boolean;
   /** Whether paths that differ only in case are the same (`core.ignoreCase`). */
   readonly ignoreCase: boolean;
+  /** Whether executable bits of the working tree mean something (`core.fileMode`). */
+  readonly fileMode: boolean;
+  /** Whether the working tree has symbolic links (`core.symlinks`); else files stand for them. */
+  readonly symlinks: boolean;
 }
 
 /** A gitfile, `HEAD` or `commondir` holds one path. */
 const pathFileBytesMax = 64 * 1024;
-/** Configuration grows with every branch; a hundred thousand of them stay below this. */
-const gitConfigBytesMax = 16 * 1024 * 1024;
 
 /**
  * Finds the working tree that a folder lies in, by walking up to the root of the file system. Reads
@@ -78,6 +80,8 @@ function layoutOf(root: string, gitDir: string, byFile: boolean): GitLayout | un
     partialClone: isPartialClone(config),
     alternates: (statOf(path.join(commonDir, 'objects/info/alternates'))?.size ?? 0) > 0,
     ignoreCase: isTrue(config, 'core.ignorecase'),
+    fileMode: !config.has('core.filemode') || isTrue(config, 'core.filemode'),
+    symlinks: !config.has('core.symlinks') || isTrue(config, 'core.symlinks'),
   };
 }
 
@@ -119,8 +123,7 @@ function mainRootOf(commonDir: string, config: GitConfig): string | undefined {
 }
 
 function readConfig(commonDir: string): GitConfig {
-  const bytes = readBounded(path.join(commonDir, 'config'), gitConfigBytesMax);
-  return parseGitConfig(bytes?.toString('utf8') ?? '');
+  return parseGitConfig(readGitConfigFile(path.join(commonDir, 'config')));
 }
 
 /** Extensions count only from the repository format 1 on. */

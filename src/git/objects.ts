@@ -1,4 +1,3 @@
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
@@ -31,8 +30,6 @@ export interface GitObjects {
   find(oid: string): Promise<GitObject | undefined>;
   /** Returns the ids of all objects that start with the digits. */
   expand(digits: string): Promise<readonly string[]>;
-  /** Lists the paths in the index of the working tree, sorted, each once. */
-  indexPaths(): Promise<string[]>;
 }
 
 /** Commit ids, one a line, whose parents a shallow clone does not have. */
@@ -66,16 +63,6 @@ export function openObjects(layout: GitLayout): GitObjects {
         if (codeOf(error) === 'NotFoundError') return [];
         if (codeOf(error) === 'AmbiguousError') return matchesOf(error);
         throw objectFailure(error, `looking for objects ${digits}…`);
-      }
-    },
-    async indexPaths() {
-      if (!fs.existsSync(path.join(layout.gitDir, 'index'))) return [];
-      const { listFiles } = await import('isomorphic-git');
-      try {
-        // The index belongs to the working tree, not to the repository.
-        return await listFiles({ fs: files, gitdir: layout.gitDir, cache });
-      } catch (error) {
-        throw objectFailure(error, `reading the index of ${printable(layout.root)}`);
       }
     },
   };

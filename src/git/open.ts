@@ -28,17 +28,17 @@ export async function openGit(
   const layout = findLayout(startDir);
   if (layout === undefined) return undefined;
   const prefer = options.prefer ?? 'auto';
-  if (prefer === 'isomorphic') return openIsomorphic(layout);
   const env = options.env ?? process.env;
+  if (prefer === 'isomorphic') return openIsomorphic(layout, env);
   const program = findGit(env);
   if (program === undefined && prefer === 'binary') {
     throw new MstoreError('git-failed', 'The program git was not found on PATH', {
       hint: 'Install git, or let mstore read the repository itself',
     });
   }
-  if (program === undefined) return openIsomorphic(layout);
+  if (program === undefined) return openIsomorphic(layout, env);
   const binary = openBinary(layout, program, env);
-  return prefer === 'binary' ? binary : fallingBack(binary, () => openIsomorphic(layout));
+  return prefer === 'binary' ? binary : fallingBack(binary, () => openIsomorphic(layout, env));
 }
 
 const foundOnPath = new Map<string, string | undefined>();
@@ -104,5 +104,7 @@ function fallingBack(first: GitRepository, makeSecond: () => GitRepository): Git
     history: (from, suffix) => ask((git) => git.history(from, suffix)),
     ignored: (paths) => ask((git) => git.ignored(paths)),
     trackedBelow: (path, max) => ask((git) => git.trackedBelow(path, max)),
+    lineage: (paths) => ask((git) => git.lineage(paths)),
+    identity: () => ask((git) => git.identity()),
   };
 }

@@ -14,6 +14,14 @@ export interface GitHead {
   readonly commit: string | undefined;
 }
 
+/** Where what is in the working tree comes from. */
+export interface GitLineage extends GitHead {
+  /** Whether the working tree holds something else than the commit, as far as was asked. */
+  readonly dirty: boolean;
+  /** URL of the remote `origin`, else of the only one, without credentials; undefined without. */
+  readonly remoteUrl: string | undefined;
+}
+
 /** A readable reference of the repository. */
 export interface GitReference {
   readonly name: string;
@@ -78,4 +86,21 @@ export interface GitRepository {
 
   /** Lists the paths (from the top) in the index that are `path` or lie below it; at most `max`. */
   trackedBelow(path: string, max: number): Promise<string[]>;
+
+  /**
+   * Tells where the working tree comes from. It is dirty when a tracked file differs from the index or
+   * the index from HEAD, when a submodule is at another commit, and when one of `paths` (from the top) is there
+   * and not tracked. Other files that are not tracked, and changes within submodules, do not count.
+   * Without the program Git, a file that differs in the ends of its lines alone counts as unchanged,
+   * and one that could not be compared (above 64 MiB, more than 1 GiB in all, behind a filter) as
+   * changed, unless its times are those in the index.
+   */
+  lineage(paths?: readonly string[]): Promise<GitLineage>;
+
+  /**
+   * Tells who Git would name as the author of a commit, `Name <mail>`, from its variables and its
+   * configuration; undefined where one of both is not set there: nothing is made up from the names of
+   * user and host.
+   */
+  identity(): Promise<string | undefined>;
 }

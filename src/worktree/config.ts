@@ -35,6 +35,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     readOnly: true,
   },
   'core.remote': { type: 'string', about: 'Name of the default remote' },
+  'core.author': {
+    type: 'string',
+    about: 'Who stands in records of versions and deployments: one line, of the form Name <mail>',
+    check: (value) => /^\S(?:\P{Cc}{0,254}\S)?$/u.test(String(value)),
+  },
   'core.git': {
     type: 'string',
     about: 'How Git is read: auto, binary or isomorphic',

@@ -5,12 +5,17 @@ import type { GitRepository } from '../../../src/git/repository.ts';
 import { commitFiles, git, gitWithInput, makeRepo, tempFolder } from '../../support/git.ts';
 import { filesSuite } from './git-suite-files.ts';
 import { historySuite } from './git-suite-history.ts';
+import { identitySuite } from './git-suite-identity.ts';
 import { ignoredSuite, trackedSuite } from './git-suite-index.ts';
+import { lineageSuite, remoteUrlSuite } from './git-suite-lineage.ts';
 
 const suffix = '.mstore';
 
 /** The contract of GitRepository; runs on repositories made by the program git. */
-export function gitSuite(name: string, open: (dir: string) => Promise<GitRepository>): void {
+export function gitSuite(
+  name: string,
+  open: (dir: string, env?: NodeJS.ProcessEnv) => Promise<GitRepository>,
+): void {
   describe(name, () => {
     emptySuite(open);
     referenceSuite(open);
@@ -19,6 +24,9 @@ export function gitSuite(name: string, open: (dir: string) => Promise<GitReposit
     historySuite(open);
     ignoredSuite(open);
     trackedSuite(open);
+    lineageSuite(open);
+    remoteUrlSuite(open);
+    identitySuite(open);
   });
 }
 

@@ -45,6 +45,8 @@ describe('findLayout', () => {
       partialClone: false,
       alternates: false,
       ignoreCase: false,
+      fileMode: true,
+      symlinks: true,
     });
   });
 
@@ -91,10 +93,14 @@ describe('findLayout', () => {
     const repo = makeRepo('--object-format=sha256');
     git(repo, 'config', 'remote.a b.promisor', 'true');
     git(repo, 'config', 'core.ignoreCase', 'true');
+    git(repo, 'config', 'core.fileMode', 'false');
+    git(repo, 'config', 'core.symlinks', 'no');
     expect(findLayout(repo)).toMatchObject({
       objectFormat: 'sha256',
       partialClone: true,
       ignoreCase: true,
+      fileMode: false,
+      symlinks: false,
     });
     // Git does not look at these extensions in the oldest format.
     git(makeRepo(), 'status');

@@ -81,9 +81,15 @@ describe('readConfig', () => {
     }
   });
 
+  it.each(['', ' Ann', 'Ann\nBob', 'a'.repeat(257)])('refuses the author %j', (value) => {
+    const folder = folderWith(`[core]\nauthor = ${JSON.stringify(value)}\n`);
+    expect(() => readConfig(folder, {})).toThrow(coded('config-invalid'));
+  });
+
   it('takes every key that may be set from the environment', () => {
     const values: Record<string, string> = {
       'core.remote': 'a',
+      'core.author': 'Ann <ann@example.com>',
       'core.git': 'binary',
       'store.path': '/s',
       'store.compression': 'auto',
