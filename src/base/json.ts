@@ -41,3 +41,25 @@ export function compareUtf8(a: string, b: string): number {
   }
   return a.length - b.length;
 }
+
+/** Levels of objects and lists in each other; more are a fault, and would take the stack away. */
+const depthMax = 200;
+
+/**
+ * Writes a value as canonical JSON (RFC 8785): no white space, the keys of objects in the order of their
+ * UTF-16 code units, numbers and texts as JavaScript writes them. Members whose value is undefined are left
+ * out, as JSON.stringify does.
+ * @throws RangeError for more than 200 levels of objects and lists in each other
+ */
+export function canonicalJson(value: JsonValue, depth = 0): string {
+  if (depth > depthMax) throw new RangeError('JSON with too many levels');
+  if (Array.isArray(value)) {
+    return `[${value.map((item: JsonValue) => canonicalJson(item, depth + 1)).join(',')}]`;
+  }
+  if (!isJsonObject(value)) return JSON.stringify(value);
+  const members = Object.keys(value)
+    .filter((key) => value[key] !== undefined)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key] as JsonValue, depth + 1)}`);
+  return `{${members.join(',')}}`;
+}

@@ -40,6 +40,10 @@ export const limits = {
   metricsDepthMax: 32,
   /** The name of a metric, in UTF-8 bytes. */
   metricNameBytesMax: 255,
+  /** A metadata file. */
+  metadataBytesMax: 1024 * 1024,
+  /** One object of a registry: a version record with its metadata, or an entry. */
+  registryObjectBytesMax: 4 * 1024 * 1024,
   /** Directory levels below an added directory. */
   treeDepthMax: 128,
 } as const;

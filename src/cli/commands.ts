@@ -72,6 +72,46 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/cat.ts')).catCommand,
   },
   {
+    name: 'register',
+    about: 'Give the content of a tracked path a version that never changes',
+    load: async () => (await import('./commands/register.ts')).registerCommand,
+  },
+  {
+    name: 'deploy',
+    about: 'Make a version live in an environment',
+    load: async () => (await import('./commands/deploy.ts')).deployCommand,
+  },
+  {
+    name: 'promote',
+    about: 'Make what is live in one environment live in the next',
+    load: async () => (await import('./commands/promote.ts')).promoteCommand,
+  },
+  {
+    name: 'rollback',
+    about: 'Go back to the version that was live before',
+    load: async () => (await import('./commands/rollback.ts')).rollbackCommand,
+  },
+  {
+    name: 'archive',
+    about: 'Take a version out of use and keep it',
+    load: async () => (await import('./commands/version-state.ts')).archiveCommand,
+  },
+  {
+    name: 'deprecate',
+    about: 'Warn whoever uses a version from now on',
+    load: async () => (await import('./commands/version-state.ts')).deprecateCommand,
+  },
+  {
+    name: 'restore',
+    about: 'Bring an archived or deprecated version back',
+    load: async () => (await import('./commands/version-state.ts')).restoreCommand,
+  },
+  {
+    name: 'delete',
+    about: 'Remove a version for good',
+    load: async () => (await import('./commands/version-state.ts')).deleteCommand,
+  },
+  {
     name: 'config',
     about: 'Read and change the configuration',
     load: async () => (await import('./commands/config.ts')).configCommand,

@@ -1,4 +1,4 @@
-import * as fs from 'node:fs';
+import { programVersion } from '../base/version.ts';
 
 /**
  * Runs the command line. The version is told before anything else is loaded.
@@ -6,15 +6,9 @@ import * as fs from 'node:fs';
  */
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === '--version') {
-    process.stdout.write(`${version()}\n`);
+    process.stdout.write(`${programVersion()}\n`);
     return 0;
   }
   const { runCommandLine } = await import('./run.ts');
-  return runCommandLine(argv, version());
-}
-
-/** The version in package.json. */
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
+  return runCommandLine(argv, programVersion());
 }

@@ -6,9 +6,10 @@ import {
   type RemoteCallOptions,
   type RemoteProbe,
   type RemotePruner,
+  readObject,
 } from '../remote/remote.ts';
 import { headerKey, probesPrefix } from '../store/keys.ts';
-import { firstForeign, readHeader, readObject } from '../store/remote-store.ts';
+import { firstForeign, readHeader } from '../store/remote-store.ts';
 import { notAtomic, refusesCondition, rememberAtomicCreate } from './atomic-create.ts';
 import {
   CheckList,

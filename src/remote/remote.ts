@@ -1,3 +1,5 @@
+import { MstoreError } from '../base/errors.ts';
+
 /** One object of a remote, as a listing names it. */
 export interface RemoteObject {
   /** Full key, `/`-separated. */
@@ -140,4 +142,30 @@ export function bytesSource(bytes: Uint8Array): RemoteSource {
       yield bytes;
     },
   };
+}
+
+/**
+ * Reads a small object whole into memory.
+ * @throws MstoreError `corrupt-remote` when it has more than `bytesMax` bytes
+ */
+export async function readObject(
+  remote: RemoteReader,
+  key: string,
+  bytesMax: number,
+  options: RemoteCallOptions = {},
+): Promise<Buffer> {
+  const blocks: Buffer[] = [];
+  let size = 0;
+  for await (const block of remote.get(key, undefined, options)) {
+    size += block.length;
+    if (size > bytesMax) {
+      throw new MstoreError(
+        'corrupt-remote',
+        `${remote.location}/${key} is larger than ${bytesMax} bytes`,
+        { details: { key } },
+      );
+    }
+    blocks.push(Buffer.from(block));
+  }
+  return Buffer.concat(blocks, size);
 }

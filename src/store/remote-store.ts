@@ -12,6 +12,7 @@ import {
   type RemoteObject,
   type RemoteReader,
   type RemoteWriter,
+  readObject,
 } from '../remote/remote.ts';
 import { formatHeader, parseHeader, type StoreHeader } from './header.ts';
 import { KeptIndexes } from './kept-indexes.ts';
@@ -40,31 +41,6 @@ const damageMax = 16;
 export interface TransferOptions extends RemoteCallOptions {
   /** Calls at once. */
   readonly jobs: number;
-}
-
-/** Reads an object whole into memory. */
-export async function readObject(
-  remote: RemoteReader,
-  key: string,
-  bytesMax: number,
-  options: RemoteCallOptions = {},
-): Promise<Buffer> {
-  const blocks: Buffer[] = [];
-  let size = 0;
-  for await (const block of remote.get(key, undefined, options)) {
-    size += block.length;
-    if (size > bytesMax) {
-      throw new MstoreError(
-        'corrupt-remote',
-        `${remote.location}/${key} is larger than ${bytesMax} bytes`,
-        {
-          details: { key },
-        },
-      );
-    }
-    blocks.push(Buffer.from(block));
-  }
-  return Buffer.concat(blocks, size);
 }
 
 /**

@@ -45,6 +45,16 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: 'How Git is read: auto, binary or isomorphic',
     check: (value) => ['auto', 'binary', 'isomorphic'].includes(String(value)),
   },
+  'registry.lifecycle': {
+    type: 'string',
+    about: 'Environments in the order of a promotion, joined by commas without spaces',
+    check: (value) => /^[a-z0-9][a-z0-9._-]*(?:,[a-z0-9][a-z0-9._-]*)*$/.test(String(value)),
+  },
+  'registry.rollback_window': {
+    type: 'integer',
+    about: 'Versions that each environment keeps to go back to, 0 to 1000',
+    check: (value) => Number(value) >= 0 && Number(value) <= 1000,
+  },
   'store.path': {
     type: 'string',
     about: 'Folder of the local store, to share one between workspaces',

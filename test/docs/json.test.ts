@@ -104,6 +104,26 @@ describe('the documents of --json', () => {
     expect(Object.keys(JSON.parse(stdout) as object)).toEqual(['error']);
   });
 
+  it('have the fields that the guide names, of versions and environments', async () => {
+    const workspace = await makeModel();
+    await workspace.run('remote', 'remove', 'origin');
+    workspace.write('meta.json', '{"metrics": {"size": 0.5}}');
+    await expectDocumented(
+      workspace,
+      'register',
+      ...['register', 'm@v1', 'model', '--metadata', 'meta.json', '--description', 'x'],
+      ...['--changelog', 'y', '--status', 'z', '--label', 'size=1'],
+    );
+    await workspace.run('register', 'm@v2', 'model');
+    await expectDocumented(workspace, 'deploy', 'deploy', 'm@v1', '--env', 'staging');
+    await expectDocumented(workspace, 'deploy', 'deploy', 'm@v2', '--env', 'staging');
+    const places = ['--from', 'staging', '--to', 'live'];
+    await expectDocumented(workspace, 'promote', 'promote', 'm', ...places);
+    await expectDocumented(workspace, 'rollback', 'rollback', 'm', '--env', 'staging');
+    await expectDocumented(workspace, 'archive', 'archive', 'm@v1', '--force', '--reason', 'x');
+    await expectDocumented(workspace, 'restore', 'restore', 'm@v1');
+  });
+
   it('are events with the result last', async () => {
     const workspace = await makeModel();
     workspace.write('another', 'bytes');

@@ -66,6 +66,13 @@ module.exports = {
       to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
     },
     {
+      name: 'registry-knows-no-backend',
+      severity: 'error',
+      comment: 'a registry is handed the place it is in',
+      from: { path: '^src/registry/' },
+      to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
+    },
+    {
       name: 's3-sdk-in-one-module',
       severity: 'error',
       comment:

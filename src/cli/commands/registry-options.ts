@@ -1,0 +1,84 @@
+import type { Argv } from 'yargs';
+import { MstoreError } from '../../base/errors.ts';
+import { printable } from '../../base/names.ts';
+import type { MoveResult } from '../../flow/environments.ts';
+import type { ChosenRemote } from '../../flow/remotes.ts';
+import type { Workspace } from '../../flow/workspace.ts';
+import { type Args, flagOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+
+/** Adds the options that say where a registry is changed. */
+function placeOptions(parser: Argv): Argv {
+  return parser
+    .option('remote', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'The remote that decides; default: the default remote, where there is one',
+    })
+    .option('local', {
+      type: 'boolean',
+      conflicts: 'remote',
+      describe: 'Change the local registry alone; "mstore push" sends it later',
+    });
+}
+
+/** Adds the options of commands that change what counts. */
+export function changeOptions(parser: Argv): Argv {
+  return placeOptions(parser)
+    .option('reason', { type: 'string', requiresArg: true, describe: 'Why; the history keeps it' })
+    .option('force', {
+      type: 'boolean',
+      describe: 'Pass what the rules refuse; needs a reason, and the history tells of it',
+    });
+}
+
+/** Opens the remote that decides; undefined where the local registry does. */
+async function decidingRemote(
+  context: Context,
+  workspace: Workspace,
+  args: Args,
+): Promise<ChosenRemote | undefined> {
+  const { chooseRemote, defaultRemote } = await import('../../flow/remotes.ts');
+  const named = textOf(args, 'remote');
+  if (flagOf(args, 'local')) return undefined;
+  if (named === undefined && defaultRemote(workspace) === undefined) return undefined;
+  return chooseRemote(workspace, named, context.cwd);
+}
+
+/** Reads the options that all changes share. */
+export async function changeSettings(context: Context, workspace: Workspace, args: Args) {
+  return {
+    remote: await decidingRemote(context, workspace, args),
+    reason: textOf(args, 'reason'),
+    force: flagOf(args, 'force'),
+    signal: context.signal,
+    jobs: context.options.jobs,
+  };
+}
+
+/** Splits `MODEL@NAME`. */
+export function modelAndName(text: string, what: string): { model: string; name: string } {
+  const [model = '', name = '', ...rest] = text.split('@');
+  if (model !== '' && name !== '' && rest.length === 0) return { model, name };
+  throw new MstoreError('usage', `${printable(text)} is not of the form MODEL@${what}`, {
+    hint: `Write for example safety_classifier@${what === 'VERSION' ? 'v1.2.0' : 'production'}`,
+  });
+}
+
+/** Tells how an environment was moved, and ends the command with it. */
+export function tellMove(context: Context, result: MoveResult): void {
+  const { model, environment, version, before, unchanged, dryRun, isNew, remote } = result;
+  for (const warning of result.warnings) context.warn(printable(warning));
+  const where = remote === undefined ? '' : ` on ${printable(remote)}`;
+  const name = `${model}@${version}`;
+  if (unchanged) context.note(`${name} is live in ${environment}${where} already`);
+  else if (dryRun) {
+    const change = before === undefined ? `to ${version}` : `from ${before} to ${version}`;
+    context.note(`${environment} of ${model} would go ${change}${where}`);
+  } else {
+    const change = before === undefined ? '' : `, before it ${before}`;
+    context.note(`${name} is live in ${environment}${where} now (entry ${result.number}${change})`);
+    if (isNew) context.note(`${environment} is a new environment of ${model}`);
+  }
+  context.result(result, []);
+}

@@ -1,0 +1,208 @@
+import { MstoreError } from '../base/errors.ts';
+import { canonicalJson, type JsonObject } from '../base/json.ts';
+import { printable } from '../base/names.ts';
+import { programVersion } from '../base/version.ts';
+import { checkRegistryName } from '../registry/names.ts';
+import type { GitSource, VersionContent, VersionRecord } from '../registry/record.ts';
+import { type Sealed, seal } from '../registry/sealed.ts';
+import type { WorkOptions } from './add.ts';
+import { authorOf } from './author.ts';
+import { checkPresent } from './checkout.ts';
+import { localRegistry } from './registry.ts';
+import { status } from './status.ts';
+import { pointerPath, selectTracked, type Tracked, trackedInWorkspace } from './tracked.ts';
+
+import type { Workspace } from './workspace.ts';
+
+/** What is registered. */
+export interface Registration {
+  readonly model: string;
+  readonly version: string;
+  /** Tracked path from the top of the workspace; may be left out where one path alone is tracked. */
+  readonly path?: string | undefined;
+  readonly description?: string | undefined;
+  readonly changelog?: readonly string[] | undefined;
+  readonly status?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Finite numbers by name. */
+  readonly metrics?: Readonly<Record<string, number>> | undefined;
+  /** Kept as it is. */
+  readonly metadata?: JsonObject | undefined;
+  /** Where it was imported from, beside the state of the Git repository. */
+  readonly source?: JsonObject | undefined;
+  /** When it was registered, for versions of another registry: ISO 8601 in UTC. */
+  readonly created?: string | undefined;
+}
+
+/** What {@link register} did. */
+export interface RegisterResult {
+  readonly record: Sealed<VersionRecord>;
+  /** False when the same was registered before. */
+  readonly created: boolean;
+}
+
+/**
+ * Registers a version of a model in the local registry: an immutable record that names the content of a
+ * tracked path by its digest. All of its bytes must be in the local store. `push` sends it to a remote.
+ * @throws MstoreError `version-exists` when the version is another one already, `name-taken` when an environment
+ * of the model has the name, `file-changed` when the files differ from the pointer
+ */
+export async function register(
+  workspace: Workspace,
+  registration: Registration,
+  options: WorkOptions = {},
+): Promise<RegisterResult> {
+  const { model, version } = registration;
+  checkRegistryName('model', model);
+  checkRegistryName('version', version);
+  checkMetadataNames(registration);
+  const registry = await localRegistry(workspace, { signal: options.signal });
+  const [names] = await registry.names(model);
+  if (names?.environments.has(version)) throw nameTaken(model, version, 'an environment');
+  const tracked = choosePath(workspace, registration.path);
+  const before = await registry.record(model, version);
+  const record = seal(await newRecord(workspace, registration, tracked));
+  if (before !== undefined) return { record: sameOrConflict(before, record), created: false };
+  await checkUnchanged(workspace, tracked, options);
+  checkPresent(workspace.store, [tracked]);
+  workspace.store.prepareWriting();
+  if ((await registry.createRecord(record)) === 'created') return { record, created: true };
+  const first = await registry.record(model, version);
+  return { record: first === undefined ? record : sameOrConflict(first, record), created: false };
+}
+
+/** Builds the error of a name that a model uses for something else. */
+export function nameTaken(model: string, name: string, what: string): MstoreError {
+  return new MstoreError(
+    'name-taken',
+    `${name} is ${what} of ${model} already: ${model}@${name} must have one meaning`,
+    { hint: 'Choose another name', details: { model, name } },
+  );
+}
+
+async function newRecord(
+  workspace: Workspace,
+  registration: Registration,
+  { path, pointer }: Tracked,
+): Promise<VersionRecord> {
+  const { model, version, description, changelog, status: state, labels } = registration;
+  const { metrics = {}, metadata, source, created } = registration;
+  const base = { path, kind: pointer.kind, sha256: pointer.sha256, size: pointer.size } as const;
+  const content: VersionContent =
+    pointer.kind === 'file' && pointer.executable ? { ...base, executable: true } : base;
+  const git = await gitSource(workspace, path);
+  const sources = { ...(git === undefined ? {} : { git }), ...source };
+  return {
+    model,
+    version,
+    content,
+    created: created ?? new Date(workspace.surroundings.clock.now()).toISOString(),
+    author: await authorOf(workspace),
+    tool: `mstore ${programVersion()}`,
+    ...(description === undefined ? {} : { description }),
+    ...(changelog === undefined || changelog.length === 0 ? {} : { changelog }),
+    ...(state === undefined ? {} : { status: state }),
+    ...(labels === undefined || Object.keys(labels).length === 0 ? {} : { labels }),
+    metrics,
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(Object.keys(sources).length === 0 ? {} : { source: sources }),
+  };
+}
+
+async function gitSource(
+  { git, gitPrefix }: Workspace,
+  tracked: string,
+): Promise<GitSource | undefined> {
+  const lineage = await git?.lineage([gitPrefix + pointerPath(tracked)]);
+  if (lineage === undefined) return undefined;
+  const { commit, branch, dirty, remoteUrl } = lineage;
+  return {
+    ...(commit === undefined ? {} : { commit }),
+    ...(branch === undefined ? {} : { branch }),
+    dirty,
+    ...(remoteUrl === undefined ? {} : { remote: remoteUrl }),
+  };
+}
+
+/** A metadata file that speaks of another version was taken by mistake. */
+function checkMetadataNames({ model, version, metadata = {} }: Registration): void {
+  const plain = (name: string): string => name.replace(/^v(?=\d)/, '');
+  const saysModel = metadata['model_name'] ?? model;
+  const saysVersion = metadata['version'] ?? version;
+  if (String(saysModel) === model && plain(String(saysVersion)) === plain(version)) return;
+  throw new MstoreError(
+    'usage',
+    `The metadata speak of ${printable(`${saysModel} ${saysVersion}`)}, not of ${model} ${version}`,
+    { hint: 'Give the metadata file of this version, or correct model_name and version in it' },
+  );
+}
+
+function choosePath(workspace: Workspace, path: string | undefined): Tracked {
+  const set = trackedInWorkspace(workspace);
+  const chosen = selectTracked(set, path === undefined ? [] : [path]);
+  const [only, second] = chosen;
+  if (only !== undefined && second === undefined) return only;
+  const names = chosen.map((tracked) => tracked.path);
+  throw new MstoreError(
+    'usage',
+    only === undefined
+      ? 'Nothing is tracked that could be registered'
+      : `A version is of one tracked path; these are ${names.length}: ${names.slice(0, 5).join(', ')}`,
+    {
+      hint:
+        only === undefined
+          ? 'Run "mstore add PATH" first, then register'
+          : 'Name one of them behind MODEL@VERSION',
+    },
+  );
+}
+
+/** What is registered is what the pointer names; files that have changed since would be left out unseen. */
+async function checkUnchanged(
+  workspace: Workspace,
+  { path }: Tracked,
+  options: WorkOptions,
+): Promise<void> {
+  const { paths } = await status(workspace, [path], options);
+  const changed = paths.find((one) => one.state === 'modified');
+  if (changed === undefined) return;
+  throw new MstoreError(
+    'file-changed',
+    `${printable(changed.path)} differs from its pointer: it was changed after it was added`,
+    {
+      hint: `Run "mstore add ${printable(path)}" to take the changes, or "mstore checkout ${printable(path)}" to undo them`,
+      details: { path },
+    },
+  );
+}
+
+/** Compares what people say of a version; who registered it, when and with what does not count. */
+function sameOrConflict(
+  before: Sealed<VersionRecord>,
+  { value }: Sealed<VersionRecord>,
+): Sealed<VersionRecord> {
+  const differing = comparedKeys.filter((key) => {
+    const [a, b] = [before.value[key], value[key]];
+    return canonicalJson((a ?? null) as JsonObject) !== canonicalJson((b ?? null) as JsonObject);
+  });
+  if (differing.length === 0) return before;
+  const { model, version, created, author } = before.value;
+  throw new MstoreError(
+    'version-exists',
+    `${model}@${version} was registered on ${created.slice(0, 10)} by ${printable(author)} with other ${differing.join(', ')}; a version never changes`,
+    {
+      hint: 'Register it under a new version',
+      details: { model, version, differing },
+    },
+  );
+}
+
+const comparedKeys = [
+  'content',
+  'metrics',
+  'description',
+  'changelog',
+  'status',
+  'labels',
+  'metadata',
+] as const;

@@ -1,0 +1,148 @@
+import * as path from 'node:path';
+import { sha256 } from '../base/digest.ts';
+import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
+import { Registry } from '../registry/registry.ts';
+import {
+  compareRegistries,
+  conflictError,
+  copyRegistry,
+  type RegistryConflict,
+} from '../registry/sync.ts';
+import type { RemoteCallOptions } from '../remote/remote.ts';
+import { readHeader } from '../store/remote-store.ts';
+import { requireAtomicCreate } from './atomic-create.ts';
+import { type ChosenRemote, requestJobs } from './remotes.ts';
+import type { Workspace } from './workspace.ts';
+
+/**
+ * Opens the registry of the local store. A store that several workspaces share has one for each repository, so
+ * that the models of one are not taken for those of another.
+ */
+export async function localRegistry(
+  workspace: Workspace,
+  options: RemoteCallOptions = {},
+): Promise<Registry> {
+  const { store, config, surroundings } = workspace;
+  const repository = config.string('core.repository');
+  const isShared = config.string('store.path') !== undefined && repository !== undefined;
+  const folder = isShared ? store.file(path.join('registries', repository)) : store.folder;
+  ensureFolder(folder);
+  return new Registry(await surroundings.openRemote(folder, { base: workspace.root }), options);
+}
+
+/** Opens the registry of a remote. */
+function remoteRegistry({ remote }: ChosenRemote, options: RemoteCallOptions = {}): Registry {
+  return new Registry(remote, options);
+}
+
+/** What {@link fetchRegistry} or {@link pushRegistry} did. */
+export interface RegistrySync {
+  /** Records, states and entries that were copied. */
+  readonly copied: number;
+  /** What the two sides say differently; it was left alone. */
+  readonly conflicts: readonly RegistryConflict[];
+}
+
+/** Options of the comparison with a remote. */
+export interface RegistrySyncOptions extends RemoteCallOptions {
+  /** Only this model; all by default. */
+  readonly model?: string | undefined;
+  readonly jobs?: number | undefined;
+}
+
+/** The registries here and on a remote, with what each has that the other lacks. */
+export interface RegistryPair {
+  readonly here: Registry;
+  readonly there: Registry;
+  /** Keys of what only the local registry has. */
+  readonly onlyHere: readonly string[];
+  /** Keys of what only the remote has. */
+  readonly onlyThere: readonly string[];
+  readonly conflicts: readonly RegistryConflict[];
+  /** Brings what only the remote has. */
+  fetch(): Promise<RegistrySync>;
+  /**
+   * Sends what only we have. The data of new versions must be there before.
+   * @throws MstoreError `remote-refused` where the service cannot give names once
+   */
+  push(): Promise<RegistrySync>;
+}
+
+/**
+ * Compares the local registry with that of a remote.
+ * @throws MstoreError `not-a-remote`
+ */
+export async function pairRegistries(
+  workspace: Workspace,
+  chosen: ChosenRemote,
+  options: RegistrySyncOptions = {},
+): Promise<RegistryPair> {
+  const here = await localRegistry(workspace, options);
+  const there = remoteRegistry(chosen, options);
+  const { id } = await readHeader(chosen.remote, options);
+  const memory = new KnownAlike(workspace, `${here.place.location}\n${id}`);
+  const { signal, model } = options;
+  const sync = { signal, model, jobs: requestJobs(workspace, options.jobs, chosen) };
+  const found = await compareRegistries(here, there, { ...sync, known: memory.keys });
+  memory.add(found.same);
+  const { onlyFirst: onlyHere, onlySecond: onlyThere, conflicts } = found;
+  const copied = async (from: Registry, to: Registry, keys: readonly string[]) => {
+    await copyRegistry(from, to, keys, sync);
+    memory.add(keys);
+    return { copied: keys.length, conflicts };
+  };
+  return {
+    here,
+    there,
+    onlyHere,
+    onlyThere,
+    conflicts,
+    fetch: () => copied(there, here, onlyThere),
+    async push() {
+      if (onlyHere.length > 0) await requireNamesOnce(workspace, chosen, options);
+      return copied(here, there, onlyHere);
+    },
+  };
+}
+
+/**
+ * Makes sure that a remote gives each name to one writer alone, before a name is taken there.
+ * @throws MstoreError `remote-refused`
+ */
+export function requireNamesOnce(
+  workspace: Workspace,
+  { name, remote }: ChosenRemote,
+  options: RemoteCallOptions,
+): Promise<void> {
+  const acceptRaces = workspace.config.boolean(`remote.${name}.accept_races`) ?? false;
+  return requireAtomicCreate(workspace, { name, remote, acceptRaces }, options);
+}
+
+/** Keys of objects that were found alike on both sides; as objects never change, that stays true. */
+class KnownAlike {
+  readonly keys: Set<string>;
+  readonly #file: string;
+
+  constructor(workspace: Workspace, pair: string) {
+    this.#file = path.join(workspace.cacheFolder, 'registry', sha256(pair).slice(0, 32));
+    const text = readBounded(this.#file, limits.rootBytesMax)?.toString() ?? '';
+    this.keys = new Set(text.split('\n'));
+  }
+
+  add(keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    for (const key of keys) this.keys.add(key);
+    try {
+      ensureFolder(path.dirname(this.#file));
+      writeAtomically(this.#file, [...this.keys].sort().join('\n'), { unsynced: true });
+    } catch {
+      // A read-only workspace or a full disk: the next run compares them again.
+    }
+  }
+}
+
+/** Ends with the error of conflicts, if there are any. */
+export function refuseConflicts(conflicts: readonly RegistryConflict[]): void {
+  if (conflicts.length > 0) throw conflictError(conflicts);
+}

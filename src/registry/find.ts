@@ -1,0 +1,105 @@
+import { MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
+import { nearest } from '../base/nearest.ts';
+import type { VersionState } from './entry.ts';
+import { latestName } from './names.ts';
+import type { VersionRecord } from './record.ts';
+import type { ModelNames, Registry } from './registry.ts';
+import { corruptRegistry, type Sealed } from './sealed.ts';
+import { latestOf } from './version-order.ts';
+
+/** A version that a reference led to. */
+export interface FoundVersion {
+  readonly record: Sealed<VersionRecord>;
+  readonly state: VersionState;
+  /** The environment by which it was found, or `latest`. */
+  readonly by?: string;
+}
+
+/**
+ * Finds the version that `model@selector` names: a version, an environment, or `latest`, which is the last of
+ * the versions that are active and no pre-releases. A version that was deleted is not found.
+ * @throws MstoreError `unknown-model`, `unknown-version`
+ */
+export async function findVersion(
+  registry: Registry,
+  model: string,
+  selector: string,
+): Promise<FoundVersion> {
+  const names = await registry.namesOf(model);
+  if (selector === latestName) return findLatest(registry, names);
+  const isVersion = names.versions.has(selector);
+  if (isVersion && names.environments.has(selector)) {
+    throw new MstoreError(
+      'ambiguous-ref',
+      `${model}@${selector} is both a version and an environment in ${registry.place.location}`,
+      {
+        hint: 'Two hosts gave the name at once; name the version by its digest or register it anew under another name',
+        details: { model, name: selector },
+      },
+    );
+  }
+  if (isVersion) return readVersion(registry, names, selector);
+  const live = names.environments.has(selector) ? await registry.live(model, selector) : undefined;
+  if (live === undefined) throw unknownVersion(registry, names, selector);
+  const found = await readVersion(registry, names, live.value.version);
+  if (found.record.sha256 === live.value.record) return { ...found, by: selector };
+  throw corruptRegistry(
+    `${registry.place.location}: ${model}@${live.value.version}`,
+    `${selector} was moved to a record with another digest than the one that is there`,
+  );
+}
+
+/** Lists the versions of a model that were not deleted, unordered. */
+async function listVersions(registry: Registry, names: ModelNames): Promise<Array<FoundVersion>> {
+  const states = await registry.states(names);
+  const there = [...names.versions].filter((version) => states.get(version) !== 'deleted');
+  const records = await registry.records(names.model, there);
+  return records.map((record) => ({
+    record,
+    state: states.get(record.value.version) ?? 'active',
+  }));
+}
+
+async function findLatest(registry: Registry, names: ModelNames): Promise<FoundVersion> {
+  const found = await listVersions(registry, names);
+  const active = found.filter(({ state }) => state === 'active');
+  const latest = latestOf(active.map(({ record }) => record.value));
+  const version = active.find(({ record }) => record.value === latest);
+  if (version !== undefined) return { ...version, by: latestName };
+  throw new MstoreError('unknown-version', `${names.model} has no version in use`, {
+    hint: `Register one: mstore register ${names.model}@v1.0.0 PATH`,
+    details: { model: names.model },
+  });
+}
+
+async function readVersion(
+  registry: Registry,
+  names: ModelNames,
+  version: string,
+): Promise<FoundVersion> {
+  const { model } = names;
+  const [record, state] = await Promise.all([
+    registry.record(model, version),
+    names.states.has(version) ? registry.state(model, version) : ('active' as const),
+  ]);
+  if (record === undefined || state === 'deleted') throw unknownVersion(registry, names, version);
+  return { record, state };
+}
+
+function unknownVersion(registry: Registry, names: ModelNames, selector: string): MstoreError {
+  const { model, versions, environments } = names;
+  const known = [...versions, ...environments.keys()].filter((name) => name !== selector);
+  const near = nearest(selector, known);
+  return new MstoreError(
+    'unknown-version',
+    `${model} has no version or environment ${printable(selector)} in ${registry.place.location}`,
+    {
+      hint:
+        near === undefined
+          ? `Run "mstore versions ${model}" to see them, or "mstore fetch" for those of the remote`
+          : `Did you mean ${model}@${near}?`,
+      details: { model, name: selector },
+    },
+  );
+}

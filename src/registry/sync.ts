@@ -1,0 +1,246 @@
+import { mapConcurrently } from '../base/concurrency.ts';
+import type { Digest } from '../base/digest.ts';
+import { MstoreError } from '../base/errors.ts';
+import { compareUtf8 } from '../base/json.ts';
+import { limits } from '../base/limits.ts';
+import { bytesSource, type RemoteCallOptions, readObject } from '../remote/remote.ts';
+import { parseEntry } from './entry.ts';
+import {
+  entryKey,
+  logPrefix,
+  modelPrefix,
+  modelsPrefix,
+  parseRegistryKey,
+  type RegistryKey,
+  versionKey,
+} from './keys.ts';
+import { parseRecord } from './record.ts';
+import type { Registry } from './registry.ts';
+import { corruptRegistry } from './sealed.ts';
+
+/** What two places say differently of one thing; none of it is copied. */
+export interface RegistryConflict {
+  readonly kind: 'version' | 'history' | 'name';
+  readonly model: string;
+  /** The version or the environment. */
+  readonly name: string;
+  /** What differs, for people. */
+  readonly text: string;
+}
+
+/** How two registries differ. Keys stand in the order in which they must be copied: records first. */
+export interface RegistryDifference {
+  readonly onlyFirst: readonly string[];
+  readonly onlySecond: readonly string[];
+  readonly conflicts: readonly RegistryConflict[];
+  /** Keys of objects that both were found to have alike. */
+  readonly same: readonly string[];
+}
+
+/** Options of {@link compareRegistries}. */
+export interface CompareOptions extends RemoteCallOptions {
+  /** Only this model; all by default. */
+  readonly model?: string | undefined;
+  /** Requests at once. */
+  readonly jobs: number;
+  /** Keys of objects that are known to be alike in both: objects never change. */
+  readonly known?: ReadonlySet<string> | undefined;
+}
+
+/**
+ * Compares two registries. Where both have something of one name it must be the same: a record is compared
+ * with its namesake, a history by the last entry that both have, which carries the digests of all before it.
+ * What differs is a conflict, and nothing of that version or history is to be copied.
+ * @throws MstoreError `corrupt-registry`
+ */
+export async function compareRegistries(
+  first: Registry,
+  second: Registry,
+  options: CompareOptions,
+): Promise<RegistryDifference> {
+  const [a, b] = await Promise.all([contents(first, options), contents(second, options)]);
+  const conflicts = new Map<string, RegistryConflict>();
+  const same: string[] = [];
+  const shared = lastShared(a, b).filter((key) => !options.known?.has(key));
+  await mapConcurrently(shared, options.jobs, async (key) => {
+    const [x, y] = await Promise.all([
+      readChecked(first, key, options),
+      readChecked(second, key, options),
+    ]);
+    if (x.sha256 === y.sha256) same.push(key);
+    else conflicts.set(groupOf(key), conflictOf(key, first, second));
+  });
+  for (const { key, conflict } of nameConflicts(a, b)) conflicts.set(key, conflict);
+  const only = (these: ReadonlySet<string>, those: ReadonlySet<string>) =>
+    [...these]
+      .filter((key) => !those.has(key) && !conflicts.has(groupOf(key)))
+      .sort((x, y) => rank(x) - rank(y) || compareUtf8(x, y));
+  return {
+    onlyFirst: only(a, b),
+    onlySecond: only(b, a),
+    conflicts: [...new Set(conflicts.values())],
+    same,
+  };
+}
+
+/**
+ * Copies objects of a registry, each checked on its way. The entries of one log are copied in their order.
+ * @param keys as {@link compareRegistries} gives them, of what `from` alone has
+ * @throws MstoreError `histories-differ`, `version-exists` when another writer took a name meanwhile
+ */
+export async function copyRegistry(
+  from: Registry,
+  to: Registry,
+  keys: readonly string[],
+  options: RemoteCallOptions & { readonly jobs: number },
+): Promise<void> {
+  const groups = new Map<string, string[]>();
+  for (const key of keys) {
+    const group = groups.get(groupOf(key)) ?? [];
+    groups.set(groupOf(key), [...group, key]);
+  }
+  for (const wanted of [0, 1, 2]) {
+    const chosen = [...groups.values()].filter(([key]) => rank(key as string) === wanted);
+    await mapConcurrently(chosen, options.jobs, async (group) => {
+      await copyGroup(from, to, group, options);
+    });
+  }
+}
+
+/** Copies a record, or the next entries of a log. */
+async function copyGroup(
+  from: Registry,
+  to: Registry,
+  keys: readonly string[],
+  options: RemoteCallOptions,
+): Promise<void> {
+  let before: Digest | undefined;
+  for (const key of keys) {
+    const named = parsed(key);
+    if (before === undefined && named.kind !== 'versions' && named.number > 1) {
+      before = (await to.entry(named, named.number - 1)).sha256;
+    }
+    const { bytes, sha256, previous } = await readChecked(from, key, options);
+    if (named.kind !== 'versions' && previous !== (before ?? null)) {
+      throw conflictError([conflictOf(key, from, to)]);
+    }
+    before = sha256;
+    if ((await to.place.create(key, bytesSource(bytes), options)) === 'created') continue;
+    if ((await readChecked(to, key, options)).sha256 === sha256) continue;
+    throw conflictError([conflictOf(key, from, to)]);
+  }
+}
+
+/** Makes the error of what two places say differently. */
+export function conflictError(conflicts: readonly RegistryConflict[]): MstoreError {
+  const [first] = conflicts;
+  const code = first?.kind === 'version' ? 'version-exists' : 'histories-differ';
+  const more = conflicts.length > 1 ? ` (and ${conflicts.length - 1} more such)` : '';
+  return new MstoreError(code, `${first?.text ?? ''}${more}`, {
+    hint:
+      first?.kind === 'version'
+        ? 'Register yours under another version; what is on the remote stays as it is'
+        : 'Look at both with "mstore history", with and without --remote; "mstore fetch --take-history" sets the local one aside',
+    details: {
+      conflicts: conflicts.map(({ model, name }) => `${model}@${name}`),
+    },
+  });
+}
+
+/** Lists the keys of a registry, and makes sure that no log has a gap. */
+async function contents(
+  { place }: Registry,
+  { model, signal }: CompareOptions,
+): Promise<Set<string>> {
+  const keys = new Set<string>();
+  let log = '';
+  let count = 0;
+  for await (const { key } of place.list(model === undefined ? modelsPrefix : modelPrefix(model), {
+    signal,
+  })) {
+    const named = parseRegistryKey(key);
+    if (named === undefined) continue;
+    if (named.kind !== 'versions') {
+      const group = groupOf(key);
+      count = group === log ? count + 1 : 1;
+      log = group;
+      if (named.number !== count) {
+        throw corruptRegistry(`${place.location}/${entryKey(named, count)}`, 'it is missing');
+      }
+    }
+    keys.add(key);
+  }
+  return keys;
+}
+
+/** Of what both have, the keys that have to be compared. */
+function lastShared(a: ReadonlySet<string>, b: ReadonlySet<string>): string[] {
+  const last = new Map<string, string>();
+  // Keys are sorted: the last one of a log has the highest number.
+  for (const key of a) if (b.has(key)) last.set(groupOf(key), key);
+  return [...last.values()];
+}
+
+/** Finds names that stand for a version on one side and for an environment on the other. */
+function nameConflicts(
+  a: ReadonlySet<string>,
+  b: ReadonlySet<string>,
+): Array<{ readonly key: string; readonly conflict: RegistryConflict }> {
+  const named = [...new Set([...a, ...b])].map(parsed);
+  const full = ({ model, name }: RegistryKey): string => `${model}@${name}`;
+  const versions = new Set(named.filter(({ kind }) => kind === 'versions').map(full));
+  const taken = named.filter((key) => key.kind === 'environments' && versions.has(full(key)));
+  return taken.flatMap(({ model, name }) => {
+    const text = `${model}@${name} is a version in one place and an environment in the other`;
+    const conflict = { kind: 'name', model, name, text } as const;
+    return [
+      { key: versionKey(model, name), conflict },
+      { key: logPrefix({ model, kind: 'environments', name }), conflict },
+    ];
+  });
+}
+
+function conflictOf(key: string, from: Registry, to: Registry): RegistryConflict {
+  const { model, kind, name } = parsed(key);
+  const places = `${from.place.location} and ${to.place.location}`;
+  if (kind === 'versions') {
+    const text = `${model}@${name} is another version in ${from.place.location} than in ${to.place.location}`;
+    return { kind: 'version', model, name, text };
+  }
+  const of = kind === 'environments' ? 'the environment' : 'the version';
+  const text = `The histories of ${of} ${name} of ${model} differ between ${places}`;
+  return { kind: 'history', model, name, text };
+}
+
+/** Reads an object and checks that it is what its key says. */
+async function readChecked(
+  { place }: Registry,
+  key: string,
+  options: RemoteCallOptions,
+): Promise<{ bytes: Buffer; sha256: Digest; previous: Digest | null }> {
+  const bytes = await readObject(place, key, limits.registryObjectBytesMax, options);
+  const named = parsed(key);
+  const where = `${place.location}/${key}`;
+  if (named.kind === 'versions') {
+    const name = { model: named.model, version: named.name };
+    return { bytes, sha256: parseRecord(bytes, where, name).sha256, previous: null };
+  }
+  const { sha256, value } = parseEntry(bytes, where, named, named.number);
+  return { bytes, sha256, previous: value.previous };
+}
+
+/** What belongs together: a record by itself, the entries of one log. */
+function groupOf(key: string): string {
+  const named = parsed(key);
+  return named.kind === 'versions' ? key : logPrefix(named);
+}
+
+function rank(key: string): number {
+  return { versions: 0, states: 1, environments: 2 }[parsed(key).kind];
+}
+
+function parsed(key: string): RegistryKey {
+  const named = parseRegistryKey(key);
+  if (named === undefined) throw new MstoreError('internal', `No key of a registry: ${key}`);
+  return named;
+}
