@@ -9,6 +9,20 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
+/** Waits `ms` milliseconds, or until `signal` is aborted. */
+export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+    function done(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    }
+  });
+}
+
 /**
  * Lets signals and timers run while synchronous file work goes on. `pause()` returns at once until
  * `sliceMs` have passed since the last turn, so it may be called after every block.

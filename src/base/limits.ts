@@ -46,4 +46,6 @@ export const limits = {
   registryObjectBytesMax: 4 * 1024 * 1024,
   /** Directory levels below an added directory. */
   treeDepthMax: 128,
+  /** A bound of the bytes a second: below it, many connections at once would look silent. */
+  rateBytesMin: 10_000,
 } as const;

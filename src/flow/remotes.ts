@@ -11,6 +11,7 @@ import { initRemote } from '../store/remote-store.ts';
 import {
   configName,
   localConfigName,
+  parseRate,
   remoteKeys,
   remoteNamePattern,
   writeConfigKey,
@@ -57,6 +58,15 @@ export function defaultRemote(workspace: Workspace): string | undefined {
   return remotes.length === 1 ? remotes[0]?.name : undefined;
 }
 
+/** How a remote that is chosen is opened. */
+export interface ChooseOptions {
+  /**
+   * Bytes a second at most, infinite for no limit; by default what the configuration says of the remote or
+   * of all.
+   */
+  readonly rateMax?: number | undefined;
+}
+
 /**
  * Opens the remote that a command works with.
  * @param chosen a name, a URL or a directory; undefined for the default remote
@@ -67,8 +77,9 @@ export async function chooseRemote(
   workspace: Workspace,
   chosen: string | undefined,
   cwd: string,
+  options: ChooseOptions = {},
 ): Promise<ChosenRemote> {
-  const { name, remote, isService } = await openChosen(workspace, chosen, cwd);
+  const { name, remote, isService } = await openChosen(workspace, chosen, cwd, options);
   return { name, remote: counting(remote), isService };
 }
 
@@ -98,7 +109,7 @@ async function openChosen(
   workspace: Workspace,
   chosen: string | undefined,
   cwd: string,
-  more: { readonly triesMax?: number } = {},
+  { rateMax, ...more }: ChooseOptions & { readonly triesMax?: number } = {},
 ): Promise<{ name: string; remote: RemotePruner; isService: boolean }> {
   if (chosen === '') {
     throw new MstoreError('usage', '--remote names no remote', {
@@ -124,7 +135,9 @@ async function openChosen(
   if (url === undefined && (chosen === undefined || !looksLikeUrl(name)))
     throw unknownRemote(workspace, name);
   const { openRemote, offline, clock, random } = workspace.surroundings;
-  const how = { offline, clock, random, ...more };
+  const rate = rateMax ?? configuredRate(workspace, name);
+  const limited = rate === undefined || rate === Number.POSITIVE_INFINITY ? {} : { rateMax: rate };
+  const how = { offline, clock, random, ...more, ...limited };
   const remote =
     url === undefined
       ? await openRemote(name, { ...how, base: cwd })
@@ -135,6 +148,12 @@ async function openChosen(
         });
   const address = parseRemoteUrl(url ?? name, { base: workspace.root, home: homedir() });
   return { name, remote, isService: address.kind === 'service' };
+}
+
+/** The limit of a remote, in bytes a second. */
+function configuredRate({ config }: Workspace, name: string): number | undefined {
+  const text = config.string(`remote.${name}.rate_limit`) ?? config.string('transfer.rate_limit');
+  return text === undefined ? undefined : parseRate(text);
 }
 
 /** What the configuration says of a remote beside its URL. */

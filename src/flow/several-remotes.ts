@@ -1,6 +1,6 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { type ChosenRemote, chooseRemote, defaultRemote } from './remotes.ts';
+import { type ChooseOptions, type ChosenRemote, chooseRemote, defaultRemote } from './remotes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A remote that was chosen and cannot be opened: it is passed over, with that reason. */
@@ -21,9 +21,10 @@ export async function choosePushRemotes(
   workspace: Workspace,
   chosen: readonly string[],
   cwd: string,
+  options: ChooseOptions = {},
 ): Promise<RemoteChoice[]> {
   const names = chosen.length > 0 ? chosen : listedRemotes(workspace, 'push.remotes');
-  return chooseAll(workspace, names ?? [undefined], cwd);
+  return chooseAll(workspace, names ?? [undefined], { cwd, ...options });
 }
 
 /**
@@ -36,28 +37,30 @@ export async function chooseFetchRemotes(
   workspace: Workspace,
   chosen: readonly string[],
   cwd: string,
+  options: ChooseOptions = {},
 ): Promise<RemoteChoice[]> {
   const names = chosen.length > 0 ? chosen : listedRemotes(workspace, 'fetch.remotes');
-  if (names !== undefined) return chooseAll(workspace, names, cwd);
+  const how = { cwd, ...options };
+  if (names !== undefined) return chooseAll(workspace, names, how);
   const first = defaultRemote(workspace);
   const all = workspace.config.remotes().map(({ name }) => name);
   const others = all.filter((name) => name !== first);
   // Nobody named these: one of a kind that cannot be opened here is no reason to end.
-  const rest = await chooseAll(workspace, others, cwd, () => true);
+  const rest = await chooseAll(workspace, others, how, () => true);
   if (first === undefined && rest.length > 0) return rest;
-  return [...(await chooseAll(workspace, [undefined], cwd)), ...rest];
+  return [...(await chooseAll(workspace, [undefined], how)), ...rest];
 }
 
 async function chooseAll(
   workspace: Workspace,
   names: ReadonlyArray<string | undefined>,
-  cwd: string,
+  { cwd, ...options }: ChooseOptions & { readonly cwd: string },
   passOver = (error: MstoreError): boolean => error.code === 'offline',
 ): Promise<RemoteChoice[]> {
   const choices: RemoteChoice[] = [];
   for (const given of new Set(names)) {
     try {
-      choices.push(await chooseRemote(workspace, given, cwd));
+      choices.push(await chooseRemote(workspace, given, cwd, options));
     } catch (error) {
       if (!isMstoreError(error) || !passOver(error)) throw error;
       choices.push({ name: printable(given ?? defaultRemote(workspace) ?? ''), error });

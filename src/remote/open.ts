@@ -9,9 +9,15 @@ import { gcsRemote } from './gcs.ts';
 import { localRemote } from './local.ts';
 import type { RemotePruner } from './remote.ts';
 import { s3Remote } from './s3.ts';
-import { checkSettings, parseBucketUrl, type ServiceSettings } from './service.ts';
+import {
+  type BucketPlace,
+  checkSettings,
+  parseBucketUrl,
+  type ServiceSettings,
+} from './service.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
 import { adaptiveGate } from './wrappers/concurrency.ts';
+import { type RateLimit, rateLimit, rateLimited } from './wrappers/rate.ts';
 import { retrying, retryPolicy } from './wrappers/retry.ts';
 
 /** What the URL of a remote names. */
@@ -71,6 +77,8 @@ export interface OpenOptions {
   readonly settings?: ServiceSettings | undefined;
   /** Tries of a call to a service that bring nothing, the first one included; 8 by default. */
   readonly triesMax?: number | undefined;
+  /** Bytes a second that go to and come from the remote at most, in all; undefined for no limit. */
+  readonly rateMax?: number | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -83,25 +91,53 @@ export interface OpenOptions {
  */
 export async function openRemote(url: string, options: OpenOptions): Promise<RemotePruner> {
   const address = parseRemoteUrl(url, { base: options.base, home: homedir() });
-  if (address.kind === 'directory') return localRemote(address.folder);
+  const { rateMax: bytesPerSecond, clock = systemClock } = options;
+  const limit = bytesPerSecond === undefined ? undefined : rateLimit({ bytesPerSecond, clock });
+  if (address.kind === 'directory') {
+    const remote = localRemote(address.folder);
+    return limit === undefined ? remote : rateLimited(remote, limit);
+  }
   if (options.offline) {
     throw new MstoreError('offline', `Cannot open ${address.shown}: it needs the network`, {
       hint: 'Leave --offline out (and MSTORE_OFFLINE unset), or name a directory remote',
     });
   }
   if (address.scheme === 's3' || address.scheme === 'gs') {
-    const { settings, clock = systemClock, random = systemRandom, triesMax } = options;
-    const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
     const place = parseBucketUrl(url, address.shown);
-    checkSettings(address.scheme, place, settings);
-    const how = { settings, clock, random, policy };
-    if (address.scheme === 'gs') return retrying(gcsRemote(place, how), policy);
-    return retrying(s3Remote(place, { ...how, gate: adaptiveGate({ clock }) }), policy);
+    checkSettings(address.scheme, place, options.settings);
+    return openService(address.scheme, place, { ...options, limit });
   }
   throw usage(
     `Cannot open ${address.shown}: this build has no ${address.scheme}:// remotes`,
     'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), s3://BUCKET/FOLDER or gs://BUCKET/FOLDER',
   );
+}
+
+function openService(
+  scheme: 's3' | 'gs',
+  place: BucketPlace,
+  options: OpenOptions & { readonly limit: RateLimit | undefined },
+): RemotePruner {
+  const { settings, clock = systemClock, random = systemRandom, triesMax, limit } = options;
+  const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
+  const how = { settings, clock, random, policy };
+  if (scheme === 's3') {
+    const gate = adaptiveGate({ clock });
+    const remote = retrying(s3Remote(place, { ...how, gate, limit }), policy);
+    return limit === undefined ? remote : rateLimited(remote, limit, 'reads');
+  }
+  if (limit === undefined) return retrying(gcsRemote(place, how), policy);
+  const partBytes = gcsPartBytes(options.rateMax ?? 0);
+  return rateLimited(retrying(gcsRemote(place, { ...how, partBytes }), policy), limit);
+}
+
+const gcsPartUnit = 256 * 1024;
+const gcsPartBytesMax = 12 * 1024 * 1024;
+
+/** A part to Cloud Storage goes out as fast as the link is: with a limit, half a second's worth at once. */
+function gcsPartBytes(bytesPerSecond: number): number {
+  const units = Math.max(4, Math.round(bytesPerSecond / 2 / gcsPartUnit));
+  return Math.min(gcsPartBytesMax, units * gcsPartUnit);
 }
 
 /**

@@ -10,6 +10,7 @@ import { fromS3Error } from './s3-errors.ts';
 import type { s3Sdk } from './s3-sdk.ts';
 import type { BucketPlace, ServiceSettings } from './service.ts';
 import type { RequestGate, Turn } from './wrappers/concurrency.ts';
+import type { RateLimit } from './wrappers/rate.ts';
 import type { RetryPolicy } from './wrappers/retry.ts';
 
 const partBytesDefault = 8 * 1024 * 1024;
@@ -32,6 +33,8 @@ export interface S3Options {
   readonly stallMsMax?: number | undefined;
   /** Says how many requests may be under way; without it there is no bound but the memory for bodies. */
   readonly gate?: RequestGate | undefined;
+  /** Bounds the bytes a second of bodies, as they leave. */
+  readonly limit?: RateLimit | undefined;
   /** Sources up to this size are sent in one request, larger ones in parts of this size or more. */
   readonly partBytes?: number;
   /** Bodies of this many parts fit in the memory that all uploads of the remote share. */

@@ -4,7 +4,7 @@ import type { RemoteCallOptions, RemoteSource } from './remote.ts';
 import { type BodyProtection, protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import { notS3Answer } from './s3-errors.ts';
-import { type SentPart, sendParts } from './s3-parts.ts';
+import { limitedBody, type SentPart, sendParts } from './s3-parts.ts';
 import { answerStatus } from './service-errors.ts';
 import { readSource } from './source.ts';
 import {
@@ -92,7 +92,7 @@ export function putAtOnce(
             ...s3.object(write.key),
             ...storedAs(s3, write),
             ...body.checksum,
-            Body: body.open(moved),
+            Body: limitedBody(s3, body.open(moved), write.call?.signal),
             ContentLength: bytes.length,
             ...condition,
           }),

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { throwIfAborted } from '../base/abort.ts';
 import type { PartMemory } from './part-memory.ts';
 import type { RemoteSource } from './remote.ts';
@@ -85,7 +86,7 @@ export function sendPart(
             ...upload.named,
             ...body.checksum,
             PartNumber: number,
-            Body: body.open(moved),
+            Body: limitedBody(s3, body.open(moved), write.call?.signal),
             ContentLength: bytes.length,
           }),
         ),
@@ -96,6 +97,19 @@ export function sendPart(
     return { PartNumber: number, ETag, ...body.checksum };
   };
   return s3.options.policy?.again(once, write.call?.signal) ?? once();
+}
+
+/** Has a body leave no faster than the remote may. */
+export function limitedBody(
+  s3: S3Place,
+  body: Readable | Uint8Array,
+  signal: AbortSignal | undefined,
+): Readable | Uint8Array {
+  const { limit } = s3.options;
+  if (limit === undefined || body instanceof Uint8Array) return body;
+  const limited = Readable.from(limit.pace(body, signal));
+  // It fails by the signal alone, which ends the request as well.
+  return limited.on('error', () => {});
 }
 
 interface CutOptions {

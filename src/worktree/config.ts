@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import { parse } from 'smol-toml';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
 import { readBounded, writeAtomically } from '../base/files.ts';
+import { parseBytes } from '../base/format-bytes.ts';
 import { limits } from '../base/limits.ts';
 import { withLock } from '../base/lock.ts';
 import { printable } from '../base/names.ts';
@@ -25,6 +26,17 @@ interface KeyRule {
 
 /** Most transfers that may run at once. */
 export const jobsMax = 256;
+
+/** What `transfer.rate_limit` and `--rate-limit` take. */
+export const rateAbout =
+  'Bytes a second that go and come at most: an amount such as 20MB or 1.5MiB, at least 10kB, or off';
+
+/** Reads a limit in bytes a second, infinite for `off`; undefined when the text is none. */
+export function parseRate(text: string): number | undefined {
+  if (text === 'off') return Number.POSITIVE_INFINITY;
+  const bytes = parseBytes(text.replace(/\/s$/, ''));
+  return bytes === undefined || bytes < limits.rateBytesMin ? undefined : bytes;
+}
 
 /** Every key that this version knows, for `mstore config` and its documentation. */
 export const configKeys: Readonly<Record<string, KeyRule>> = {
@@ -75,6 +87,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: `Transfers at once, 1 to ${jobsMax}`,
     check: (value) => Number(value) >= 1 && Number(value) <= jobsMax,
   },
+  'transfer.rate_limit': {
+    type: 'string',
+    about: rateAbout,
+    check: (value) => parseRate(String(value)) !== undefined,
+  },
   'push.remotes': {
     type: 'string',
     about: 'Names of the remotes that push sends to, joined by commas without spaces',
@@ -98,6 +115,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     type: 'string',
     about: 'Region of the bucket, for s3://',
     check: (value) => /^[A-Za-z0-9-]+$/.test(String(value)),
+  },
+  'remote.NAME.rate_limit': {
+    type: 'string',
+    about: 'The same for this remote',
+    check: (value) => parseRate(String(value)) !== undefined,
   },
   'remote.NAME.path_style': {
     type: 'boolean',

@@ -24,6 +24,7 @@ describe('a usage error ends with 2, says what is wrong and what to do', () => {
       /^--jobs needs a number from 1 to \d+, not many$/,
       /at once/,
     ],
+    ['no rate', 'push --rate-limit 100Mbit', /^--rate-limit cannot be 100Mbit$/, /20MB/],
     ['no jobs at all', 'push --jobs 0', /^--jobs needs a number from 1 to \d+, not 0$/, /at once/],
     [
       'an unknown way to link',

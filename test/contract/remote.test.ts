@@ -2,6 +2,7 @@ import { systemClock, systemRandom } from '../../src/base/clock.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
+import { rateLimit, rateLimited } from '../../src/remote/wrappers/rate.ts';
 import { retrying, retryPolicy } from '../../src/remote/wrappers/retry.ts';
 import { newGcsRemote, testGcsServer } from '../support/gcs-remote.ts';
 import { faulty } from '../support/remote-faulty.ts';
@@ -28,4 +29,10 @@ remoteContract('GCS with retries', () =>
 remoteContract('retries', () =>
   retrying(memoryRemote(), retryPolicy({ clock: systemClock, random: systemRandom })),
 );
+const fast = { bytesPerSecond: 1_000_000_000, clock: systemClock };
+remoteContract('a limit of the rate', () => rateLimited(memoryRemote(), rateLimit(fast)));
+remoteContract('S3 with a limit', () => {
+  const limit = rateLimit(fast);
+  return rateLimited(newS3Remote(server, { limit, partBytes: 64 * 1024 }), limit, 'reads');
+});
 remoteContract('faulty without faults', () => faulty(memoryRemote()));

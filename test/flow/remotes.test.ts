@@ -2,6 +2,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addRemote, chooseRemote, listRemotes, removeRemote } from '../../src/flow/remotes.ts';
+import { chooseFetchRemotes, choosePushRemotes } from '../../src/flow/several-remotes.ts';
+import { openRemote } from '../../src/remote/open.ts';
 import { makePlainProject, makeProject, type Project, projectAt } from '../support/flow-project.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
 
@@ -123,6 +125,39 @@ describe('remotes of the configuration', () => {
       listRemotes(await projectAt(project.root, { env }).open())[0]?.url;
     expect(await urlOf({})).toBe('./mine');
     expect(await urlOf({ MSTORE_REMOTE_ORIGIN_URL: './env' })).toBe('./env');
+  });
+
+  it('keep to the rate that is said for this command, for them, or for all', async () => {
+    const project = await makePlainProject();
+    await addTo(project, 'origin', './origin');
+    await addTo(project, 'near', './near');
+    project.write(
+      '.modelstore/config.local.toml',
+      '[transfer]\nrate_limit = "20MB"\n[remote.near]\nrate_limit = "off"\n',
+    );
+    const rates: (number | undefined)[] = [];
+    const env = (set: NodeJS.ProcessEnv = {}) =>
+      projectAt(project.root, {
+        env: set,
+        openRemote: (url, options) => {
+          rates.push(options.rateMax);
+          return openRemote(url, options);
+        },
+      }).open();
+    await chooseRemote(await env(), 'origin', project.root);
+    await chooseRemote(await env(), 'near', project.root);
+    await chooseRemote(await env(), './other', project.root);
+    await chooseFetchRemotes(await env(), [], project.root, { rateMax: 30_000 });
+    await choosePushRemotes(await env(), ['origin'], project.root, { rateMax: Infinity });
+    await chooseRemote(await env({ MSTORE_REMOTE_NEAR_RATE_LIMIT: '1MiB/s' }), 'near', '/');
+    expect(rates).toEqual([20e6, undefined, 20e6, 30_000, 30_000, undefined, 1_048_576]);
+    for (const rate of ['9kB', 'fast', '', '1e9']) {
+      project.write('.modelstore/config.local.toml', `[transfer]\nrate_limit = "${rate}"\n`);
+      await expect(project.open()).rejects.toMatchObject({
+        code: 'config-invalid',
+        hint: expect.stringContaining('20MB'),
+      });
+    }
   });
 
   it('carry a push and a pull through a directory', async () => {

@@ -5,9 +5,16 @@ import { printable } from '../../base/names.ts';
 import type { CheckoutResult } from '../../flow/checkout.ts';
 import type { CheckoutToResult } from '../../flow/checkout-to.ts';
 import type { FetchResult } from '../../flow/fetch.ts';
+import type { ChooseOptions } from '../../flow/remotes.ts';
 import type { Tracked } from '../../flow/tracked.ts';
 import type { Workspace } from '../../flow/workspace.ts';
-import { type LinkKind, linkKinds, parseLinkKinds } from '../../worktree/config.ts';
+import {
+  type LinkKind,
+  linkKinds,
+  parseLinkKinds,
+  parseRate,
+  rateAbout,
+} from '../../worktree/config.ts';
 import { type Args, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count } from '../text.ts';
@@ -29,6 +36,7 @@ export function remoteOptions(parser: Argv): Argv {
       requiresArg: true,
       describe: 'Name, URL or directory of a remote; once for each of several',
     })
+    .option('rate-limit', { type: 'string', requiresArg: true, describe: rateAbout })
     .option('all-versions', { type: 'boolean', describe: 'Every version in the history of Git' });
 }
 
@@ -49,6 +57,14 @@ export function writingOptions(parser: Argv): Argv {
       requiresArg: true,
       describe: `How to place files, in order of preference: ${linkKinds.join(', ')}`,
     });
+}
+
+/** Reads `--rate-limit`: how the remotes of a transfer are opened. */
+export function chooseOptions(args: Args): ChooseOptions {
+  const text = textOf(args, 'rate-limit');
+  const rateMax = text === undefined ? undefined : parseRate(text);
+  if (text === undefined || rateMax !== undefined) return { rateMax };
+  throw new MstoreError('usage', `--rate-limit cannot be ${printable(text)}`, { hint: rateAbout });
 }
 
 /** Finds the versions that the arguments of a transfer choose. */
@@ -83,7 +99,9 @@ export async function fetchChosen(
 ): Promise<FetchResult> {
   const { fetch } = await import('../../flow/fetch.ts');
   const { chooseFetchRemotes } = await import('../../flow/several-remotes.ts');
-  const remotes = await chooseFetchRemotes(workspace, listOf(args, 'remote'), context.cwd);
+  const names = listOf(args, 'remote');
+  const how = chooseOptions(args);
+  const remotes = await chooseFetchRemotes(workspace, names, context.cwd, how);
   const { signal, progress } = context;
   const { jobs } = context.options;
   const result = await fetch(workspace, tracked, remotes, { signal, progress, jobs });

@@ -6,7 +6,7 @@ import type { PushOutcome } from '../../flow/push-all.ts';
 import { type Command, listOf } from '../command.ts';
 import { type Context, errorDocument } from '../context.ts';
 import { count } from '../text.ts';
-import { chooseVersions, remoteOptions } from './moving.ts';
+import { chooseOptions, chooseVersions, remoteOptions } from './moving.ts';
 
 export const pushCommand: Command = {
   positionals: '[target..]',
@@ -22,7 +22,8 @@ export const pushCommand: Command = {
     const { pushToAll } = await import('../../flow/push-all.ts');
     const { choosePushRemotes } = await import('../../flow/several-remotes.ts');
     const tracked = await chooseVersions(context, workspace, args);
-    const remotes = await choosePushRemotes(workspace, listOf(args, 'remote'), context.cwd);
+    const names = listOf(args, 'remote');
+    const remotes = await choosePushRemotes(workspace, names, context.cwd, chooseOptions(args));
     const { signal, progress } = context;
     const { jobs } = context.options;
     const outcomes = await pushToAll(workspace, tracked, remotes, { signal, progress, jobs });

@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../../base/abort.ts';
+import { sleep as sleepAwake, throwIfAborted } from '../../base/abort.ts';
 import type { Clock, Random } from '../../base/clock.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import { checkKey, checkPrefix, noObject } from '../keys.ts';
@@ -170,16 +170,4 @@ async function* listOn(
       await tries.next(error);
     }
   }
-}
-
-function sleepAwake(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-    function done(): void {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    }
-  });
 }

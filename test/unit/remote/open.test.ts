@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { isMstoreError } from '../../../src/base/errors.ts';
 import { openRemote, parseRemoteUrl } from '../../../src/remote/open.ts';
 import { bytesSource } from '../../../src/remote/remote.ts';
-import { readObject } from '../../support/remote-bytes.ts';
+import { testGcsServer } from '../../support/gcs-remote.ts';
+import { readObject, testBytes } from '../../support/remote-bytes.ts';
+import { testS3Server } from '../../support/s3-remote.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 const base = path.resolve('/some folder/base');
@@ -108,6 +110,31 @@ describe('openRemote', () => {
     await remote.create('a', bytesSource(Buffer.from('x')));
     expect(String(await readObject(await openRemote(folder, options), 'a'))).toBe('x');
     expect((await openRemote('~/x', options)).location).toBe(path.join(os.homedir(), 'x'));
+  });
+
+  it('bounds the rate of all kinds, both ways', async () => {
+    const [s3, gs] = [await testS3Server(), await testGcsServer()];
+    const kinds = [
+      { url: tempFolder() },
+      {
+        url: 's3://models/rate',
+        settings: { endpoint: s3.endpoint, region: s3.region, pathStyle: undefined },
+      },
+      { url: 'gs://models/rate', settings: { endpoint: gs.endpoint, endpointTrusted: true } },
+    ];
+    for (const { url, settings } of kinds) {
+      const free = await openRemote(url, { base, settings });
+      await free.create('a', bytesSource(testBytes(2000)));
+      const remote = await openRemote(url, { base, settings, rateMax: 10_000 });
+      // A twentieth of a second at once.
+      for await (const block of remote.get('a')) expect(block.length).toBeLessThanOrEqual(500);
+      const stop = new AbortController();
+      const source = bytesSource(testBytes(1_000_000));
+      const created = remote.create('b', source, { signal: stop.signal });
+      setTimeout(() => stop.abort(), 300);
+      await expect(created, url).rejects.toMatchObject({ code: 'interrupted' });
+      expect(await free.stat('b')).toBeUndefined();
+    }
   });
 
   it('touches nothing by itself', async () => {
