@@ -4,7 +4,7 @@ import type { RemoteCallOptions, RemoteSource } from './remote.ts';
 import { type BodyProtection, protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import { notS3Answer } from './s3-errors.ts';
-import { limitedBody, type SentPart, sendParts } from './s3-parts.ts';
+import { againInUpload, limitedBody, type SentPart, sendParts } from './s3-parts.ts';
 import { answerStatus } from './service-errors.ts';
 import { readSource } from './source.ts';
 import {
@@ -205,14 +205,30 @@ async function createInParts(
   let outcome: 'created' | 'exists' | undefined;
   try {
     const parts = await sendParts(s3, write, source, upload);
-    outcome = await settled(s3, write, () =>
-      onCondition(s3, (condition) => completeUpload(s3, write, upload, parts, condition)),
-    );
+    outcome = await finishUpload(s3, write, upload, parts);
     return outcome;
   } finally {
     // Its own failure is nobody's concern: the error of the write counts.
     if (outcome !== 'created') await endUpload(s3, upload).catch(() => {});
   }
+}
+
+/** Makes the object of an upload appear, tried again by itself: all its parts are there. */
+async function finishUpload(
+  s3: S3Place,
+  write: S3Write,
+  upload: S3Upload,
+  parts: SentPart[],
+): Promise<'created' | 'exists'> {
+  let { repeated } = write;
+  // After a conflict the service wants an upload anew.
+  return againInUpload(s3, write.call?.signal, ['upload-gone', 'conflict'], () => {
+    const one = { ...write, repeated };
+    repeated = true;
+    return settled(s3, one, () =>
+      onCondition(s3, (condition) => completeUpload(s3, one, upload, parts, condition)),
+    );
+  });
 }
 
 /** An upload in parts that was started. */

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { throwIfAborted } from '../base/abort.ts';
+import { MstoreError } from '../base/errors.ts';
 import type { PartMemory } from './part-memory.ts';
 import type { RemoteSource } from './remote.ts';
 import { protectedBody } from './s3-body.ts';
@@ -69,6 +70,34 @@ function partSize(total: number, least: number): number {
   return needed <= least ? least : Math.ceil(needed / mib) * mib;
 }
 
+/**
+ * Tries a step of an upload again by itself.
+ * @param lost reasons of failures that only an upload which begins anew may mend
+ */
+export async function againInUpload<T extends object | string>(
+  s3: S3Place,
+  signal: AbortSignal | undefined,
+  lost: readonly string[],
+  step: () => Promise<T>,
+): Promise<T> {
+  const { policy } = s3.options;
+  if (policy === undefined) return step();
+  const isLost = (error: unknown): boolean =>
+    error instanceof MstoreError && lost.includes(String(error.details['reason']));
+  let failure: unknown;
+  const outcome = await policy.again(async () => {
+    try {
+      return await step();
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      failure = error;
+      return undefined;
+    }
+  }, signal);
+  if (outcome === undefined) throw failure;
+  return outcome;
+}
+
 /** Sends one part, again by itself where that may help. */
 export function sendPart(
   s3: S3Place,
@@ -96,7 +125,7 @@ export function sendPart(
     if (ETag === undefined) throw notS3Answer(write.attempt, s3.location);
     return { PartNumber: number, ETag, ...body.checksum };
   };
-  return s3.options.policy?.again(once, write.call?.signal) ?? once();
+  return againInUpload(s3, write.call?.signal, ['upload-gone'], once);
 }
 
 /** Has a body leave no faster than the remote may. */

@@ -19,7 +19,7 @@ export interface RetryOptions {
   /** The first wait is up to this long, each further one up to twice the one before. */
   readonly waitMsFirst?: number;
   readonly waitMsMax?: number;
-  /** No new try begins when so much time has passed since something worked. */
+  /** No new try begins when so much time has passed since the first failure in a row. */
   readonly totalMsMax?: number;
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 }
@@ -44,31 +44,37 @@ export interface RetryTries {
  * Makes a policy. The code decides: `remote-unreachable` is tried again, and nothing else. Waits grow
  * and are drawn by chance, so that many clients do not come back at once; one that the remote asks for
  * (`details.retryAfterMs`) is kept, unless it is longer than all tries may last. An error may ask for fewer
- * tries (`details.triesMax`), never for more.
+ * tries (`details.triesMax`), never for more. An error that the policy has given up once is final: where a
+ * call is tried again whose own steps were tried again, the tries are not multiplied.
  */
 export function retryPolicy(options: RetryOptions): RetryPolicy {
   const { clock, random, triesMax = 8, waitMsFirst = 250, waitMsMax = 20_000 } = options;
   const { totalMsMax = 300_000, sleep = sleepAwake } = options;
 
+  const givenUp = new WeakSet<object>();
+
   const start = (signal: AbortSignal | undefined): RetryTries => {
     let failures = 0;
-    let since = clock.monotonic();
+    let since = 0;
     return {
       async next(error) {
         throwIfAborted(signal);
-        if (!isMstoreError(error, 'remote-unreachable')) throw error;
+        if (!isMstoreError(error, 'remote-unreachable') || givenUp.has(error)) throw error;
+        if (failures === 0) since = clock.monotonic();
         failures++;
         const most = Math.min(triesMax, Number(error.details['triesMax'] ?? triesMax));
         const asked = Number(error.details['retryAfterMs'] ?? 0);
         const bound = Math.min(waitMsMax, waitMsFirst * 2 ** (failures - 1));
         const wait = asked + random.fraction() * (asked > 0 ? waitMsFirst : bound);
-        if (failures >= most || clock.monotonic() - since + wait > totalMsMax) throw error;
+        if (failures >= most || clock.monotonic() - since + wait > totalMsMax) {
+          givenUp.add(error);
+          throw error;
+        }
         await sleep(wait, signal);
         throwIfAborted(signal);
       },
       progressed() {
         failures = 0;
-        since = clock.monotonic();
       },
     };
   };

@@ -40,7 +40,7 @@ describe('the policy', () => {
     const error = unreachable();
     await expect(policy.again(failing(9, error), undefined)).rejects.toBe(error);
     expect(waits).toEqual([100, 200, 400, 500, 500]);
-    expect(await policy.again(failing(5, error), undefined)).toBe(6);
+    expect(await policy.again(failing(5, unreachable()), undefined)).toBe(6);
   });
 
   it('draws waits by chance', async () => {
@@ -72,6 +72,31 @@ describe('the policy', () => {
     const { waits, policy } = noted({ waitMsFirst: 100, triesMax: 99, totalMsMax: 350 });
     await expect(policy.again(failing(99, unreachable()), undefined)).rejects.toThrow();
     expect(waits).toEqual([100, 200]);
+  });
+
+  it('gives work that took long another try', async () => {
+    let now = 0;
+    const { policy } = noted({ clock: { now: () => now, monotonic: () => now } });
+    let calls = 0;
+    const slow = async () => {
+      calls++;
+      now += 600_000;
+      if (calls < 2) throw unreachable();
+      return calls;
+    };
+    expect(await policy.again(slow, undefined)).toBe(2);
+  });
+
+  it('counts the tries of steps for the whole', async () => {
+    const { policy } = noted({ triesMax: 4 });
+    let calls = 0;
+    const step = async () => {
+      calls++;
+      throw unreachable();
+    };
+    const whole = policy.again(() => policy.again(step, undefined), undefined);
+    await expect(whole).rejects.toMatchObject({ code: 'remote-unreachable' });
+    expect(calls).toBe(4);
   });
 
   it('tries nothing again that another try cannot mend', async () => {

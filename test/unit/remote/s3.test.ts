@@ -120,6 +120,76 @@ describe('an upload in parts', () => {
     expect(parts).toHaveLength(11 + 3);
   });
 
+  /** Requests below a folder since some point of the log, counted by what they ask for. */
+  const asked = (folder: string, from: number): Record<string, number> => {
+    const counts: Record<string, number> = {};
+    for (const line of server.log.slice(from)) {
+      if (!line.includes(`/${folder}/`)) continue;
+      const [method = '', url = ''] = line.split(' ');
+      const what = /partNumber|uploads|uploadId/.exec(url)?.[0] ?? 'object';
+      counts[`${method} ${what}`] = (counts[`${method} ${what}`] ?? 0) + 1;
+    }
+    return counts;
+  };
+
+  it.each([
+    ['a service that is busy', { status: 503, code: 'SlowDown' }],
+    ['replies that are lost', 'lost-reply'],
+    ['connections that break', 'reset'],
+  ] as const)('sends no part again for %s at its end', async (_, how) => {
+    const inner = newS3Remote(server, { partBytes: 1000, policy: noWait, prefix: 'end/' });
+    const remote = retrying(inner, noWait);
+    const from = server.log.length;
+    server.fault({ how, at: 'POST /models/end/a?uploadId', times: 3 });
+    expect(await remote.create('a', bytesSource(bytes))).toBe('created');
+    expect((await readObject(remote, 'a')).equals(bytes)).toBe(true);
+    const { 'PUT partNumber': parts, 'POST uploads': begun, ...rest } = asked('end', from);
+    expect([parts, begun]).toEqual([11, 1]);
+    expect(rest['POST uploadId']).toBe(how === 'lost-reply' ? 1 : 4);
+    expect(server.uploads.size).toBe(0);
+    await remote.delete('a');
+  });
+
+  it('has one budget of tries for its steps and itself', async () => {
+    const inner = newS3Remote(server, { partBytes: 1000, policy: noWait, prefix: 'budget/' });
+    const remote = retrying(inner, noWait);
+    for (const [at, counted] of [
+      ['a?partNumber=3', 'a?partNumber=3'],
+      ['POST /models/budget/a?uploadId', 'POST /models/budget/a?uploadId'],
+      ['HEAD /models/budget/a', 'HEAD /models/budget/a'],
+      ['PUT /models/budget/small', 'PUT /models/budget/small'],
+    ] as const) {
+      const from = server.log.length;
+      server.fault({ how: { status: 503, code: 'SlowDown' }, at, times: 99 });
+      const [key, source] = at.includes('small') ? ['small', text('x')] : ['a', bytesSource(bytes)];
+      await expect(remote.create(key as string, source as RemoteSource)).rejects.toEqual(
+        failure('remote-unreachable', 'throttled'),
+      );
+      const lines = server.log.slice(from).filter((line) => line.includes(counted));
+      expect(lines, at).toHaveLength(8);
+      server.heal();
+    }
+    expect(server.uploads.size).toBe(0);
+  });
+
+  it('begins anew at once when the service has forgotten it', async () => {
+    const inner = newS3Remote(server, { partBytes: 1000, policy: noWait, prefix: 'gone/' });
+    const remote = retrying(inner, noWait);
+    for (const at of ['partNumber=4', 'POST /models/gone/a?uploadId']) {
+      const from = server.log.length;
+      server.fault({ how: { status: 404, code: 'NoSuchUpload' }, at });
+      expect(await remote.create('a', bytesSource(bytes))).toBe('created');
+      expect(asked('gone', from)).toMatchObject({ 'POST uploads': 2 });
+      await remote.delete('a');
+    }
+    const from = server.log.length;
+    const conflict = { status: 409, code: 'ConditionalRequestConflict' };
+    server.fault({ how: conflict, at: 'POST /models/gone/a?uploadId' });
+    expect(await remote.create('a', bytesSource(bytes))).toBe('created');
+    expect(asked('gone', from)).toMatchObject({ 'POST uploads': 2, 'POST uploadId': 2 });
+    expect(server.uploads.size).toBe(0);
+  });
+
   it('leaves no upload behind when it fails, and throws what came first', async () => {
     const remote = newS3Remote(server, { partBytes: 1000 });
     server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=4' });
