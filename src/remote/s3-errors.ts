@@ -21,6 +21,9 @@ function readFailure(error: unknown): ServiceFailure {
   };
 }
 
+/** What the SDK calls errors that have no name, such as answers without a body. */
+const unnamed = ['', 'Error', 'Unknown', 'UnknownError'];
+
 /**
  * Turns a failed call to S3 into the remote's own error; an MstoreError passes through unchanged.
  * @param attempt what was tried, in front of the remote's name: `write packs/ab/c.pack to`
@@ -32,8 +35,9 @@ export function fromS3Error(error: unknown, attempt: string, location: string): 
   const system = systemCode(error);
   const kind = kindOf(error, failure, system);
   if (kind === undefined) return error;
-  const named = failure.name === '' || failure.name === 'Error' ? undefined : failure.name;
-  const said = failure.status === undefined ? (system ?? named) : (named ?? system);
+  const named = unnamed.includes(failure.name) ? undefined : failure.name;
+  const said =
+    failure.status === undefined ? (system ?? named) : (named ?? system ?? String(failure.status));
   const inRegion = kind === wrongRegion && failure.region !== undefined;
   const what = inRegion ? `${kind.what}, ${printable(failure.region ?? '')}` : kind.what;
   const { status, requestId, region, headers } = failure;

@@ -1,4 +1,4 @@
-import { commonKinds, type FailureKind, refused, unreachable } from './service-errors.ts';
+import { commonKinds, type FailureKind, kindOfSystemCode, refused } from './service-errors.ts';
 
 /** What is read out of an error of the SDK. Which of these are set depends on who failed. */
 export interface ServiceFailure {
@@ -11,31 +11,7 @@ export interface ServiceFailure {
   readonly region: string | undefined;
 }
 
-const { busy, silent, failing, damagedOnTheWay, racing, broken, uploadGone, clockSkew } =
-  commonKinds;
-// Most often the address is wrong, and whoever mistyped it should not wait for long.
-const atWrongAddress = (what: string, hint: string): FailureKind => ({
-  ...unreachable('no-endpoint', what, hint),
-  triesMax: 5,
-});
-const unknownHost = atWrongAddress(
-  'its host is not known',
-  'Check remote.NAME.endpoint and remote.NAME.region; a service without a host for each bucket needs remote.NAME.path_style = true',
-);
-const nobodyThere = atWrongAddress(
-  'nothing listens at its endpoint',
-  'Check host and port in remote.NAME.endpoint, and that the service runs',
-);
-const noWay = unreachable(
-  'no-endpoint',
-  'the network does not lead to its endpoint',
-  'Check the network of this machine, then remote.NAME.endpoint',
-);
-const noNames = unreachable(
-  'no-endpoint',
-  'hosts cannot be looked up now',
-  'Check the network of this machine and its name servers',
-);
+const { busy, silent, failing, damagedOnTheWay, racing, uploadGone, clockSkew } = commonKinds;
 const whereKeysAre = 'or remote.NAME.profile and its file';
 const credentials = refused(
   'bad-credentials',
@@ -92,45 +68,11 @@ const noRegion = refused(
   'no region is set',
   'Set remote.NAME.region or AWS_REGION; many services that are not Amazon take us-east-1',
 );
-const untrusted = (what: string, hint: string): FailureKind =>
-  refused('tls', `its certificate ${what}`, hint);
-const unknownAuthority = untrusted(
-  'is signed by an authority that is not known here',
-  'Set NODE_EXTRA_CA_CERTS to a file with the certificate of that authority (PEM)',
-);
-const selfSigned = untrusted(
-  'is signed by itself',
-  'If it is the right one, set NODE_EXTRA_CA_CERTS to a file with it (PEM)',
-);
-const outdated = untrusted(
-  'has expired',
-  'Have it renewed where the service runs; if it has been, check the clock of this machine',
-);
-const early = untrusted('is not valid yet', 'Check the clock of this machine');
-const otherName = untrusted(
-  'is for another host name',
-  'Use a host that the certificate names in remote.NAME.endpoint; with remote.NAME.path_style = true the bucket is no part of the name',
-);
-const otherwiseBad = untrusted(
-  'is not accepted',
-  'Look at the code in brackets, and have the certificate of the service corrected',
-);
-const notTls = refused(
-  'tls',
-  'no TLS connection can be made with its endpoint',
-  'Check remote.NAME.endpoint: if the service has no TLS there, write http://',
-);
-const notHttp = refused(
-  'not-s3',
-  'what answers there does not speak HTTP',
-  'Check host and port in remote.NAME.endpoint; if the service speaks TLS there, write https://',
-);
 export const notS3 = refused(
   'not-s3',
   'what answers there does not speak S3',
   'Check remote.NAME.endpoint: it is the address for programs, not of a web page, and may need https://',
 );
-const garbled = unreachable('wrong-answer', 'its answer is garbled');
 const lacking = refused(
   'not-implemented',
   'the service lacks something that mstore needs',
@@ -199,35 +141,12 @@ const kindsByName: Readonly<Record<string, FailureKind>> = {
   EntityTooLarge: full,
 };
 
-/** Codes of the system, of sockets and of TLS. */
-const kindsBySystemCode: Readonly<Record<string, FailureKind>> = {
-  ECONNRESET: broken,
-  ECONNABORTED: broken,
-  EPIPE: broken,
-  ERR_STREAM_PREMATURE_CLOSE: broken,
-  ETIMEDOUT: silent,
-  ECONNREFUSED: nobodyThere,
-  EHOSTUNREACH: noWay,
-  ENETUNREACH: noWay,
-  ENOTFOUND: unknownHost,
-  EAI_AGAIN: noNames,
-  CERT_HAS_EXPIRED: outdated,
-  CERT_NOT_YET_VALID: early,
-  DEPTH_ZERO_SELF_SIGNED_CERT: selfSigned,
-  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
-  ERR_TLS_CERT_ALTNAME_INVALID: otherName,
-  HOSTNAME_MISMATCH: otherName,
-  CERT_REVOKED: otherwiseBad,
-  CERT_UNTRUSTED: otherwiseBad,
-  CERT_REJECTED: otherwiseBad,
-  CERT_SIGNATURE_FAILURE: otherwiseBad,
-  INVALID_CA: otherwiseBad,
-  INVALID_PURPOSE: otherwiseBad,
-  HPE_INVALID_CONSTANT: notHttp,
-  EPROTO: notTls,
+/** What else may help where a bucket has a host name of its own. */
+const hintsOfHosts: Readonly<Record<string, string>> = {
+  ENOTFOUND:
+    'a service without a host for each bucket needs remote.NAME.path_style = true, and Amazon S3 the right remote.NAME.region',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'with remote.NAME.path_style = true the bucket is no part of the name',
 };
 
 /**
@@ -240,10 +159,11 @@ export function kindOf(
   system: string | undefined,
 ): FailureKind | undefined {
   // The SDK calls a connection that was reset a time-out; the code of the system knows better.
-  if (system !== undefined && Object.hasOwn(kindsBySystemCode, system))
-    return kindsBySystemCode[system];
-  if (system?.startsWith('ERR_SSL_')) return notTls;
-  if (system?.startsWith('HPE_')) return garbled;
+  const connection = kindOfSystemCode(system);
+  if (connection !== undefined) {
+    const more = hintsOfHosts[system ?? ''];
+    return more === undefined ? connection : { ...connection, hint: `${connection.hint}; ${more}` };
+  }
   if (Object.hasOwn(kindsByName, name)) return kindsByName[name];
   if (isForeign(name, status, headers)) return notS3;
   if (name.startsWith('KMS')) return keyRefused;

@@ -31,23 +31,63 @@ export const refused = (reason: string, what: string, hint: string): FailureKind
 });
 
 const broken = unreachable('connection', 'the connection broke off');
-const noHost = unreachable(
-  'no-endpoint',
-  'its endpoint cannot be reached',
-  'Check the network, and remote.NAME.endpoint and remote.NAME.region where they are set',
-);
 // Most often the address is wrong, and whoever mistyped it should not wait for long.
-const nobodyThere: FailureKind = { ...noHost, triesMax: 5 };
-const untrusted = refused(
-  'tls',
-  'its certificate cannot be trusted',
-  'Check remote.NAME.endpoint; for a certificate of your own set NODE_EXTRA_CA_CERTS to its file',
+const atWrongAddress = (what: string, hint: string): FailureKind => ({
+  ...unreachable('no-endpoint', what, hint),
+  triesMax: 5,
+});
+const unknownHost = atWrongAddress(
+  'its host is not known',
+  'Check remote.NAME.endpoint, and the network of this machine',
+);
+const nobodyThere = atWrongAddress(
+  'nothing listens at its endpoint',
+  'Check host and port in remote.NAME.endpoint, and that the service runs',
+);
+const noWay = unreachable(
+  'no-endpoint',
+  'the network does not lead to its endpoint',
+  'Check the network of this machine, then remote.NAME.endpoint',
+);
+const noNames = unreachable(
+  'no-endpoint',
+  'hosts cannot be looked up now',
+  'Check the network of this machine and its name servers',
+);
+const untrusted = (what: string, hint: string): FailureKind =>
+  refused('tls', `its certificate ${what}`, hint);
+const unknownAuthority = untrusted(
+  'is signed by an authority that is not known here',
+  'Set NODE_EXTRA_CA_CERTS to a file with the certificate of that authority (PEM)',
+);
+const selfSigned = untrusted(
+  'is signed by itself',
+  'If it is the right one, set NODE_EXTRA_CA_CERTS to a file with it (PEM)',
+);
+const outdated = untrusted(
+  'has expired',
+  'Have it renewed where the service runs; if it has been, check the clock of this machine',
+);
+const early = untrusted('is not valid yet', 'Check the clock of this machine');
+const otherName = untrusted(
+  'is for another host name',
+  'Use a host that the certificate names in remote.NAME.endpoint',
+);
+const otherwiseBad = untrusted(
+  'is not accepted',
+  'Look at the code in brackets, and have the certificate of the service corrected',
 );
 const notTls = refused(
   'tls',
-  'the endpoint does not speak TLS as it should',
-  'Check remote.NAME.endpoint: http:// and https:// may be confused',
+  'no TLS connection can be made with its endpoint',
+  'Check remote.NAME.endpoint: if the service has no TLS there, write http://',
 );
+const notHttp = refused(
+  'not-http',
+  'what answers there does not speak HTTP',
+  'Check host and port in remote.NAME.endpoint; if the service speaks TLS there, write https://',
+);
+const garbled = unreachable('wrong-answer', 'its answer is garbled');
 
 /** Failures that all services have in common. */
 export const commonKinds = {
@@ -77,26 +117,35 @@ const kindsBySystemCode: Readonly<Record<string, FailureKind>> = {
   ERR_STREAM_PREMATURE_CLOSE: broken,
   ETIMEDOUT: commonKinds.silent,
   ECONNREFUSED: nobodyThere,
-  EHOSTUNREACH: noHost,
-  ENETUNREACH: noHost,
-  ENOTFOUND: nobodyThere,
-  EAI_AGAIN: noHost,
-  CERT_HAS_EXPIRED: untrusted,
-  CERT_NOT_YET_VALID: untrusted,
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: untrusted,
+  EHOSTUNREACH: noWay,
+  ENETUNREACH: noWay,
+  ENOTFOUND: unknownHost,
+  EAI_AGAIN: noNames,
+  CERT_HAS_EXPIRED: outdated,
+  CERT_NOT_YET_VALID: early,
+  DEPTH_ZERO_SELF_SIGNED_CERT: selfSigned,
+  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+  ERR_TLS_CERT_ALTNAME_INVALID: otherName,
+  HOSTNAME_MISMATCH: otherName,
+  CERT_REVOKED: otherwiseBad,
+  CERT_UNTRUSTED: otherwiseBad,
+  CERT_REJECTED: otherwiseBad,
+  CERT_SIGNATURE_FAILURE: otherwiseBad,
+  INVALID_CA: otherwiseBad,
+  INVALID_PURPOSE: otherwiseBad,
+  HPE_INVALID_CONSTANT: notHttp,
   EPROTO: notTls,
 };
 
 /** The kind of a failed connection by its code; undefined for a code of something else. */
 export function kindOfSystemCode(system: string | undefined): FailureKind | undefined {
   if (system === undefined) return undefined;
+  if (Object.hasOwn(kindsBySystemCode, system)) return kindsBySystemCode[system];
   if (system.startsWith('ERR_SSL_')) return notTls;
-  return Object.hasOwn(kindsBySystemCode, system) ? kindsBySystemCode[system] : undefined;
+  return system.startsWith('HPE_') ? garbled : undefined;
 }
 
 /** What is told of a failure beside its kind. */

@@ -390,6 +390,29 @@ describe('what is refused', () => {
     await expect(listKeys(remote)).rejects.toEqual(failure(code, reason));
   });
 
+  it.each([
+    [403, 'remote-refused', 'forbidden'],
+    [400, 'remote-refused', 'refused'],
+    [503, 'remote-unreachable', 'throttled'],
+    [500, 'remote-unreachable', 'service'],
+  ] as const)(
+    'tells the status, %i, where an answer has nothing else',
+    async (status, code, reason) => {
+      const remote = newS3Remote(server);
+      server.fault({ how: { status, code: '' }, times: 3 });
+      const calls = [() => remote.stat('a'), () => listKeys(remote)];
+      for (const call of calls) {
+        const told = await call().then(
+          () => undefined,
+          (error: MstoreError) => error,
+        );
+        expect(told).toEqual(failure(code, reason));
+        expect(told?.message).toMatch(new RegExp(` \\(${status}\\)$`));
+      }
+      server.heal();
+    },
+  );
+
   it('tells why where an answer has no body', async () => {
     const remote = newS3Remote(server);
     await remote.create('a', text('four'));
