@@ -39,6 +39,14 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+const spanMs: Readonly<Record<string, number>> = { m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 };
+
+/** Reads a span of time, `90m`, `24h`, `7d` or `2w`, in milliseconds; undefined when it is none. */
+export function parseSpan(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d{1,6})([mhdw])$/.exec(text) ?? [];
+  return digits === undefined ? undefined : Number(digits) * (spanMs[unit] ?? Number.NaN);
+}
+
 /** Writes a number of things: `1 file`, `3 files`. */
 export function count(number: number, thing: string, plural = `${thing}s`): string {
   // What the language offers for this loads its tables of all languages, at a tenth of a command's time.

@@ -30,7 +30,7 @@ export interface ChosenRemote {
   /** Its name, or the URL where it has none. */
   readonly name: string;
   /** Without the power to delete: only garbage collection has it. */
-  readonly remote: Omit<CountingRemote, 'delete'>;
+  readonly remote: Omit<CountingRemote, 'delete' | 'uploads'>;
   /** Whether it is reached over a network, not a directory. */
   readonly isService?: boolean;
 }
@@ -105,12 +105,33 @@ export async function chooseToCheck(
   return { name, remote, acceptRaces: settingsOf(workspace, name).acceptRaces ?? false };
 }
 
+/** A remote with the power to delete. */
+export interface OwnedRemote {
+  /** Its name, or the URL where it has none. */
+  readonly name: string;
+  readonly remote: RemotePruner;
+  /** Whether it is reached over a network, not a directory. */
+  readonly isService: boolean;
+}
+
+/**
+ * Opens a remote of which something is to be taken away.
+ * @throws MstoreError `unknown-remote`
+ */
+export async function chooseToClear(
+  workspace: Workspace,
+  chosen: string | undefined,
+  cwd: string,
+): Promise<OwnedRemote> {
+  return openChosen(workspace, chosen, cwd);
+}
+
 async function openChosen(
   workspace: Workspace,
   chosen: string | undefined,
   cwd: string,
   { rateMax, ...more }: ChooseOptions & { readonly triesMax?: number } = {},
-): Promise<{ name: string; remote: RemotePruner; isService: boolean }> {
+): Promise<OwnedRemote> {
   if (chosen === '') {
     throw new MstoreError('usage', '--remote names no remote', {
       hint: 'Write --remote NAME or --remote ./DIR',

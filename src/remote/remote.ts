@@ -128,8 +128,38 @@ export interface RemoteProbe {
   ): Promise<'created' | 'exists'>;
 }
 
+/** An upload that was begun and is not ended: its object is not there, and its bytes may cost money. */
+export interface RemoteUpload {
+  /** The key of the object that it would make. */
+  readonly key: string;
+  /** Names it among those of its key. */
+  readonly id: string;
+  /** When it was begun, in milliseconds since 1970-01-01 UTC by the clock of the service; undefined where it does not tell. */
+  readonly begun: number | undefined;
+  /** Bytes that have arrived; undefined where the service does not tell. */
+  readonly bytes: number | undefined;
+}
+
+/**
+ * Uploads of a remote that were begun and not ended. They may be under way, in this process or any other:
+ * only their age tells one of these from what a process left that died. All throw what the methods of the
+ * contract throw.
+ */
+export interface RemoteUploads {
+  /** Lists them, in no order that can be relied on. What begins or ends meanwhile may be left out. */
+  list(options?: RemoteCallOptions): AsyncIterable<RemoteUpload>;
+  /**
+   * Ends one, and with it what has arrived of it; one that is gone is success. A process that is about it
+   * finds out with its next request, and begins anew.
+   */
+  end(upload: Pick<RemoteUpload, 'key' | 'id'>, options?: RemoteCallOptions): Promise<void>;
+}
+
 /** Deletes; only garbage collection and the check of a remote receive this type. */
 export interface RemotePruner extends RemoteWriter {
+  /** Present where uploads that were broken off stay, and the service tells of them; wrappers pass it on. */
+  readonly uploads?: RemoteUploads | undefined;
+
   /** Deletes an object; one that is not there is success. */
   delete(key: string, options?: RemoteCallOptions): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { type BodyProtection, protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import { notS3Answer } from './s3-errors.ts';
 import { againInUpload, limitedBody, type SentPart, sendParts } from './s3-parts.ts';
+import { endUpload } from './s3-uploads.ts';
 import { answerStatus } from './service-errors.ts';
 import { readSource } from './source.ts';
 import {
@@ -208,7 +209,7 @@ async function createInParts(
     outcome = await finishUpload(s3, write, upload, parts);
     return outcome;
   } finally {
-    // Its own failure is nobody's concern: the error of the write counts.
+    // Without the signal of the write, which may be what ended it; its own failure is nobody's concern.
     if (outcome !== 'created') await endUpload(s3, upload).catch(() => {});
   }
 }
@@ -277,13 +278,5 @@ export function completeUpload(
       }),
       request,
     ),
-  );
-}
-
-/** Ends an upload, so that nobody pays for its parts. */
-export async function endUpload(s3: S3Place, upload: S3Upload): Promise<void> {
-  // Without the signal of the write: it may be what ended it.
-  await s3.call('end an upload to', undefined, ({ sdk, client }) =>
-    client.send(new sdk.AbortMultipartUploadCommand(upload.named)),
   );
 }

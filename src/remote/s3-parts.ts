@@ -11,7 +11,7 @@ import { readSource } from './source.ts';
 
 const mib = 1024 * 1024;
 /** Most parts of one upload, a bound of the service. */
-const partsMax = 10_000;
+export const partsMax = 10_000;
 
 /** A part that arrived, as the request that ends the upload names it. */
 export interface SentPart {

@@ -3,16 +3,10 @@ import { printable } from '../base/names.ts';
 import { checkKey } from './keys.ts';
 import type { RemoteCallOptions, RemoteProbe } from './remote.ts';
 import type { S3Place } from './s3-client.ts';
-import {
-  completeUpload,
-  endUpload,
-  putAtOnce,
-  type S3Write,
-  settled,
-  startUpload,
-} from './s3-create.ts';
+import { completeUpload, putAtOnce, type S3Write, settled, startUpload } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
 import { sendPart } from './s3-parts.ts';
+import { endUpload } from './s3-uploads.ts';
 
 /** What an S3 remote can tell and try beyond the contract. */
 export function s3Probe(s3: S3Place): RemoteProbe {

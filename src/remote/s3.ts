@@ -14,6 +14,7 @@ import { type S3Options, S3Place } from './s3-client.ts';
 import { createS3Object } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
 import { s3Probe } from './s3-probe.ts';
+import { s3Uploads } from './s3-uploads.ts';
 import type { BucketPlace } from './service.ts';
 import { answerStatus } from './service-errors.ts';
 import type { UnclearWrites } from './unclear-writes.ts';
@@ -29,6 +30,7 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
   return {
     location: place.location,
     probe: s3Probe(s3),
+    uploads: s3Uploads(s3),
     get: (key, range, call) => readObject(s3, key, range, call),
     async stat(key, call) {
       checkKey(key);

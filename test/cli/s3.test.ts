@@ -83,6 +83,40 @@ describe('a remote on S3', () => {
     expect(fs.readFileSync(path.join(root, 'a.onnx')).equals(model)).toBe(true);
   });
 
+  it('lists what a killed push left, and ends what is old', async () => {
+    const root = await workspace('left');
+    const bare = await run(root, 'remote', 'uploads');
+    expect([bare.code, bare.stdout]).toEqual([0, '']);
+    expect(bare.stderr).toMatch(/^0 unfinished uploads on origin, 0 B$/m);
+    fs.writeFileSync(path.join(root, 'a.onnx'), model);
+    await ok(root, 'add', 'a.onnx');
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=3' });
+    server.fault({ how: 'reset', at: 'DELETE ' });
+    expect((await run(root, 'push')).code).toBe(8);
+    server.heal();
+    const [left] = server.uploads.values();
+    if (left === undefined) throw new Error('Nothing was left');
+    left.begun -= 26 * 3_600_000;
+    server.uploads.set('young', { ...left, begun: Date.now() });
+
+    const listed = await ok(root, 'remote', 'uploads');
+    const lines = listed.stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/^packs\/.*\.pack +26 h 0 min +16\.0 MiB$/);
+    expect(lines[1]).toMatch(/^packs\/.*\.pack +\d\.\d s +16\.0 MiB$/);
+    const old = ['remote', 'uploads', 'origin', '--end-older-than', '24h'];
+    expect((await ok(root, ...old, '--dry-run')).stdout).toMatch(/would be ended$/m);
+    expect(server.uploads.size).toBe(2);
+    const ended = await ok(root, ...old);
+    expect(ended.stdout).toMatch(/26 h 0 min +16\.0 MiB +ended$/m);
+    expect(ended.stderr).toMatch(/^Ended 1 upload, 16\.0 MiB$/m);
+    expect([...server.uploads.keys()]).toEqual(['young']);
+    const json = JSON.parse((await ok(root, ...old, '--json')).stdout);
+    expect(json).toMatchObject({ listable: true, uploads: [{ id: 'young', state: 'kept' }] });
+    server.uploads.clear();
+    await ok(root, 'push');
+  });
+
   it('connects to nothing offline, and tells what is refused', async () => {
     const root = await workspace('other');
     const before = server.log.length;

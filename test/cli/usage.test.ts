@@ -35,10 +35,18 @@ describe('a usage error ends with 2, says what is wrong and what to do', () => {
     [
       'an unknown action',
       'remote forget',
-      /no action "forget"; there are add, list, remove, check$/,
+      /no action "forget"; there are add, list, remove, check, uploads$/,
       /mstore remote --help/,
     ],
     ['a remote without a name', 'remote add', /^The name of the remote is missing$/, /NAME DIR/],
+    [
+      'an age of uploads that may be under way',
+      'remote uploads --end-older-than 59m',
+      /^--end-older-than cannot be 59m$/,
+      /24h or 7d/,
+    ],
+    ['an age that is none', 'remote uploads --end-older-than 1y', /cannot be 1y$/, /24h or 7d/],
+    ['nothing to do for show', 'remote uploads --dry-run', /^--dry-run does nothing/, /24h/],
     ['--json where bytes are asked for', 'cat a', /^cat prints the bytes/, /Leave --json out/],
     ['many versions to one place', 'pull --all-versions', /names many$/, /fetch --all-versions/],
   ] as ReadonlyArray<[string, string | string[], RegExp, RegExp]>)('%s', async (...row) => {

@@ -2,6 +2,7 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   GetObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   UploadPartCommand,
@@ -25,6 +26,8 @@ const facts: Facts = {
   'a range behind the end': 'InvalidRange',
   'a read of nothing': 'NoSuchKey',
   'a list of a bucket that is missing': 'NoSuchBucket',
+  'a list of the uploads below a folder': '1 of 1',
+  'a list of the uploads of one object': '1 of 1',
   'a wrong secret': 'SignatureDoesNotMatch',
   'an unknown key': 'InvalidAccessKeyId',
 };
@@ -59,6 +62,13 @@ async function askFacts(target: S3Target): Promise<Facts> {
   const right = await client.config.credentials();
   const list = (change: Partial<S3Credentials>, Bucket = target.bucket) =>
     answerOf(s3Client(target, { ...right, ...change }).send(new ListObjectsV2Command({ Bucket })));
+  const uploadsBelow = async (Prefix: string): Promise<string> => {
+    const { Uploads = [] } = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: target.bucket, Prefix }),
+    );
+    return `${Uploads.length} of 1`;
+  };
+  await client.send(new CreateMultipartUploadCommand(at('begun/x')));
   await put('taken');
   const racers = await Promise.all(Array.from({ length: 16 }, () => put('race')));
   return {
@@ -71,6 +81,8 @@ async function askFacts(target: S3Target): Promise<Facts> {
     ),
     'a read of nothing': await answerOf(client.send(new GetObjectCommand(at('nothing')))),
     'a list of a bucket that is missing': await list({}, `no-${freshFolder()}`),
+    'a list of the uploads below a folder': await uploadsBelow(`${folder}/begun/`),
+    'a list of the uploads of one object': await uploadsBelow(`${folder}/begun/x`),
     'a wrong secret': await list({ secretAccessKey: 'wrong' }),
     'an unknown key': await list({ accessKeyId: 'UNKNOWN' }),
   };

@@ -60,6 +60,7 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'remote add', 'remote', 'add', 'other', '../other');
     await expectDocumented(workspace, 'remote list', 'remote', 'list');
     await expectDocumented(workspace, 'remote check', 'remote', 'check');
+    await expectDocumented(workspace, 'remote uploads', 'remote', 'uploads');
     await expectDocumented(workspace, 'remote remove', 'remote', 'remove', 'other');
     await expectDocumented(workspace, 'push', 'push');
     await expectDocumented(workspace, 'fetch', 'fetch');

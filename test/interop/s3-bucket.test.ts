@@ -1,3 +1,4 @@
+import { uploadsContract } from '../contract/remote-uploads.ts';
 import { s3Facts } from '../contract/s3-facts.ts';
 import { s3Target } from '../support/s3-target.ts';
 import { s3Commands } from './s3-commands.ts';
@@ -21,6 +22,7 @@ const target = s3Target({
 });
 s3Facts(target);
 s3Commands(target);
+uploadsContract(target);
 directSuites(target);
 // The proxy speaks HTTP, and requests are signed for the name of the host that they are sent to.
 if (target.endpoint.startsWith('http:')) proxySuites(target);

@@ -1,10 +1,17 @@
+import { uploadsContract } from '../contract/remote-uploads.ts';
 import { s3Facts } from '../contract/s3-facts.ts';
 import { startMinio } from '../support/s3-servers.ts';
 import { s3Commands } from './s3-commands.ts';
 import { directSuites, proxySuites } from './service-suites.ts';
 
 const target = await startMinio();
-s3Facts(target);
+s3Facts(target, {
+  'a list of the uploads below a folder': {
+    is: '0 of 1',
+    why: 'it lists the uploads of one object alone, and ends unfinished ones itself after a day',
+  },
+});
 s3Commands(target);
+uploadsContract(target, { listsFolders: false });
 directSuites(target);
 proxySuites(target);

@@ -1,3 +1,4 @@
+import { uploadsContract } from '../contract/remote-uploads.ts';
 import { s3Facts } from '../contract/s3-facts.ts';
 import { startVersityGateway } from '../support/s3-servers.ts';
 import { s3Commands } from './s3-commands.ts';
@@ -11,5 +12,6 @@ s3Facts(target, {
   },
 });
 s3Commands(target);
+uploadsContract(target);
 directSuites(target);
 proxySuites(target);

@@ -65,6 +65,7 @@ export function faulty(remote: RemotePruner): FaultyRemote {
   return {
     location: remote.location,
     probe: remote.probe,
+    uploads: remote.uploads,
     get calls() {
       return calls;
     },

@@ -46,10 +46,13 @@ interface StoredObject {
 }
 
 interface Upload {
+  readonly bucket: string;
   readonly key: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Whether parts must have a CRC-32, and the end of the upload name it. */
   readonly checked: boolean;
+  /** Milliseconds since 1970-01-01 UTC. */
+  begun: number;
   readonly parts: Map<number, StoredObject>;
 }
 
@@ -199,8 +202,9 @@ export class S3Server {
     const objects = this.buckets.get(bucket);
     if (objects === undefined) return errorAnswer({ status: 404, code: 'NoSuchBucket' });
     if (ask.key === '') {
-      if (method !== 'GET' || ask.query.get('list-type') !== '2') return notImplemented;
-      return this.#list(objects, ask.query);
+      if (method !== 'GET') return notImplemented;
+      if (ask.query.has('uploads')) return this.#listUploads(bucket, ask.query);
+      return ask.query.get('list-type') === '2' ? this.#list(objects, ask.query) : notImplemented;
     }
     if (ask.query.has('uploads') || ask.query.has('uploadId')) return this.#upload(objects, ask);
     if (method === 'PUT') return this.#put(objects, ask);
@@ -261,16 +265,21 @@ export class S3Server {
       if (ask.method !== 'POST') return notImplemented;
       const id = `upload-${++this.#numbers}`;
       const checked = ask.headers['x-amz-checksum-algorithm'] === 'CRC32';
-      this.uploads.set(id, { key: ask.key, headers: keptHeaders(ask), checked, parts: new Map() });
+      const begun = Date.now() + this.#options.clockAhead;
+      const { bucket, key } = ask;
+      const headers = keptHeaders(ask);
+      this.uploads.set(id, { bucket, key, headers, checked, begun, parts: new Map() });
       return xml('InitiateMultipartUploadResult', `<UploadId>${id}</UploadId>`);
     }
     const id = ask.query.get('uploadId') ?? '';
     const upload = this.uploads.get(id);
-    if (upload?.key !== ask.key) return errorAnswer({ status: 404, code: 'NoSuchUpload' });
+    if (upload?.key !== ask.key || upload.bucket !== ask.bucket)
+      return errorAnswer({ status: 404, code: 'NoSuchUpload' });
     if (ask.method === 'DELETE') {
       this.uploads.delete(id);
       return { status: 204 };
     }
+    if (ask.method === 'GET') return this.#listParts(upload, ask.query);
     if (ask.method === 'PUT') {
       if (upload.checked !== (ask.headers['x-amz-checksum-crc32'] !== undefined)) {
         return errorAnswer({ status: 400, code: 'InvalidRequest' });
@@ -310,6 +319,46 @@ export class S3Server {
     objects.set(ask.key, { bytes, etag, headers: upload.headers });
     this.uploads.delete(id);
     return xml('CompleteMultipartUploadResult', `<ETag>&quot;${etag}&quot;</ETag>`);
+  }
+
+  #listUploads(bucket: string, query: URLSearchParams): Answer {
+    const prefix = query.get('prefix') ?? '';
+    const [keyAfter, idAfter] = [query.get('key-marker') ?? '', query.get('upload-id-marker')];
+    const all = [...this.uploads]
+      .filter(([, one]) => one.bucket === bucket && one.key.startsWith(prefix))
+      .sort(([a, { key: x }], [b, { key: y }]) => (x === y ? (a < b ? -1 : 1) : x < y ? -1 : 1))
+      .filter(
+        ([id, { key }]) => key > keyAfter || (key === keyAfter && idAfter !== null && id > idAfter),
+      );
+    const page = all.slice(0, this.#options.pageMax);
+    const [lastId = '', last] = page.at(-1) ?? [];
+    const next =
+      page.length < all.length
+        ? `<NextKeyMarker>${escaped(last?.key ?? '')}</NextKeyMarker><NextUploadIdMarker>${lastId}</NextUploadIdMarker>`
+        : '';
+    const uploads = page.map(
+      ([id, { key, begun, checked }]) =>
+        `<Upload><Key>${escaped(key)}</Key><UploadId>${id}</UploadId>${algorithmOf(checked)}` +
+        `<Initiated>${new Date(begun).toISOString()}</Initiated></Upload>`,
+    );
+    const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;
+    return xml('ListMultipartUploadsResult', `${truncated}${next}${uploads.join('')}`);
+  }
+
+  #listParts({ parts, checked }: Upload, query: URLSearchParams): Answer {
+    const after = Number(query.get('part-number-marker') ?? 0);
+    const all = [...parts].filter(([number]) => number > after).sort(([a], [b]) => a - b);
+    const page = all.slice(0, this.#options.pageMax);
+    const next =
+      page.length < all.length
+        ? `<NextPartNumberMarker>${page.at(-1)?.[0]}</NextPartNumberMarker>`
+        : '';
+    const listed = page.map(([number, { bytes, etag }]) => {
+      const sum = checked ? `<ChecksumCRC32>${checksumOf(bytes)}</ChecksumCRC32>` : '';
+      return `<Part><PartNumber>${number}</PartNumber><ETag>&quot;${etag}&quot;</ETag><Size>${bytes.length}</Size>${sum}</Part>`;
+    });
+    const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;
+    return xml('ListPartsResult', `${truncated}${next}${algorithmOf(checked)}${listed.join('')}`);
   }
 
   #list(objects: Map<string, StoredObject>, query: URLSearchParams): Answer {
@@ -378,6 +427,10 @@ function xml(name: string, content: string): Answer {
   const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/';
   const body = `<?xml version="1.0"?><${name} xmlns="${namespace}">${content}</${name}>`;
   return { status: 200, headers: { 'content-type': 'application/xml' }, body };
+}
+
+function algorithmOf(checked: boolean): string {
+  return checked ? '<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>' : '';
 }
 
 function escaped(text: string): string {

@@ -5,19 +5,20 @@ import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { table } from '../text.ts';
+import { remoteUploads } from './remote-uploads.ts';
 
 export const remoteCommand: Command = {
   positionals: '<action> [name] [dir]',
   options: (parser) =>
     parser
       .positional('action', {
-        choices: ['add', 'list', 'remove', 'check'] as const,
+        choices: ['add', 'list', 'remove', 'check', 'uploads'] as const,
         describe: 'What to do',
       })
       .positional('name', {
         type: 'string',
         describe:
-          'Name of the remote; for check also a URL or directory, or nothing for the default',
+          'Name of the remote; for check and uploads also a URL or directory, or nothing for the default',
       })
       .positional('dir', { type: 'string', describe: 'Directory of the remote' })
       .option('default', { type: 'boolean', describe: 'Make it the default remote' })
@@ -26,7 +27,13 @@ export const remoteCommand: Command = {
         default: true,
         describe: 'Make or check the place (--no-create: only write the name down)',
       })
-      .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' }),
+      .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' })
+      .option('end-older-than', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'End uploads begun longer ago than this: 24h, 7d; at least 1h',
+      })
+      .option('dry-run', { type: 'boolean', describe: 'Say which uploads would be ended' }),
   examples: [
     [
       'mstore remote add origin /srv/models',
@@ -34,13 +41,20 @@ export const remoteCommand: Command = {
     ],
     ['mstore remote list', 'List the remotes'],
     ['mstore remote check', 'Try out what mstore needs of the default remote'],
+    [
+      'mstore remote uploads origin --end-older-than 24h',
+      'End uploads that killed pushes have left',
+    ],
     ['mstore remote remove origin', 'Forget a remote; what it holds stays'],
   ],
   async run(context, args) {
     const action = textOf(args, 'action');
     const unused =
-      { add: [], remove: ['dir'], check: ['dir'], list: ['name', 'dir'] }[action ?? ''] ?? [];
+      { add: [], remove: ['dir'], check: ['dir'], uploads: ['dir'], list: ['name', 'dir'] }[
+        action ?? ''
+      ] ?? [];
     refuseExtra(args, unused);
+    if (action === 'uploads') return remoteUploads(context, args);
     if (action === 'check') return check(context, args);
     if (action === 'add') await add(context, args);
     else if (action === 'remove') await remove(context, args);

@@ -28,6 +28,7 @@ export function counting(remote: RemotePruner): CountingRemote {
   return {
     location: remote.location,
     probe: remote.probe,
+    uploads: remote.uploads,
     counts: () => structuredClone(tally),
     get(key, range, options) {
       tally.get.calls++;

@@ -103,6 +103,7 @@ export function retrying(remote: RemotePruner, policy: RetryPolicy): RemotePrune
   return {
     location: remote.location,
     probe: remote.probe,
+    uploads: remote.uploads,
     get: (key, range, options) => readOn(remote, policy, key, range, options),
     stat: (key, options) => policy.again(() => remote.stat(key, options), options?.signal),
     list: (prefix, options) => listOn(remote, policy, prefix, options),

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/base/clock.ts';
 import type { ErrorCode, MstoreError } from '../../../src/base/errors.ts';
 import { openRemote } from '../../../src/remote/open.ts';
-import { bytesSource, type RemoteSource } from '../../../src/remote/remote.ts';
+import { bytesSource, type RemotePruner, type RemoteSource } from '../../../src/remote/remote.ts';
 import { s3Remote } from '../../../src/remote/s3.ts';
 import { retrying, retryPolicy } from '../../../src/remote/wrappers/retry.ts';
 import { blocksSource, listKeys, readObject, testBytes } from '../../support/remote-bytes.ts';
@@ -243,6 +243,54 @@ describe('an upload in parts', () => {
     await expect(created).rejects.toMatchObject({ code: 'interrupted' });
     expect(read).toBeLessThanOrEqual(3500);
     expect(server.uploads.size).toBe(0);
+  });
+});
+
+describe('uploads that are left over', () => {
+  const list = async (remote: RemotePruner) => {
+    const found: [string, number | undefined][] = [];
+    for await (const { key, bytes } of remote.uploads?.list() ?? []) found.push([key, bytes]);
+    return found;
+  };
+  /** A remote with uploads that nobody was left to end. */
+  const leaving = async (prefix: string, keys: readonly string[]) => {
+    const remote = newS3Remote(server, { partBytes: 1000, policy: noWait, prefix });
+    for (const key of keys) {
+      server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=3' });
+      server.fault({ how: 'reset', at: 'DELETE ' });
+      await expect(remote.create(key, bytesSource(testBytes(3000)))).rejects.toThrow();
+    }
+    return remote;
+  };
+  afterEach(() => server.uploads.clear());
+
+  it('are listed in spite of failures, and without what is gone or foreign', async () => {
+    const remote = await leaving('left/', ['a', 'b', 'c', 'd', 'e']);
+    const [first] = server.uploads.values();
+    for (const key of ['left/.x', 'left/tmp/x', 'left/a b', 'leftover']) {
+      server.uploads.set(`foreign ${key}`, { ...first, key } as typeof first & object);
+    }
+    server.fault({ how: { status: 503, code: 'SlowDown' }, at: 'uploads', times: 3 });
+    server.fault({ how: 'reset', at: 'GET /models/left/b?' });
+    server.fault({ how: { status: 404, code: 'NoSuchUpload' }, at: 'GET /models/left/c?' });
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'GET /models/left/d?' });
+    expect(await list(remote)).toEqual([
+      ['a', 2000],
+      ['b', 2000],
+      ['d', undefined],
+      ['e', 2000],
+    ]);
+  });
+
+  it('are an error where they cannot be listed or ended', async () => {
+    const remote = await leaving('denied/', ['a']);
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, times: 2 });
+    await expect(list(remote)).rejects.toEqual(failure('remote-refused', 'forbidden'));
+    await expect(remote.uploads?.end({ key: 'a', id: 'x' })).rejects.toEqual(
+      failure('remote-refused', 'forbidden'),
+    );
+    server.fault({ how: 'web-page' });
+    await expect(list(remote)).rejects.toEqual(failure('remote-refused', 'not-s3'));
   });
 });
 
