@@ -318,7 +318,7 @@ class Sender {
       open: () => countBlocks(source.open(), this.#onBytes),
     };
     const key = packKey(footer.id);
-    const state = await remote.create(key, counted, this.#transfer);
+    const state = await remote.create(key, counted, { ...this.#transfer, contentKey: true });
     if (state === 'created') this.#packs++;
     else await this.#checkPresent(key, footer);
     await remote.create(indexKey(footer.id), bytesSource(footer.bytes), this.#transfer);

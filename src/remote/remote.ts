@@ -22,6 +22,16 @@ export interface RemoteCallOptions {
   readonly requestsMax?: number | undefined;
 }
 
+/** Options of a create. */
+export interface RemoteCreateOptions extends RemoteCallOptions {
+  /**
+   * Whether the key stands for these bytes and no others, as a digest of them does. Then what an earlier
+   * writer of the key sent and did not finish may be used where it is the same, and left for a later one
+   * where this one is interrupted or not reached; and more than one writer may be told `created`.
+   */
+  readonly contentKey?: boolean;
+}
+
 /** Options of a read. */
 export interface RemoteReadOptions extends RemoteCallOptions {
   /**
@@ -73,7 +83,7 @@ export interface RemoteSource {
 /**
  * Writes a remote by its one primitive, create if absent: an object appears whole or not at all, under
  * a new name, and is never overwritten. Of any number of writers of one name exactly one gets
- * `created`. Durable once it returns.
+ * `created`; see {@link RemoteCreateOptions} for an exception. Durable once it returns.
  */
 export interface RemoteWriter extends RemoteReader {
   /** What the backend can tell and try beyond the contract; wrappers pass it on as it is. */
@@ -88,7 +98,7 @@ export interface RemoteWriter extends RemoteReader {
   create(
     key: string,
     source: RemoteSource,
-    options?: RemoteCallOptions,
+    options?: RemoteCreateOptions,
   ): Promise<'created' | 'exists'>;
 }
 

@@ -54,6 +54,8 @@ export class S3Place {
   readonly options: S3Options;
   /** Whether the service was found to refuse conditional writes. */
   conditionsRefused = false;
+  /** Whether uploads of other processes may be gone on with, as far as it is known. */
+  sharesUploads = true;
   /** Least size of a part. */
   readonly partBytes: number;
   /** Memory for bodies on their way. */

@@ -1,10 +1,17 @@
-import { isMstoreError } from '../base/errors.ts';
+import { invariant, isMstoreError } from '../base/errors.ts';
 import { checkKey } from './keys.ts';
-import type { RemoteCallOptions, RemoteSource } from './remote.ts';
+import type { RemoteCreateOptions, RemoteSource } from './remote.ts';
 import { type BodyProtection, protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import { notS3Answer } from './s3-errors.ts';
-import { againInUpload, limitedBody, type SentPart, sendParts } from './s3-parts.ts';
+import {
+  againInUpload,
+  type BegunUpload,
+  limitedBody,
+  type SentPart,
+  sendParts,
+} from './s3-parts.ts';
+import { uploadToContinue } from './s3-resume.ts';
 import { endUpload } from './s3-uploads.ts';
 import { answerStatus } from './service-errors.ts';
 import { readSource } from './source.ts';
@@ -21,7 +28,7 @@ export interface S3Write extends WriteNumber {
   readonly key: string;
   /** What to say of a failure. */
   readonly attempt: string;
-  readonly call: RemoteCallOptions | undefined;
+  readonly call: RemoteCreateOptions | undefined;
 }
 
 /**
@@ -34,7 +41,7 @@ export async function createS3Object(
   unclear: UnclearWrites,
   key: string,
   source: RemoteSource,
-  call: RemoteCallOptions | undefined,
+  call: RemoteCreateOptions | undefined,
 ): Promise<'created' | 'exists'> {
   checkKey(key);
   return underNumber(unclear, source, key, s3.options.random, (number) => {
@@ -202,16 +209,36 @@ async function createInParts(
   // Sending hundreds of megabytes to learn that they are there would be a waste.
   const there = await outcomeThere(s3, write);
   if (there !== undefined) return there;
-  const upload = await startUpload(s3, write);
-  let outcome: 'created' | 'exists' | undefined;
+  const contentKey = write.call?.contentKey ?? false;
+  let begun: BegunUpload | undefined;
+  let ends = true;
   try {
-    const parts = await sendParts(s3, write, source, upload);
-    outcome = await finishUpload(s3, write, upload, parts);
+    const parts = await sendParts(s3, write, source, async () => {
+      begun = contentKey ? await uploadToContinue(s3, write, source.size) : undefined;
+      begun ??= { upload: await startUpload(s3, write), sent: () => undefined };
+      return begun;
+    });
+    invariant(begun !== undefined, 'an upload whose parts were sent');
+    const outcome = await finishUpload(s3, write, begun.upload, parts);
+    ends = outcome === 'exists';
     return outcome;
+  } catch (error) {
+    ends = !(contentKey && mayGoOn(error));
+    if (isMstoreError(error) && error.details['reason'] === 'parts-changed') {
+      s3.sharesUploads = false;
+    }
+    throw error;
   } finally {
     // Without the signal of the write, which may be what ended it; its own failure is nobody's concern.
-    if (outcome !== 'created') await endUpload(s3, upload).catch(() => {});
+    if (ends && begun !== undefined) await endUpload(s3, begun.upload).catch(() => {});
   }
+}
+
+/** Tells whether a later try may go on with an upload of which this one did not make an object. */
+function mayGoOn(error: unknown): boolean {
+  if (isMstoreError(error, 'interrupted')) return true;
+  // After a conflict the service wants an upload anew.
+  return isMstoreError(error, 'remote-unreachable') && error.details['reason'] !== 'conflict';
 }
 
 /** Makes the object of an upload appear, tried again by itself: all its parts are there. */
@@ -222,8 +249,8 @@ async function finishUpload(
   parts: SentPart[],
 ): Promise<'created' | 'exists'> {
   let { repeated } = write;
-  // After a conflict the service wants an upload anew.
-  return againInUpload(s3, write.call?.signal, ['upload-gone', 'conflict'], () => {
+  const lost = ['upload-gone', 'parts-changed', 'conflict'];
+  return againInUpload(s3, write.call?.signal, lost, () => {
     const one = { ...write, repeated };
     repeated = true;
     return settled(s3, one, () =>

@@ -1,4 +1,10 @@
-import { commonKinds, type FailureKind, kindOfSystemCode, refused } from './service-errors.ts';
+import {
+  commonKinds,
+  type FailureKind,
+  kindOfSystemCode,
+  refused,
+  unreachable,
+} from './service-errors.ts';
 
 /** What is read out of an error of the SDK. Which of these are set depends on who failed. */
 export interface ServiceFailure {
@@ -12,6 +18,8 @@ export interface ServiceFailure {
 }
 
 const { busy, silent, failing, damagedOnTheWay, racing, uploadGone, clockSkew } = commonKinds;
+// Where several writers share an upload, one may have sent a part again that another one names.
+const partsChanged = unreachable('parts-changed', 'parts of the upload are others than were sent');
 const whereKeysAre = 'or remote.NAME.profile and its file';
 const credentials = refused(
   'bad-credentials',
@@ -111,6 +119,7 @@ const kindsByName: Readonly<Record<string, FailureKind>> = {
   ConditionalRequestConflict: racing,
   OperationAborted: racing,
   NoSuchUpload: uploadGone,
+  InvalidPart: partsChanged,
   InvalidAccessKeyId: unknownKey,
   SignatureDoesNotMatch: wrongSecret,
   InvalidToken: wrongToken,

@@ -20,15 +20,23 @@ export interface SentPart {
   readonly ChecksumCRC32?: string | undefined;
 }
 
+/** An upload that was begun, now or by an earlier process. */
+export interface BegunUpload {
+  readonly upload: S3Upload;
+  /** The part of that number that has arrived before, if it has these bytes. */
+  sent(number: number, bytes: Uint8Array): SentPart | undefined;
+}
+
 /**
- * Sends a source as parts of one size. How many are gathered and under way at once is up to the memory
- * for bodies and the gate.
+ * Sends a source as parts of one size, those that have not arrived before. How many are gathered and under
+ * way at once is up to the memory for bodies and the gate.
+ * @param begin begins the upload, once the first part is there
  */
 export async function sendParts(
   s3: S3Place,
   write: S3Write,
   source: RemoteSource,
-  upload: S3Upload,
+  begin: () => Promise<BegunUpload>,
 ): Promise<SentPart[]> {
   const size = partSize(source.size, s3.partBytes);
   // One failed part ends the others, as nothing can become of the upload.
@@ -37,12 +45,18 @@ export async function sendParts(
   const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal]);
   const call = { ...write.call, signal };
   const parts: Promise<SentPart>[] = [];
+  let begun: Promise<BegunUpload> | undefined;
   let failure: { readonly error: unknown } | undefined;
   try {
     const blocks = readSource(write.key, source, signal);
     const { memory } = s3;
     for await (const body of cut(blocks, { total: source.size, size, memory, signal })) {
-      const part = sendPart(s3, { ...write, call }, upload, parts.length + 1, body);
+      const number = parts.length + 1;
+      begun ??= begin();
+      const part = begun.then(
+        ({ upload, sent }) =>
+          sent(number, body) ?? sendPart(s3, { ...write, call }, upload, number, body),
+      );
       parts.push(part);
       part.then(
         () => memory.give(body, true),
@@ -65,7 +79,7 @@ export async function sendParts(
 }
 
 /** The size of all parts but the last: some services want one size for all. */
-function partSize(total: number, least: number): number {
+export function partSize(total: number, least: number): number {
   const needed = Math.ceil(total / partsMax);
   return needed <= least ? least : Math.ceil(needed / mib) * mib;
 }

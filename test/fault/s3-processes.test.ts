@@ -2,7 +2,7 @@ import { runs } from '../support/runs.ts';
 import { testS3Server } from '../support/s3-remote.ts';
 import { s3Target } from '../support/s3-target.ts';
 import { hostsSuite } from './service-hosts.ts';
-import { killSuite } from './service-kill.ts';
+import { killSuite, resumeSuite } from './service-kill.ts';
 
 const { endpoint, region } = await testS3Server();
 const target = s3Target({
@@ -13,5 +13,6 @@ const target = s3Target({
   prefix: '',
 });
 
+resumeSuite(target);
 killSuite(target, runs(8).numRuns);
 hostsSuite(target, 4);

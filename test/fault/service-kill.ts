@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { type FaultProxy, type ProxyRequest, startFaultProxy } from '../support/fault-proxy.ts';
 import { killPoints, tempsBelow } from '../support/flow-kill.ts';
 import { cloneProject, makeProject, type Project } from '../support/flow-project.ts';
 import { checkRemote } from '../support/flow-remote-check.ts';
@@ -57,6 +58,67 @@ function sentOf(proxy: FaultProxy, from: number, keys: readonly string[], to?: n
   return keys.filter((key) => urls.some((url) => decodeURIComponent(url).includes(key)));
 }
 
+/** The parts that were sent for packs by a range of the requests, in order. */
+function partsOf(requests: readonly ProxyRequest[]): { part: string; arrived: boolean }[] {
+  return requests
+    .flatMap(({ method, url, sent, status }) => {
+      const [part] = /packs\/.*[?&]partNumber=\d+/.exec(decodeURIComponent(url)) ?? [];
+      const named = part?.replace(/\?.*(?=partNumber)/, ' ');
+      return method === 'PUT' && named !== undefined && sent > 0
+        ? [{ part: named, arrived: status === 200 }]
+        : [];
+    })
+    .sort((a, b) => (a.part < b.part ? -1 : 1));
+}
+
+/**
+ * The suite of pushes that end in the middle of one pack, for services that tell which parts have arrived:
+ * the next push sends the others alone.
+ */
+export function resumeSuite(target: ServiceTarget): void {
+  it.each([
+    ['SIGKILL', 1],
+    ['SIGKILL', 3],
+    ['SIGINT', 2],
+  ] as const)(
+    `a push to ${target.name} that %s ends after %i parts goes on with the others`,
+    {
+      timeout: 120_000,
+    },
+    async (signal, arrived) => {
+      const proxy = await startFaultProxy(target.endpoint);
+      onTestFinished(() => proxy.close());
+      const project = await makeProject();
+      project.write('weights.bin', noise(30_000_000, 'weights'));
+      await project.add('weights.bin');
+      project.commit();
+      const { folder, remote } = await newServiceRemote(target);
+      useRemote(project, target.at(proxy.endpoint), folder);
+      const last = [1, 2, 3, 4].slice(arrived).join('');
+      proxy.fault({ how: 'stall-request', at: new RegExp(`partNumber=[${last}]&`) });
+      const run = startWithService(project.root, 'push');
+      const there = () => partsOf(proxy.requests).filter((one) => one.arrived);
+      while (there().length < arrived) await delay(20);
+      run.child.kill(signal);
+      await run.done;
+      await proxy.idle();
+      proxy.heal();
+      expect(await listKeys(remote, 'packs/')).toEqual([]);
+
+      const next = proxy.requests.length;
+      await serviceOk(project.root, 'push');
+      const sent = partsOf(proxy.requests.slice(next)).map(({ part }) => part.split('=')[1]);
+      expect(sent).toEqual([...last]);
+      expect(await checkRemote(remote)).toBe(1);
+      const clone = cloneProject(project);
+      useRemote(clone, target, folder);
+      await clone.fetch([], 'origin');
+      await clone.checkout();
+      expect(stateOf(clone.root)).toEqual(stateOf(project.root));
+    },
+  );
+}
+
 /**
  * The suite of pushes that are killed at points spread over all that they send: what they leave is
  * whole, and the next push finishes and sends nothing that has arrived.
@@ -87,6 +149,10 @@ export function killSuite(target: ServiceTarget, kills: number): void {
       const next = proxy.requests.length;
       await serviceOk(project.root, 'push');
       expect(sentOf(proxy, next, arrived)).toEqual([]);
+      // Of a pack in the middle of which it was killed, not even a part is sent again that had arrived.
+      const before = partsOf(proxy.requests.slice(first, next)).filter((one) => one.arrived);
+      const again = partsOf(proxy.requests.slice(next)).map(({ part }) => part);
+      expect(before.filter(({ part }) => again.includes(part))).toEqual([]);
       const all = await listKeys(remote);
       const inFlight = all.filter((key) => !arrived.includes(key));
       const begun = sentOf(proxy, first, inFlight, next);

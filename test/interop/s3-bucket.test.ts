@@ -1,5 +1,6 @@
 import { uploadsContract } from '../contract/remote-uploads.ts';
 import { s3Facts } from '../contract/s3-facts.ts';
+import { resumeSuite } from '../fault/service-kill.ts';
 import { s3Target } from '../support/s3-target.ts';
 import { s3Commands } from './s3-commands.ts';
 import { directSuites, proxySuites } from './service-suites.ts';
@@ -25,4 +26,7 @@ s3Commands(target);
 uploadsContract(target);
 directSuites(target);
 // The proxy speaks HTTP, and requests are signed for the name of the host that they are sent to.
-if (target.endpoint.startsWith('http:')) proxySuites(target);
+if (target.endpoint.startsWith('http:')) {
+  proxySuites(target);
+  resumeSuite(target);
+}

@@ -1,5 +1,6 @@
 import { uploadsContract } from '../contract/remote-uploads.ts';
 import { s3Facts } from '../contract/s3-facts.ts';
+import { resumeSuite } from '../fault/service-kill.ts';
 import { startMinio } from '../support/s3-servers.ts';
 import { s3Commands } from './s3-commands.ts';
 import { directSuites, proxySuites } from './service-suites.ts';
@@ -15,3 +16,4 @@ s3Commands(target);
 uploadsContract(target, { listsFolders: false });
 directSuites(target);
 proxySuites(target);
+resumeSuite(target);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -84,6 +84,8 @@ export interface S3ServerOptions {
   readonly conditions?: 'kept' | 'ignored' | 'refused';
   /** Speaks TLS, with this key and certificate. */
   readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
+  /** What names a part: a digest of its bytes, or a word drawn anew each time, as where keys encrypt it. */
+  readonly etags?: 'digest' | 'drawn';
   /** Knows checksums in the head of a request; true by default. */
   readonly checksums?: boolean;
 }
@@ -118,7 +120,13 @@ export class S3Server {
   #numbers = 0;
 
   constructor(options: S3ServerOptions) {
-    const usual = { pageMax: 1000, clockAhead: 0, conditions: 'kept', checksums: true } as const;
+    const usual = {
+      pageMax: 1000,
+      clockAhead: 0,
+      conditions: 'kept',
+      checksums: true,
+      etags: 'digest',
+    } as const;
     this.#options = { partBytesMin: 5 * 1024 * 1024, ...usual, ...options };
     const serve = (request: http.IncomingMessage, response: http.ServerResponse) => {
       void this.#serve(request, response).catch(() => response.destroy());
@@ -284,7 +292,8 @@ export class S3Server {
       if (upload.checked !== (ask.headers['x-amz-checksum-crc32'] !== undefined)) {
         return errorAnswer({ status: 400, code: 'InvalidRequest' });
       }
-      const etag = md5(ask.body);
+      const drawn = this.#options.etags === 'drawn';
+      const etag = drawn ? randomBytes(16).toString('hex') : md5(ask.body);
       const part = { bytes: ask.body, etag, headers: {} };
       upload.parts.set(Number(ask.query.get('partNumber')), part);
       return { status: 200, headers: { etag: `"${etag}"` } };
@@ -337,8 +346,9 @@ export class S3Server {
         ? `<NextKeyMarker>${escaped(last?.key ?? '')}</NextKeyMarker><NextUploadIdMarker>${lastId}</NextUploadIdMarker>`
         : '';
     const uploads = page.map(
-      ([id, { key, begun, checked }]) =>
+      ([id, { key, begun, checked, headers }]) =>
         `<Upload><Key>${escaped(key)}</Key><UploadId>${id}</UploadId>${algorithmOf(checked)}` +
+        `<StorageClass>${headers['x-amz-storage-class'] ?? 'STANDARD'}</StorageClass>` +
         `<Initiated>${new Date(begun).toISOString()}</Initiated></Upload>`,
     );
     const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;

@@ -5,7 +5,7 @@ import type { ErrorCode, MstoreError } from '../../../src/base/errors.ts';
 import { openRemote } from '../../../src/remote/open.ts';
 import { bytesSource, type RemotePruner, type RemoteSource } from '../../../src/remote/remote.ts';
 import { s3Remote } from '../../../src/remote/s3.ts';
-import { retrying, retryPolicy } from '../../../src/remote/wrappers/retry.ts';
+import { type RetryPolicy, retrying, retryPolicy } from '../../../src/remote/wrappers/retry.ts';
 import { blocksSource, listKeys, readObject, testBytes } from '../../support/remote-bytes.ts';
 import { newS3Remote, testS3Server } from '../../support/s3-remote.ts';
 import type { S3FaultKind } from '../../support/s3-server.ts';
@@ -106,6 +106,14 @@ describe('a create whose end is unclear', () => {
     expect(server.log.filter((line) => line.includes('/busy/'))).toHaveLength(1);
   });
 });
+
+/** A remote whose address the backend learns late, as from the configuration of the SDK. */
+function checkedRemote(at: typeof server, policy?: RetryPolicy): RemotePruner {
+  process.env['AWS_ENDPOINT_URL_S3'] = at.endpoint;
+  const place = { bucket: 'models', prefix: 'checked/', location: 's3://models/checked' };
+  const settings = { region: at.region, pathStyle: true };
+  return s3Remote(place, { random: systemRandom, partBytes: 1000, settings, policy });
+}
 
 describe('an upload in parts', () => {
   const bytes = testBytes(10_500);
@@ -294,14 +302,174 @@ describe('uploads that are left over', () => {
   });
 });
 
-describe('the checksum of a body', () => {
-  /** A remote whose address the backend learns late, as from the configuration of the SDK. */
-  const checkedRemote = (at: typeof server) => {
-    process.env['AWS_ENDPOINT_URL_S3'] = at.endpoint;
-    const place = { bucket: 'models', prefix: 'checked/', location: 's3://models/checked' };
-    const settings = { region: at.region, pathStyle: true };
-    return s3Remote(place, { random: systemRandom, partBytes: 1000, settings });
+describe('an upload that was broken off', () => {
+  const bytes = testBytes(10_500);
+  const contentKey = true;
+  /** Numbers of the parts of an object that were sent since some point of the log. */
+  const partsSent = (at: typeof server, key: string, from: number) =>
+    at.log
+      .slice(from)
+      .flatMap((line) => {
+        const [, number] = /^PUT (?:.*)partNumber=(\d+)/.exec(line) ?? [];
+        return number === undefined || !line.includes(`/${key}?`) ? [] : [Number(number)];
+      })
+      .sort((a, b) => a - b);
+  /** Interrupts a create when the parts of these numbers have arrived, and leaves it. */
+  const breakOff = async (remote: RemotePruner, at: typeof server, source = bytesSource(bytes)) => {
+    for (const part of [4, 6, 9, 10, 11]) {
+      at.fault({ how: 'stall', at: `partNumber=${part}&` });
+    }
+    const stop = new AbortController();
+    const created = remote.create('packs/a', source, { contentKey, signal: stop.signal });
+    const waiting = setInterval(() => {
+      const [upload] = at.uploads.values();
+      if (upload?.parts.size === 6) stop.abort();
+    }, 5);
+    await expect(created).rejects.toMatchObject({ code: 'interrupted' });
+    clearInterval(waiting);
+    at.heal();
+    expect(at.uploads.size).toBe(1);
   };
+  const lacking = [4, 6, 9, 10, 11];
+  afterEach(() => server.uploads.clear());
+
+  it('is gone on with by another process, which sends what has not arrived', async () => {
+    const how = { partBytes: 1000, prefix: 'resumed/' };
+    await breakOff(newS3Remote(server, how), server);
+    const from = server.log.length;
+    const later = newS3Remote(server, how);
+    expect(await later.create('packs/a', bytesSource(bytes), { contentKey })).toBe('created');
+    expect(partsSent(server, 'packs/a', from)).toEqual(lacking);
+    expect((await readObject(later, 'packs/a')).equals(bytes)).toBe(true);
+    expect(server.uploads.size).toBe(0);
+    expect(await later.create('packs/a', bytesSource(bytes), { contentKey })).toBe('exists');
+  });
+
+  it.each(['digest', 'drawn'] as const)(
+    'is known by checksums where there are any, with a %s',
+    async (etags) => {
+      const at = await testS3Server({ partBytesMin: 1000, etags, pageMax: 2 });
+      const open = () => checkedRemote(at);
+      try {
+        await breakOff(open(), at);
+        const from = at.log.length;
+        expect(await open().create('packs/a', bytesSource(bytes), { contentKey })).toBe('created');
+        expect(partsSent(at, 'packs/a', from)).toEqual(lacking);
+        expect((await readObject(open(), 'packs/a')).equals(bytes)).toBe(true);
+      } finally {
+        delete process.env['AWS_ENDPOINT_URL_S3'];
+      }
+    },
+  );
+
+  it('saves nothing where its parts differ, or nothing tells whether they do', async () => {
+    const drawn = await testS3Server({ partBytesMin: 1000, etags: 'drawn' });
+    const other = testBytes(10_500, 'other');
+    const cases = [
+      [drawn, bytes, {}, 0],
+      [server, other, {}, 0],
+      // These begin one of their own.
+      [server, bytes, { partBytes: 1100 }, 1],
+      [server, bytes, { settings: { encryption: 'AES256' } }, 1],
+      [server, bytes, { settings: { storageClass: 'STANDARD_IA' } }, 1],
+    ] as const;
+    for (const [at, wanted, change, left] of cases) {
+      const how = {
+        partBytes: 1000,
+        prefix: `alone-${cases.findIndex((one) => one[2] === change)}/`,
+      };
+      await breakOff(newS3Remote(at, how), at);
+      const from = at.log.length;
+      const later = newS3Remote(at, { ...how, ...change });
+      expect(await later.create('packs/a', bytesSource(wanted), { contentKey })).toBe('created');
+      expect(partsSent(at, 'packs/a', from).slice(0, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      expect((await readObject(later, 'packs/a')).equals(wanted)).toBe(true);
+      expect(at.uploads.size).toBe(left);
+      at.uploads.clear();
+    }
+  });
+
+  it('has parts sent again that are not what they should be', async () => {
+    const how = { partBytes: 1000, prefix: 'changed/' };
+    await breakOff(newS3Remote(server, how), server);
+    const other = Buffer.from(bytes);
+    other[2500] = (other[2500] ?? 0) ^ 1;
+    const from = server.log.length;
+    const later = newS3Remote(server, how);
+    expect(await later.create('packs/a', bytesSource(other), { contentKey })).toBe('created');
+    expect(partsSent(server, 'packs/a', from)).toEqual([3, ...lacking]);
+    expect((await readObject(later, 'packs/a')).equals(other)).toBe(true);
+  });
+
+  it('is not looked for where the key says nothing of the bytes, or whoever asks may not know', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000, prefix: 'denied/' });
+    const lists = () => server.log.filter((line) => /^GET .*[?&]uploads/.test(line)).length;
+    const before = lists();
+    expect(await remote.create('refs/a', bytesSource(bytes))).toBe('created');
+    expect(lists()).toBe(before);
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'uploads' });
+    for (const key of ['packs/a', 'packs/b']) {
+      expect(await remote.create(key, bytesSource(bytes), { contentKey })).toBe('created');
+    }
+    expect(lists()).toBe(before + 1);
+  });
+
+  it('is ended by what no other try mends', async () => {
+    const remote = newS3Remote(server, { partBytes: 1000, prefix: 'ended/' });
+    server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=4' });
+    const created = remote.create('packs/a', bytesSource(bytes), { contentKey });
+    await expect(created).rejects.toEqual(failure('remote-refused', 'forbidden'));
+    const cut = blocksSource([bytes.subarray(0, 5000)], bytes.length);
+    await expect(remote.create('packs/a', cut, { contentKey })).rejects.toMatchObject({
+      code: 'file-changed',
+    });
+    expect(server.uploads.size).toBe(0);
+  });
+
+  it.each([
+    ['digest', 'checksums'],
+    ['drawn', 'checksums'],
+    ['digest', 'names alone'],
+    ['drawn', 'names alone'],
+  ] as const)(
+    'may be shared by writers at once, and the object is whole (%s, %s)',
+    async (etags, told) => {
+      const at = await testS3Server({ partBytesMin: 1000, etags });
+      const open = (policy?: RetryPolicy) =>
+        told === 'checksums'
+          ? checkedRemote(at, policy)
+          : newS3Remote(at, { partBytes: 1000, prefix: 'checked/', policy });
+      try {
+        for (let round = 0; round < 12; round++) {
+          await breakOff(open(), at);
+          const writers = Array.from({ length: 4 }, (_, n) => {
+            const slow = {
+              size: bytes.length,
+              open: async function* () {
+                for (let start = 0; start < bytes.length; start += 700) {
+                  if ((start + round) % (n + 2) === 0) await new Promise((go) => setImmediate(go));
+                  yield bytes.subarray(start, start + 700);
+                }
+              },
+            };
+            return retrying(open(noWait), noWait).create('packs/a', slow, { contentKey });
+          });
+          const outcomes = await Promise.all(writers);
+          expect(outcomes).toContain('created');
+          expect((await readObject(open(), 'packs/a')).equals(bytes)).toBe(true);
+          // Where names are drawn anew, whoever found its parts changed leaves it to the others.
+          expect(at.uploads.size).toBeLessThanOrEqual(etags === 'digest' ? 0 : 1);
+          at.uploads.clear();
+          await open().delete('packs/a');
+        }
+      } finally {
+        delete process.env['AWS_ENDPOINT_URL_S3'];
+      }
+    },
+  );
+});
+
+describe('the checksum of a body', () => {
   const bytes = testBytes(2500);
   afterEach(() => delete process.env['AWS_ENDPOINT_URL_S3']);
 
