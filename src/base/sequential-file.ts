@@ -88,6 +88,15 @@ export class SequentialFile {
 
   /** Appends bytes, which are copied or written before the call returns. */
   write(bytes: Uint8Array): void {
+    this.#put(bytes, true);
+  }
+
+  /** Appends the last bytes, with nothing left to be written in the background. */
+  writeLast(bytes: Uint8Array): void {
+    this.#put(bytes, false);
+  }
+
+  #put(bytes: Uint8Array, background: boolean): void {
     this.#memory ??= newWriteMemory(this.#blocks);
     const { blocks, copy } = this.#memory;
     for (let from = 0; from < bytes.length; ) {
@@ -96,7 +105,7 @@ export class SequentialFile {
       copy(block, this.#fill, bytes.subarray(from, from + count));
       this.#fill += count;
       from += count;
-      if (this.#fill === block.length) this.#flush(block);
+      if (this.#fill === block.length) this.#flush(block, background);
     }
   }
 
@@ -120,14 +129,14 @@ export class SequentialFile {
     await this.room();
   }
 
-  /** Writes the full block: in the background where another one is free, else at once. */
-  #flush(block: Buffer): void {
+  /** Writes the full block: in the background where that is allowed and another one is free, else at once. */
+  #flush(block: Buffer, background: boolean): void {
     if (this.#failure !== undefined) throw this.#failure;
     const position = this.#written;
     this.#written += block.length;
     this.#fill = 0;
     const next = this.#next;
-    if (next === this.#current || this.#busy[next] !== undefined) {
+    if (!background || next === this.#current || this.#busy[next] !== undefined) {
       this.#out.writeBlockSync(block, position);
       return;
     }

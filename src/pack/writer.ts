@@ -66,8 +66,8 @@ export class PackWriter {
   /** Completes the file and flushes it to the disk. */
   finish(): PackFooter {
     const footer = this.#footer.finish();
-    this.#out.write(footer.bytes);
-    this.#out.write(footer.trailer());
+    this.#out.writeLast(footer.bytes);
+    this.#out.writeLast(footer.trailer());
     this.#out.end();
     this.#out.sync();
     this.close();

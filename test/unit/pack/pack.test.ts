@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isMstoreError } from '../../../src/base/errors.ts';
+import { newWriteMemory } from '../../../src/base/sequential-file.ts';
 import { readChunk, readPackFooter } from '../../../src/pack/reader.ts';
 import { PackWriter } from '../../../src/pack/writer.ts';
 import { writePack } from '../../support/packs.ts';
@@ -112,6 +113,23 @@ describe('PackWriter', () => {
     writer.finish();
     expect(() => writer.finish()).toThrow(/is open/);
     writer.close();
+  });
+
+  it('ends where a block of its memory does, with blocks written in the background', async () => {
+    const file = path.join(tempFolder(), 'p');
+    const memory = newWriteMemory(2);
+    const blockBytes = memory.blocks[0]?.length ?? 0;
+    const writer = new PackWriter(file, memory);
+    const raw = Buffer.alloc(blockBytes * 2 - 10, 7);
+    writer.append(Buffer.alloc(32, 1), raw);
+    await writer.settled();
+    const footer = writer.finish();
+    const bytes = fs.readFileSync(file);
+    expect(bytes).toHaveLength(footer.packBytes);
+    expect(bytes.subarray(0, raw.length).equals(raw)).toBe(true);
+    expect(bytes.subarray(raw.length).equals(Buffer.concat([footer.bytes, footer.trailer()]))).toBe(
+      true,
+    );
   });
 
   it('copies a chunk before the call returns', () => {
