@@ -635,6 +635,8 @@ describe('what is refused', () => {
     const how = { status: 403, code: 'InvalidAccessKeyId' };
     server.fault({ how, times: 2 });
     await expect(remote.stat('a')).rejects.toEqual(failure('remote-refused', 'bad-credentials'));
+    server.fault({ how: { status: 502, code: '' }, at: 'HEAD ' });
+    await expect(remote.stat('a')).rejects.toThrow(/the service failed \(502\)$/);
     server.fault({ how, at: 'HEAD ', times: 2 });
     expect(await remote.stat('a')).toBe(4);
     expect(await remote.stat('b')).toBeUndefined();
