@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { throwIfAborted } from '../base/abort.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { invariant, MstoreError } from '../base/errors.ts';
@@ -5,8 +6,14 @@ import { GcsConnection } from './gcs-connection.ts';
 import { fromGcsError, GcsRefusal, noPayerError, notGcsAnswer } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { noObject } from './keys.ts';
+import { PartMemory } from './part-memory.ts';
+import type { RemoteCallOptions } from './remote.ts';
 import type { BucketPlace, ServiceSettings } from './service.ts';
+import type { RequestGate, Turn } from './wrappers/concurrency.ts';
 import type { RetryPolicy } from './wrappers/retry.ts';
+
+/** A multiple of 256 KiB, as the service wants it. */
+const partBytesDefault = 12 * 1024 * 1024;
 
 /** Options of a GCS remote. */
 export interface GcsOptions {
@@ -17,11 +24,15 @@ export interface GcsOptions {
   readonly policy?: RetryPolicy | undefined;
   /** A connection on which no byte moves for so many milliseconds is given up. */
   readonly stallMsMax?: number;
+  /** Says how many requests may be under way; without it there is no bound but the memory for bodies. */
+  readonly gate?: RequestGate | undefined;
   /**
    * Sources up to so many bytes are sent in one request, larger ones in parts of this size. The service
    * wants a multiple of 256 KiB.
    */
   readonly partBytes?: number;
+  /** Bodies of this many parts fit in the memory that all uploads of the remote share. */
+  readonly partsInMemory?: number;
 }
 
 /** A call to the service. */
@@ -59,13 +70,20 @@ const errorBytesMax = 64 * 1024;
 export class GcsPlace {
   readonly place: BucketPlace;
   readonly options: GcsOptions;
+  /** Size of a part. */
+  readonly partBytes: number;
+  /** Memory for bodies on their way. */
+  readonly memory: PartMemory;
   #connection: Promise<GcsConnection> | undefined;
   #bucketSeen = false;
 
   constructor(place: BucketPlace, options: GcsOptions) {
     invariant((options.stallMsMax ?? 1) > 0, 'a time after which a silent connection is given up');
+    const { partBytes = partBytesDefault, partsInMemory = 8 } = options;
     this.place = place;
     this.options = options;
+    this.partBytes = partBytes;
+    this.memory = new PartMemory(partBytes * partsInMemory, partBytes);
   }
 
   get location(): string {
@@ -83,26 +101,57 @@ export class GcsPlace {
   }
 
   /**
-   * Makes one attempt at a call; its failure becomes the remote's own error.
+   * Makes one attempt at a call and reads its answer; its failure becomes the remote's own error.
    * @param attempt as {@link fromGcsError} takes it
    * @throws MstoreError `interrupted` once the signal is aborted, whatever failed; `not-found` when the
    * object of the call is missing
    */
-  async call(attempt: string, signal: AbortSignal | undefined, call: GcsCall): Promise<HttpAnswer> {
+  async call<T>(
+    attempt: string,
+    options: RemoteCallOptions | undefined,
+    call: GcsCall,
+    read: (answer: HttpAnswer) => Promise<T>,
+  ): Promise<T> {
+    const { answer, turn } = await this.begin(attempt, options, call);
+    try {
+      const value = await read(answer);
+      turn?.end();
+      return value;
+    } catch (error) {
+      const failure = this.failure(error, attempt, options?.signal);
+      answer.close();
+      turn?.end(failure);
+      throw failure;
+    }
+  }
+
+  /** Makes a call whose answer the caller reads or closes; then its turn is to be ended. */
+  async begin(
+    attempt: string,
+    options: RemoteCallOptions | undefined,
+    call: GcsCall,
+  ): Promise<{ readonly answer: HttpAnswer; readonly turn: Turn | undefined }> {
+    const signal = options?.signal;
     throwIfAborted(signal);
+    // So many requests may wait for it that Node would take them for a leak.
+    if (signal !== undefined) setMaxListeners(0, signal);
+    const turn = await this.options.gate?.enter(options);
     try {
       const connection = await this.#connected();
-      const answer = await this.#send(connection, call, attempt, signal);
+      const answer = await this.#send(connection, call, { attempt, signal, turn });
       const { status } = answer;
       const good = (status >= 200 && status < 300) || call.accept?.includes(status);
       if (!good) throw await refusalOf(connection, call, answer);
-      return answer;
+      return { answer, turn };
     } catch (error) {
       if (call.key !== undefined && error instanceof GcsRefusal && error.status === 404) {
-        await this.#findBucket(attempt, signal);
+        turn?.end();
+        await this.#findBucket(attempt, options);
         throw noObject(call.key, this.location);
       }
-      throw this.failure(error, attempt, signal);
+      const failure = this.failure(error, attempt, signal);
+      turn?.end(failure);
+      throw failure;
     }
   }
 
@@ -110,28 +159,20 @@ export class GcsPlace {
    * Makes a call and reads the JSON of its answer.
    * @throws MstoreError `remote-refused` when the answer is no JSON
    */
-  async json<T extends object>(
+  json<T extends object>(
     attempt: string,
-    signal: AbortSignal | undefined,
+    options: RemoteCallOptions | undefined,
     call: GcsCall,
   ): Promise<Partial<T>> {
-    return this.parsed<T>(attempt, signal, await this.call(attempt, signal, call));
+    return this.call(attempt, options, call, (answer) => this.parsed<T>(attempt, answer));
   }
 
   /** Reads the JSON of an answer; throws as {@link json} does. */
-  async parsed<T extends object>(
-    attempt: string,
-    signal: AbortSignal | undefined,
-    answer: HttpAnswer,
-  ): Promise<Partial<T>> {
-    try {
-      const value = parseObject(await textOf(answer, jsonBytesMax));
-      if (value === undefined) throw notGcsAnswer(attempt, this.location);
-      this.#bucketSeen = true;
-      return value as Partial<T>;
-    } catch (error) {
-      throw this.failure(error, attempt, signal);
-    }
+  async parsed<T extends object>(attempt: string, answer: HttpAnswer): Promise<Partial<T>> {
+    const value = parseObject(await textOf(answer, jsonBytesMax));
+    if (value === undefined) throw notGcsAnswer(attempt, this.location);
+    this.#bucketSeen = true;
+    return value as Partial<T>;
   }
 
   /** Turns what a call threw into what is thrown on. */
@@ -153,9 +194,9 @@ export class GcsPlace {
   #send(
     connection: GcsConnection,
     { method, path, query, headers = {}, body = [] }: GcsCall,
-    attempt: string,
-    signal: AbortSignal | undefined,
+    how: { attempt: string; signal: AbortSignal | undefined; turn: Turn | undefined },
   ): Promise<HttpAnswer> {
+    const { attempt, signal, turn } = how;
     const { settings, stallMsMax = 30_000 } = this.options;
     const url = new URL(path, connection.endpoint);
     for (const [name, value] of Object.entries(query ?? {})) {
@@ -165,15 +206,16 @@ export class GcsPlace {
       if (settings.project === undefined) throw noPayerError(attempt, this.location);
       url.searchParams.set('userProject', settings.project);
     }
-    return connection.send({ method, url, headers, body, signal, stallMsMax });
+    const moved = (bytes: number): void => turn?.moved(bytes);
+    return connection.send({ method, url, headers, body, signal, stallMsMax, moved });
   }
 
   /** Makes sure that the bucket is there: the service answers alike for it and for an object of it. */
-  async #findBucket(attempt: string, signal: AbortSignal | undefined): Promise<void> {
+  async #findBucket(attempt: string, options: RemoteCallOptions | undefined): Promise<void> {
     if (this.#bucketSeen) return;
     const query = { maxResults: '1', fields: 'kind' };
     try {
-      await this.json(attempt, signal, { method: 'GET', path: this.objectsPath, query });
+      await this.json(attempt, options, { method: 'GET', path: this.objectsPath, query });
     } catch (error) {
       // Who may not list is told of the object alone.
       if (!(error instanceof MstoreError) || error.details['status'] !== 403) throw error;

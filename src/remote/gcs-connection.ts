@@ -1,6 +1,7 @@
 import type { Storage } from '@google-cloud/storage';
 import { throwIfAborted } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
+import { MstoreError } from '../base/errors.ts';
 import { type GcsAccess, SignInFailure } from './gcs-errors.ts';
 import type { gcsSdk } from './gcs-sdk.ts';
 import { exchange, type HttpAnswer, type HttpRequest, keepAliveAgents } from './http-exchange.ts';
@@ -60,8 +61,9 @@ export class GcsConnection {
       projectId: project,
       ...(endpoint === undefined ? {} : { apiEndpoint: endpoint }),
     });
-    const access = accessTo(storage, settings);
-    const how = { access, endpoint: storage.apiEndpoint, clock };
+    const address = endpointOf(storage);
+    const access = accessTo(address, settings);
+    const how = { access, endpoint: address, clock };
     if (access !== 'signed-in') return new GcsConnection(sdk, new sdk.PassThroughClient(), how);
     try {
       return new GcsConnection(sdk, await storage.authClient.getClient(), how);
@@ -114,6 +116,16 @@ export class GcsConnection {
   }
 }
 
+/** The address that the SDK settled on: of the settings, of the emulator that the environment names, or Google's. */
+function endpointOf({ apiEndpoint, universeDomain }: Storage): string {
+  // What an empty STORAGE_EMULATOR_HOST is made to; whoever clears a variable so means it to be unset.
+  if (apiEndpoint === 'https:') return `https://storage.${universeDomain}`;
+  if (URL.canParse(apiEndpoint)) return apiEndpoint;
+  throw new MstoreError('config-invalid', 'The address of Cloud Storage is no URL', {
+    hint: 'Set STORAGE_EMULATOR_HOST to http://HOST:PORT, or unset it; check remote.NAME.endpoint too',
+  });
+}
+
 /** What a client wants back from a transport; nobody looks at it. */
 const emptyResponse = { status: 200, statusText: '', headers: {}, request: { responseURL: '' } };
 
@@ -122,9 +134,9 @@ const emptyResponse = { status: 200, statusText: '', headers: {}, request: { res
  * come from the files of a workspace that somebody else wrote: they go to Google, over TLS, and to an
  * endpoint that whoever runs the command has set, by the environment. An emulator gets none.
  */
-function accessTo(storage: Storage, settings: ServiceSettings): GcsAccess {
+function accessTo(endpoint: string, settings: ServiceSettings): GcsAccess {
   if (settings.anonymous) return 'anonymous';
-  const { protocol, hostname } = new URL(storage.apiEndpoint);
+  const { protocol, hostname } = new URL(endpoint);
   if (protocol === 'https:' && /(?:^|\.)googleapis\.com$/.test(hostname)) return 'signed-in';
   return settings.endpointTrusted ? 'signed-in' : 'withheld';
 }

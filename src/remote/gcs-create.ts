@@ -1,9 +1,9 @@
-import { invariant, isMstoreError, MstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { crcText, type GcsPlace, loadCrc32c, type ObjectResource } from './gcs-client.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
 import { type GcsPart, GcsUpload } from './gcs-upload.ts';
 import { checkKey } from './keys.ts';
-import type { RemoteSource } from './remote.ts';
+import type { RemoteCallOptions, RemoteSource } from './remote.ts';
 import { answerStatus } from './service-errors.ts';
 import { cut, readSource } from './source.ts';
 import {
@@ -14,9 +14,6 @@ import {
   writeName,
 } from './unclear-writes.ts';
 
-/** A multiple of 256 KiB, as the service wants it. */
-const partBytesDefault = 12 * 1024 * 1024;
-
 /** What is asked about an object that was written. */
 const resourceFields = 'generation,size,crc32c,metadata';
 
@@ -25,7 +22,7 @@ interface GcsWrite extends WriteNumber {
   readonly key: string;
   /** What to say of a failure. */
   readonly attempt: string;
-  readonly signal: AbortSignal | undefined;
+  readonly options: RemoteCallOptions | undefined;
 }
 
 /**
@@ -38,14 +35,13 @@ export async function createGcsObject(
   unclear: UnclearWrites,
   key: string,
   source: RemoteSource,
-  signal: AbortSignal | undefined,
+  options: RemoteCallOptions | undefined,
 ): Promise<'created' | 'exists'> {
   checkKey(key);
   return underNumber(unclear, source, key, gcs.options.random, (number) => {
-    const write: GcsWrite = { key, attempt: `write ${key} to`, signal, ...number };
-    const partBytes = gcs.options.partBytes ?? partBytesDefault;
-    return source.size > partBytes
-      ? createInParts(gcs, write, source, partBytes)
+    const write: GcsWrite = { key, attempt: `write ${key} to`, options, ...number };
+    return source.size > gcs.partBytes
+      ? createInParts(gcs, write, source)
       : createAtOnce(gcs, write, source);
   });
 }
@@ -55,19 +51,36 @@ async function createAtOnce(
   write: GcsWrite,
   source: RemoteSource,
 ): Promise<'created' | 'exists'> {
-  const bytes = Buffer.allocUnsafe(source.size);
-  let filled = 0;
-  for await (const block of readSource(write.key, source, write.signal)) {
-    bytes.set(block, filled);
-    filled += block.length;
+  const signal = write.options?.signal;
+  const bytes = await gcs.memory.take(source.size, signal);
+  let arrived = false;
+  try {
+    let filled = 0;
+    for await (const block of readSource(write.key, source, signal)) {
+      bytes.set(block, filled);
+      filled += block.length;
+    }
+    const outcome = await postAtOnce(gcs, write, bytes);
+    arrived = outcome === 'created';
+    return outcome;
+  } finally {
+    gcs.memory.give(bytes, arrived);
   }
+}
+
+/** Sends a whole object in one request. */
+async function postAtOnce(
+  gcs: GcsPlace,
+  write: GcsWrite,
+  bytes: Uint8Array,
+): Promise<'created' | 'exists'> {
   const crc32c = crcText((await loadCrc32c())(bytes, 0));
   // Drawn by chance, so that nobody can have written it into the bytes.
   const boundary = gcs.options.random.hex(16);
   const head = (type: string) => `--${boundary}\r\ncontent-type: ${type}\r\n\r\n`;
   const resource = JSON.stringify({ ...storedAs(gcs, write), crc32c });
-  return settled(gcs, write, crc32c, () =>
-    gcs.json<ObjectResource>(write.attempt, write.signal, {
+  return settled(gcs, write, { crc32c, size: bytes.length }, () =>
+    gcs.json<ObjectResource>(write.attempt, write.options, {
       ...newObject(gcs, write, 'multipart'),
       headers: { 'content-type': `multipart/related; boundary=${boundary}` },
       body: [
@@ -103,18 +116,23 @@ function newObject(gcs: GcsPlace, { key }: GcsWrite, uploadType: 'multipart' | '
   return { method: 'POST', path: `/upload${gcs.objectsPath}`, query } as const;
 }
 
-/**
- * Does the request that makes the object appear, and finds out what came of it.
- * @param crc32c checksum of the whole object
- */
+/** A whole object, as it is to arrive. */
+interface Whole {
+  /** Bytes. */
+  readonly size: number;
+  /** Base64; undefined as long as it is not known. */
+  readonly crc32c?: string;
+}
+
+/** Does the request that makes the object appear, and finds out what came of it. */
 async function settled(
   gcs: GcsPlace,
   write: GcsWrite,
-  crc32c: string,
+  whole: Whole,
   send: () => Promise<Partial<ObjectResource> | undefined>,
 ): Promise<'created' | 'exists'> {
   try {
-    return created(gcs, write, crc32c, await send());
+    return created(gcs, write, whole, await send());
   } catch (error) {
     const taken = answerStatus(error) === 412;
     if (taken && !write.repeated) return 'exists';
@@ -122,7 +140,7 @@ async function settled(
     const found = await findObject(gcs, write).catch((failure: unknown) => {
       throw taken ? failure : error;
     });
-    if (isOwn(found, write)) return created(gcs, write, crc32c, found);
+    if (isOwn(found, write)) return created(gcs, write, whole, found);
     if (taken) return 'exists';
     throw error;
   }
@@ -132,17 +150,18 @@ async function settled(
 function created(
   gcs: GcsPlace,
   { attempt, key }: GcsWrite,
-  crc32c: string,
+  { size, crc32c }: Whole,
   resource: Partial<ObjectResource> | undefined,
 ): 'created' {
   if (resource?.generation === undefined) throw notGcsAnswer(attempt, gcs.location);
-  if (resource.crc32c === undefined || resource.crc32c === crc32c) return 'created';
+  const sameSum = crc32c === undefined || (resource.crc32c ?? crc32c) === crc32c;
+  if (sameSum && (resource.size ?? String(size)) === String(size)) return 'created';
   throw new MstoreError(
     'corrupt-remote',
     `Cannot ${attempt} the remote ${gcs.location}: the service keeps other bytes than were sent`,
     {
       hint: 'Delete the object there, then push again; a service that checks no checksums is not safe',
-      details: { key, expected: crc32c, found: resource.crc32c },
+      details: { key, expected: crc32c, found: resource.crc32c, size: resource.size },
     },
   );
 }
@@ -150,11 +169,11 @@ function created(
 /** Asks for what is known of an object; undefined when there is none. */
 async function findObject(
   gcs: GcsPlace,
-  { key, attempt, signal }: GcsWrite,
+  { key, attempt, options }: GcsWrite,
 ): Promise<Partial<ObjectResource> | undefined> {
   const query = { fields: resourceFields };
   try {
-    const found = await gcs.json<ObjectResource>(attempt, signal, {
+    const found = await gcs.json<ObjectResource>(attempt, options, {
       method: 'GET',
       path: gcs.objectPath(key),
       query,
@@ -177,16 +196,17 @@ async function createInParts(
   gcs: GcsPlace,
   write: GcsWrite,
   source: RemoteSource,
-  partBytes: number,
 ): Promise<'created' | 'exists'> {
   // Sending hundreds of megabytes to learn that they are there would be a waste.
   const found = await findObject(gcs, write);
-  if (found !== undefined) return write.repeated && isOwn(found, write) ? 'created' : 'exists';
+  if (found !== undefined) {
+    return write.repeated && isOwn(found, write) ? created(gcs, write, source, found) : 'exists';
+  }
   const upload = await beginUpload(gcs, write, source.size);
   if (upload === undefined) return 'exists';
   let outcome: 'created' | 'exists' | undefined;
   try {
-    outcome = await sendParts(gcs, write, source, upload, partBytes);
+    outcome = await sendParts(gcs, write, source, upload);
     return outcome;
   } finally {
     if (outcome !== 'created') await upload.end();
@@ -199,17 +219,19 @@ async function beginUpload(
   write: GcsWrite,
   size: number,
 ): Promise<GcsUpload | undefined> {
+  const call = {
+    ...newObject(gcs, write, 'resumable'),
+    headers: {
+      'content-type': 'application/json',
+      'x-upload-content-type': contentType,
+      'x-upload-content-length': String(size),
+    },
+    body: [Buffer.from(JSON.stringify(storedAs(gcs, write)))],
+  };
   try {
-    const begun = await gcs.call(write.attempt, write.signal, {
-      ...newObject(gcs, write, 'resumable'),
-      headers: {
-        'content-type': 'application/json',
-        'x-upload-content-type': contentType,
-        'x-upload-content-length': String(size),
-      },
-      body: [Buffer.from(JSON.stringify(storedAs(gcs, write)))],
-    });
-    return await GcsUpload.at(gcs, write.attempt, begun, size);
+    return await gcs.call(write.attempt, write.options, call, (begun) =>
+      GcsUpload.at(gcs, write.attempt, begun, size),
+    );
   } catch (error) {
     if (answerStatus(error) === 412) return undefined;
     throw error;
@@ -222,35 +244,43 @@ async function sendParts(
   write: GcsWrite,
   source: RemoteSource,
   upload: GcsUpload,
-  partBytes: number,
 ): Promise<'created' | 'exists'> {
   const count = await loadCrc32c();
+  const { memory, partBytes: size } = gcs;
+  const { size: total } = source;
   // A source that fails ends the part that is under way.
   const stop = new AbortController();
-  const signal =
-    write.signal === undefined ? stop.signal : AbortSignal.any([write.signal, stop.signal]);
-  let underWay: Promise<unknown> = Promise.resolve();
-  let last: GcsPart | undefined;
+  const outer = write.options?.signal;
+  const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal]);
+  const send = async (part: GcsPart, before: Promise<unknown>) => {
+    let arrived = false;
+    try {
+      await before;
+      const made = await upload.send(part, { ...write.options, signal });
+      arrived = true;
+      return made;
+    } finally {
+      memory.give(part.bytes, arrived);
+    }
+  };
+  let underWay: Promise<Partial<ObjectResource> | undefined> = Promise.resolve(undefined);
   let start = 0;
   let sum = 0;
   try {
-    const blocks = readSource(write.key, source, write.signal);
-    for await (const bytes of cut(blocks, source.size, partBytes)) {
+    const blocks = readSource(write.key, source, outer);
+    for await (const bytes of cut(blocks, { total, size, memory, signal })) {
       sum = count(bytes, sum);
-      await underWay;
-      last = { bytes, start };
-      start += bytes.length;
-      if (start === source.size) break;
-      underWay = upload.send(last, signal);
+      const before = underWay;
+      const isLast = start + bytes.length === total;
+      underWay = send({ bytes, start, ...(isLast ? { crc32c: crcText(sum) } : {}) }, before);
       // It is awaited with the next part, and not at all when the source fails meanwhile.
       underWay.catch(() => {});
+      start += bytes.length;
+      await before;
     }
-    invariant(last !== undefined && start === source.size, 'a source that is cut to its last byte');
-    const part = { ...last, crc32c: crcText(sum) };
+    const whole = { size: total, crc32c: crcText(sum) };
     // Parts are tried again unseen, so that "taken" may be by this very upload.
-    return await settled(gcs, { ...write, repeated: true }, part.crc32c, () =>
-      upload.send(part, write.signal),
-    );
+    return await settled(gcs, { ...write, repeated: true }, whole, () => underWay);
   } finally {
     stop.abort();
     await underWay.catch(() => {});

@@ -2,6 +2,7 @@ import { MstoreError } from '../base/errors.ts';
 import { drain, type GcsPlace, type ObjectResource } from './gcs-client.ts';
 import { notGcsAnswer, unfinishedError, uploadGoneError } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
+import type { RemoteCallOptions } from './remote.ts';
 
 /** What the service answers while it waits for more of an upload. */
 const waiting = 308;
@@ -21,17 +22,23 @@ export class GcsUpload {
   readonly #attempt: string;
   readonly #path: string;
   readonly #total: number;
+  readonly #asks: boolean;
 
-  private constructor(gcs: GcsPlace, attempt: string, path: string, total: number) {
+  private constructor(
+    gcs: GcsPlace,
+    attempt: string,
+    { path, total, asks }: { path: string; total: number; asks: boolean },
+  ) {
     this.#gcs = gcs;
     this.#attempt = attempt;
     this.#path = path;
     this.#total = total;
+    this.#asks = asks;
   }
 
   /**
-   * Begins an upload.
-   * @param begun the answer to the request for it
+   * Takes the upload that an answer tells of.
+   * @param begun the answer to the request for it, which is read to its end
    * @param total bytes of the object
    */
   static async at(
@@ -45,34 +52,39 @@ export class GcsUpload {
     const url = URL.canParse(location ?? '') ? new URL(location ?? '') : undefined;
     if (!url?.searchParams.has('upload_id')) throw notGcsAnswer(attempt, gcs.location);
     // Its host is left aside: credentials stay with the endpoint, and emulators name hosts of their own.
-    return new GcsUpload(gcs, attempt, url.pathname + url.search, total);
+    const path = url.pathname + url.search;
+    // The service numbers its answers; emulators do not, and take the question how much they have for
+    // the end of the upload, so that half an object appears.
+    const asks = begun.header('x-guploader-uploadid') !== undefined;
+    return new GcsUpload(gcs, attempt, { path, total, asks });
   }
 
   /**
    * Sends a part. One that fails is tried again by the policy of the remote, from the first byte on that
-   * the service says it lacks.
+   * the service says it lacks; where it must not be asked, the upload is given up.
    * @returns the object once it is whole, else undefined
    * @throws MstoreError `remote-unreachable` when the upload is gone
    */
   async send(
     part: GcsPart,
-    signal: AbortSignal | undefined,
+    options: RemoteCallOptions | undefined,
   ): Promise<Partial<ObjectResource> | undefined> {
     let from = part.start;
     let repeated = false;
     const once = async () => {
       if (repeated) {
-        const state = await this.#ask(signal);
+        if (!this.#asks) throw new UploadGone();
+        const state = await this.#ask(options);
         if (typeof state !== 'number') return state;
         // The bytes before this part are no more at hand.
         if (state < part.start) throw new UploadGone();
         from = state;
       }
       repeated = true;
-      return this.#sendFrom(part, from, signal);
+      return this.#sendFrom(part, from, options);
     };
     try {
-      return await (this.#gcs.options.policy?.again(once, signal) ?? once());
+      return await (this.#gcs.options.policy?.again(once, options?.signal) ?? once());
     } catch (error) {
       if (error instanceof UploadGone) throw uploadGoneError(this.#attempt, this.#gcs.location);
       throw error;
@@ -84,7 +96,7 @@ export class GcsUpload {
     try {
       // Without the signal of the write: it may be what ended it. 499 is the answer to this request.
       const how = { method: 'DELETE', path: this.#path, upload: true, accept: [499] } as const;
-      await drain(await this.#gcs.call('end an upload to', undefined, how));
+      await this.#gcs.call('end an upload to', undefined, how, drain);
     } catch {
       // The error of the write counts. The service forgets uploads after a week.
     }
@@ -93,11 +105,11 @@ export class GcsUpload {
   async #sendFrom(
     { bytes, start, crc32c }: GcsPart,
     from: number,
-    signal: AbortSignal | undefined,
+    options: RemoteCallOptions | undefined,
   ): Promise<Partial<ObjectResource> | undefined> {
     const end = start + bytes.length;
     for (let at = from; ; ) {
-      const answer = await this.#put(signal, {
+      const answer = await this.#put(options, {
         headers: {
           'content-range': `bytes ${at}-${end - 1}/${this.#total}`,
           ...(crc32c === undefined ? {} : { 'x-goog-hash': `crc32c=${crc32c}` }),
@@ -113,26 +125,28 @@ export class GcsUpload {
   }
 
   /** Asks how much of the upload has arrived, or for the object when it is whole. */
-  #ask(signal: AbortSignal | undefined): Promise<Partial<ObjectResource> | number> {
-    return this.#put(signal, { headers: { 'content-range': `bytes */${this.#total}` }, body: [] });
+  #ask(options: RemoteCallOptions | undefined): Promise<Partial<ObjectResource> | number> {
+    return this.#put(options, { headers: { 'content-range': `bytes */${this.#total}` }, body: [] });
   }
 
   /** Returns how many bytes the service has, from the first on; or the object. */
   async #put(
-    signal: AbortSignal | undefined,
+    options: RemoteCallOptions | undefined,
     how: { headers: Record<string, string>; body: Uint8Array[] },
   ): Promise<Partial<ObjectResource> | number> {
     const call = { method: 'PUT', path: this.#path, upload: true, accept: [waiting] } as const;
-    try {
-      const answer = await this.#gcs.call(this.#attempt, signal, { ...call, ...how });
-      if (answer.status !== waiting) return await this.#gcs.parsed(this.#attempt, signal, answer);
+    const read = async (answer: HttpAnswer): Promise<Partial<ObjectResource> | number> => {
+      if (answer.status !== waiting) return this.#gcs.parsed(this.#attempt, answer);
       const range = answer.header('range');
       const [, last] = /^bytes=0-(\d+)$/.exec(range ?? '') ?? [];
       await drain(answer);
       return last === undefined ? 0 : Number(last) + 1;
+    };
+    try {
+      return await this.#gcs.call(this.#attempt, options, { ...call, ...how }, read);
     } catch (error) {
       const gone = error instanceof MstoreError && error.details['reason'] === 'upload-gone';
-      throw gone ? new UploadGone() : this.#gcs.failure(error, this.#attempt, signal);
+      throw gone ? new UploadGone() : error;
     }
   }
 }

@@ -1,5 +1,6 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { systemCode } from '../base/errors.ts';
 
 /** What goes out in one HTTP request. */
 export interface HttpRequest {
@@ -12,6 +13,8 @@ export interface HttpRequest {
   readonly signal: AbortSignal | undefined;
   /** Milliseconds without a byte, either way, after which the connection is given up. */
   readonly stallMsMax: number;
+  /** Called with the bytes of a body that were sent, or have come, since the last call. */
+  readonly moved?: ((bytes: number) => void) | undefined;
 }
 
 /** What came back. Its body is read to the end, or closed. */
@@ -25,8 +28,11 @@ export interface HttpAnswer {
   close(): void;
 }
 
-/** Pieces that are handed to the connection at once: its progress is seen at their ends. */
-const pieceBytes = 64 * 1024;
+/**
+ * Pieces that are handed to the connection at once: its progress is seen at their ends, and over TLS as many
+ * bytes are held once more, encrypted. Each costs a call of the system and more.
+ */
+const pieceBytes = 256 * 1024;
 
 /** Keeps connections for further requests, for both protocols. */
 export function keepAliveAgents(): (url: URL) => http.Agent {
@@ -42,7 +48,7 @@ export function keepAliveAgents(): (url: URL) => http.Agent {
  * `ABORT_ERR` once the signal is aborted, both from the body as well
  */
 export function exchange(request: HttpRequest): Promise<HttpAnswer> {
-  const { method, url, agent, signal, body } = request;
+  const { method, url, agent, signal, body, moved = () => {} } = request;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted());
     const length = body.reduce((sum, { byteLength }) => sum + byteLength, 0);
@@ -58,17 +64,21 @@ export function exchange(request: HttpRequest): Promise<HttpAnswer> {
     const watch = new Watch(request.stallMsMax, end);
     signal?.addEventListener('abort', onAbort, { once: true });
     out.once('close', () => {
-      watch.stop();
+      watch.end();
       signal?.removeEventListener('abort', onAbort);
     });
-    out.on('error', reject);
+    out.on('error', (error) => {
+      // Agents of proxies have no code for one that hangs up.
+      if (systemCode(error) === undefined) Object.assign(error, { code: 'ECONNRESET' });
+      reject(error);
+    });
     out.once('response', (response) => {
       answer = response;
       watch.stop();
-      resolve(answerOf(out, response, watch));
+      resolve(answerOf(out, response, { watch, moved }));
     });
     watch.start();
-    send(out, body, watch, () => answer !== undefined);
+    send(out, body, { watch, moved }, () => answer !== undefined);
   });
 }
 
@@ -76,11 +86,12 @@ function aborted(): Error {
   return Object.assign(new Error('The request was ended'), { code: 'ABORT_ERR' });
 }
 
-/** Tells when nothing moves. */
+/** Tells when nothing moves. Its timer goes on between two waits: to make one for each costs more. */
 class Watch {
   readonly #ms: number;
   readonly #onStall: (error: Error) => void;
   #timer: NodeJS.Timeout | undefined;
+  #waiting = false;
 
   constructor(ms: number, onStall: (error: Error) => void) {
     this.#ms = ms;
@@ -89,32 +100,58 @@ class Watch {
 
   /** Starts to wait, anew if it is waiting. */
   start(): void {
+    this.#waiting = true;
     if (this.#timer !== undefined) return void this.#timer.refresh();
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (!this.#waiting) return;
       const text = `No byte came or went for ${this.#ms} ms`;
       this.#onStall(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
     }, this.#ms);
   }
 
+  /** Waits no longer, until the next start. */
   stop(): void {
+    this.#waiting = false;
+  }
+
+  /** Gives the timer up. */
+  end(): void {
+    this.stop();
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }
 
+/** Those who are told how a request gets on. */
+interface Observers {
+  readonly watch: Watch;
+  readonly moved: (bytes: number) => void;
+}
+
 function send(
   out: http.ClientRequest,
   body: readonly Uint8Array[],
-  watch: Watch,
+  { watch, moved }: Observers,
   answered: () => boolean,
 ): void {
   const pieces = piecesOf(body);
+  let handedOver = 0;
+  const tell = (): void => {
+    if (handedOver > 0) moved(handedOver);
+    handedOver = 0;
+  };
   const next = (): void => {
+    tell();
     for (;;) {
       // An answer that comes early says all: what was not sent is not wanted.
       if (out.destroyed || answered()) return;
       const piece = pieces.next();
-      if (piece.done === true) return void out.end();
+      if (piece.done === true) {
+        tell();
+        return void out.end();
+      }
+      handedOver += piece.value.length;
       if (!out.write(piece.value)) break;
     }
     out.once('drain', () => {
@@ -134,7 +171,7 @@ function* piecesOf(body: readonly Uint8Array[]): Generator<Uint8Array, void, voi
 function answerOf(
   out: http.ClientRequest,
   response: http.IncomingMessage,
-  watch: Watch,
+  observers: Observers,
 ): HttpAnswer {
   // What breaks before somebody reads is kept by the stream for its reader.
   response.on('error', () => {});
@@ -144,7 +181,7 @@ function answerOf(
       const value = response.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
-    body: blocksOf(out, response, watch),
+    body: blocksOf(out, response, observers),
     close: () => void (response.readableEnded || out.destroy()),
   };
 }
@@ -152,7 +189,7 @@ function answerOf(
 async function* blocksOf(
   out: http.ClientRequest,
   response: http.IncomingMessage,
-  watch: Watch,
+  { watch, moved }: Observers,
 ): AsyncGenerator<Uint8Array, void, void> {
   const blocks = response[Symbol.asyncIterator]();
   try {
@@ -161,10 +198,11 @@ async function* blocksOf(
       const block = await blocks.next();
       watch.stop();
       if (block.done === true) return;
+      moved((block.value as Buffer).length);
       yield block.value as Buffer;
     }
   } finally {
-    watch.stop();
+    watch.end();
     if (!response.readableEnded || !out.writableEnded) out.destroy();
   }
 }

@@ -120,10 +120,9 @@ function openService(
 ): RemotePruner {
   const { settings, clock = systemClock, random = systemRandom, triesMax, limit } = options;
   const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
-  const how = { settings, clock, random, policy };
+  const how = { settings, clock, random, policy, gate: adaptiveGate({ clock }) };
   if (scheme === 's3') {
-    const gate = adaptiveGate({ clock });
-    const remote = retrying(s3Remote(place, { ...how, gate, limit }), policy);
+    const remote = retrying(s3Remote(place, { ...how, limit }), policy);
     return limit === undefined ? remote : rateLimited(remote, limit, 'reads');
   }
   if (limit === undefined) return retrying(gcsRemote(place, how), policy);

@@ -1,13 +1,12 @@
 import { Readable } from 'node:stream';
 import { throwIfAborted } from '../base/abort.ts';
 import { MstoreError } from '../base/errors.ts';
-import type { PartMemory } from './part-memory.ts';
 import type { RemoteSource } from './remote.ts';
 import { protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import type { S3Upload, S3Write } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
-import { readSource } from './source.ts';
+import { cut, readSource } from './source.ts';
 
 const mib = 1024 * 1024;
 /** Most parts of one upload, a bound of the service. */
@@ -153,44 +152,4 @@ export function limitedBody(
   const limited = Readable.from(limit.pace(body, signal));
   // It fails by the signal alone, which ends the request as well.
   return limited.on('error', () => {});
-}
-
-interface CutOptions {
-  /** Bytes of the source. */
-  readonly total: number;
-  readonly size: number;
-  readonly memory: PartMemory;
-  readonly signal: AbortSignal;
-}
-
-/** Cuts blocks into buffers of `size` bytes, the last of which may be shorter; the caller gives them back. */
-async function* cut(
-  blocks: AsyncIterable<Uint8Array>,
-  { total, size, memory, signal }: CutOptions,
-): AsyncGenerator<Buffer, void, void> {
-  let left = total;
-  let part: Buffer | undefined;
-  let filled = 0;
-  try {
-    for await (const block of blocks) {
-      for (let at = 0; at < block.length; ) {
-        part ??= await memory.take(Math.min(size, left), signal);
-        const piece = block.subarray(at, at + part.length - filled);
-        part.set(piece, filled);
-        filled += piece.length;
-        at += piece.length;
-        // The last part waits for the end of the source, which may turn out to be longer or cut off.
-        if (filled < part.length || filled === left) continue;
-        left -= filled;
-        const full = part;
-        [part, filled] = [undefined, 0];
-        yield full;
-      }
-    }
-    const last = part;
-    part = undefined;
-    if (last !== undefined) yield last;
-  } finally {
-    if (part !== undefined) memory.give(part, true);
-  }
 }

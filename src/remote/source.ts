@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { MstoreError } from '../base/errors.ts';
+import type { PartMemory } from './part-memory.ts';
 import type { RemoteSource } from './remote.ts';
 
 /**
@@ -83,32 +84,43 @@ function wrongSize(key: string, expected: number, received: number): MstoreError
   );
 }
 
-/**
- * Cuts blocks into buffers of `size` bytes, the last of which may be shorter. No buffer is used again.
- * @param total bytes of all blocks
- */
+/** How {@link cut} cuts. */
+interface CutOptions {
+  /** Bytes of the source. */
+  readonly total: number;
+  readonly size: number;
+  readonly memory: PartMemory;
+  readonly signal: AbortSignal;
+}
+
+/** Cuts blocks into buffers of `size` bytes, the last of which may be shorter; the caller gives them back. */
 export async function* cut(
   blocks: AsyncIterable<Uint8Array>,
-  total: number,
-  size: number,
+  { total, size, memory, signal }: CutOptions,
 ): AsyncGenerator<Buffer, void, void> {
   let left = total;
-  let part = Buffer.allocUnsafe(Math.min(size, left));
+  let part: Buffer | undefined;
   let filled = 0;
-  for await (const block of blocks) {
-    for (let at = 0; at < block.length; ) {
-      const piece = block.subarray(at, at + part.length - filled);
-      part.set(piece, filled);
-      filled += piece.length;
-      at += piece.length;
-      if (filled < part.length) continue;
-      left -= filled;
-      // The last part waits for the end of the source, which may turn out to be longer or cut off.
-      if (left === 0) continue;
-      yield part;
-      part = Buffer.allocUnsafe(Math.min(size, left));
-      filled = 0;
+  try {
+    for await (const block of blocks) {
+      for (let at = 0; at < block.length; ) {
+        part ??= await memory.take(Math.min(size, left), signal);
+        const piece = block.subarray(at, at + part.length - filled);
+        part.set(piece, filled);
+        filled += piece.length;
+        at += piece.length;
+        // The last part waits for the end of the source, which may turn out to be longer or cut off.
+        if (filled < part.length || filled === left) continue;
+        left -= filled;
+        const full = part;
+        [part, filled] = [undefined, 0];
+        yield full;
+      }
     }
+    const last = part;
+    part = undefined;
+    if (last !== undefined) yield last;
+  } finally {
+    if (part !== undefined) memory.give(part, true);
   }
-  yield part;
 }

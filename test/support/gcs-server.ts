@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { crc32c } from '@node-rs/crc32';
 
@@ -76,19 +77,27 @@ export interface GcsServerOptions {
   readonly pageMax?: number;
   /** Milliseconds by which its clock is ahead. */
   readonly clockAhead?: number;
+  /**
+   * Numbers no answers, and takes the question how much of an upload it has for its end, whatever is
+   * there: as fake-gcs-server does.
+   */
+  readonly emulator?: boolean;
+  /** Speaks TLS, with this key and certificate. */
+  readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
 }
 
 /**
  * A server that speaks as much of the JSON interface of Cloud Storage as the backend needs, over HTTP on
  * the loopback: bearer tokens and checksums checked, generations, resumable uploads, ranges, pages of
  * chance sizes, errors as JSON. It issues its tokens itself, at `/token`. It has one bucket `models`, one
- * for which whoever asks pays, `paid`, and a public one, `public`.
+ * for which whoever asks pays, `paid`, a public one, `public`, and one that anybody may write to, `open`.
  */
 export class GcsServer {
   readonly buckets = new Map<string, Map<string, GcsObject>>([
     ['models', new Map()],
     ['paid', new Map()],
     ['public', new Map()],
+    ['open', new Map()],
   ]);
   /** Uploads that were neither completed nor ended. */
   readonly uploads = new Map<string, Upload>();
@@ -103,21 +112,25 @@ export class GcsServer {
   /** What `/token` answers instead of a token. */
   tokenRefusal: { readonly status: number; readonly error: string } | undefined;
   readonly #tokens = new Set<string>();
-  readonly #options: Required<GcsServerOptions>;
+  readonly #options: Required<Omit<GcsServerOptions, 'tls'>> & Pick<GcsServerOptions, 'tls'>;
   readonly #http: http.Server;
   #faults: { how: GcsFaultKind; at: string; left: number }[] = [];
   #numbers = 0;
 
   constructor(options: GcsServerOptions) {
-    this.#options = { partBytesUnit: 256 * 1024, pageMax: 1000, clockAhead: 0, ...options };
-    this.#http = http.createServer((request, response) => {
+    const usual = { partBytesUnit: 256 * 1024, pageMax: 1000, clockAhead: 0, emulator: false };
+    this.#options = { ...usual, ...options };
+    const { tls } = options;
+    const serve = (request: http.IncomingMessage, response: http.ServerResponse) => {
       void this.#serve(request, response).catch(() => response.destroy());
-    });
+    };
+    this.#http = tls === undefined ? http.createServer(serve) : https.createServer(tls, serve);
     this.#http.on('connection', () => this.connections++);
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
+    const scheme = this.#options.tls === undefined ? 'http' : 'https';
+    return `${scheme}://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
   }
 
   listen(): Promise<void> {
@@ -240,7 +253,7 @@ export class GcsServer {
   #refusal({ method, url, headers }: Ask, bucket: string): Answer | undefined {
     const { authorization } = headers;
     if (authorization === undefined) {
-      if (bucket === 'public' && method === 'GET') return undefined;
+      if (bucket === 'open' || (bucket === 'public' && method === 'GET')) return undefined;
       const message = 'Anonymous caller does not have access';
       return errorAnswer({ status: 401, reason: 'required', message });
     }
@@ -277,7 +290,8 @@ export class GcsServer {
     const newId = `upload-${++this.#numbers}`;
     this.uploads.set(newId, { bucket, name, query, resource, received: Buffer.alloc(0) });
     const location = `http://elsewhere.invalid${url.pathname}?uploadType=resumable&upload_id=${newId}`;
-    return { status: 200, headers: { location } };
+    const number = this.#options.emulator ? {} : { 'x-guploader-uploadid': newId };
+    return { status: 200, headers: { location, ...number } };
   }
 
   #continue(objects: Map<string, GcsObject>, id: string, ask: Ask): Answer {
@@ -293,7 +307,8 @@ export class GcsServer {
     const range = ask.headers['content-range'] ?? '';
     const [, first, last, total] = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+)$/.exec(range) ?? [];
     if (total === undefined) return errorAnswer({ status: 400, reason: 'invalid' });
-    if (first === undefined) return incomplete(upload);
+    if (first === undefined && !this.#options.emulator) return incomplete(upload);
+    if (first === undefined) return this.#finish(objects, id, upload);
     const length = Number(last) + 1 - Number(first);
     const isLast = Number(last) + 1 === Number(total);
     const whole = isLast || ask.body.length % this.#options.partBytesUnit === 0;
@@ -307,7 +322,11 @@ export class GcsServer {
     const [, wanted] = /crc32c=([^,]+)/.exec(String(ask.headers['x-goog-hash'] ?? '')) ?? [];
     const resource =
       wanted === undefined ? upload.resource : { ...upload.resource, crc32c: wanted };
-    const answer = this.#make(objects, { ...upload, resource });
+    return this.#finish(objects, id, { ...upload, resource });
+  }
+
+  #finish(objects: Map<string, GcsObject>, id: string, upload: Upload): Answer {
+    const answer = this.#make(objects, upload);
     this.uploads.delete(id);
     if (answer.status === 200) this.#completed.set(id, answer);
     return answer;

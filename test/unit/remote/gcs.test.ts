@@ -1,16 +1,29 @@
 import * as fs from 'node:fs';
+import * as http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock, systemRandom } from '../../../src/base/clock.ts';
-import type { ErrorCode } from '../../../src/base/errors.ts';
+import type { ErrorCode, MstoreError } from '../../../src/base/errors.ts';
 import { openRemote } from '../../../src/remote/open.ts';
-import { bytesSource, type RemoteSource } from '../../../src/remote/remote.ts';
+import {
+  bytesSource,
+  type RemoteCallOptions,
+  type RemoteSource,
+} from '../../../src/remote/remote.ts';
+import {
+  adaptiveGate,
+  type RequestGate,
+  type Turn,
+} from '../../../src/remote/wrappers/concurrency.ts';
 import { retrying, retryPolicy } from '../../../src/remote/wrappers/retry.ts';
 import { newGcsRemote, testGcsServer } from '../../support/gcs-remote.ts';
 import type { GcsFaultKind } from '../../support/gcs-server.ts';
 import { blocksSource, listKeys, readObject, testBytes } from '../../support/remote-bytes.ts';
 import { tempFolder } from '../../support/temp.ts';
 
+const emulator = await testGcsServer({ partBytesUnit: 1000, emulator: true });
+// The last one started is the one that credentials are found for.
 const server = await testGcsServer({ partBytesUnit: 1000, pageMax: 3 });
 const text = (value: string) => bytesSource(Buffer.from(value));
 const clock = { now: () => 0, monotonic: () => 0 };
@@ -106,6 +119,33 @@ describe('a create whose end is unclear', () => {
 describe('an upload in parts', () => {
   const bytes = testBytes(10_500);
 
+  it('holds no more bodies in memory than fit, however many run', async () => {
+    let most = 0;
+    let read = 0;
+    const before = server.log.length;
+    const count = () => {
+      const parts = server.log.slice(before).filter((line) => line.startsWith('PUT '));
+      most = Math.max(most, read - 2000 * parts.length);
+    };
+    const remote = newGcsRemote(server, { partBytes: 2000, partsInMemory: 3 });
+    const source = () => ({
+      size: bytes.length,
+      open: async function* () {
+        for (let at = 0; at < bytes.length; at += 500) {
+          yield bytes.subarray(at, at + 500);
+          read += 500;
+          count();
+          await turn();
+        }
+      },
+    });
+    const keys = Array.from({ length: 12 }, (_, n) => `many/${n}`);
+    await Promise.all(keys.map((key) => remote.create(key, source())));
+    // A block of each source beside what is in memory.
+    expect(most).toBeLessThanOrEqual(3 * 2000 + 12 * 500);
+    for (const key of keys) expect((await readObject(remote, key)).equals(bytes)).toBe(true);
+  });
+
   it('sends only what is lacking of the part that failed', async () => {
     const remote = newGcsRemote(server, { partBytes: 2000, policy: noWait });
     for (const [key, how] of [
@@ -130,6 +170,22 @@ describe('an upload in parts', () => {
       expect(puts.length, key).toBeGreaterThan(6);
       expect(puts.length, key).toBeLessThanOrEqual(8);
       expect(server.uploads.size).toBe(0);
+    }
+  });
+
+  it('is given up by one who must not ask, and sent anew', async () => {
+    const settings = { endpointTrusted: false };
+    const how = { partBytes: 2000, policy: noWait, bucket: 'open', settings };
+    const remote = newGcsRemote(emulator, how);
+    emulator.fault({ how: 'reset', at: 'PUT ' });
+    await expect(remote.create('a', bytesSource(bytes))).rejects.toEqual(
+      failure('remote-unreachable', 'upload-gone'),
+    );
+    expect(await listKeys(remote)).toEqual([]);
+    for (const fault of ['reset', 'lost-reply'] as const) {
+      emulator.fault({ how: fault, at: 'PUT ' });
+      expect(await retrying(remote, noWait).create(fault, bytesSource(bytes))).toBe('created');
+      expect((await readObject(remote, fault)).equals(bytes)).toBe(true);
     }
   });
 
@@ -279,6 +335,110 @@ describe('a read', () => {
       received += block.length;
     }
     expect(received).toBe(large.length);
+  });
+});
+
+/** A gate that is always open, and keeps count. */
+class CountingGate implements RequestGate {
+  readonly most = 64;
+  readonly limit = 64;
+  readonly asked: (RemoteCallOptions | undefined)[] = [];
+  readonly failures: unknown[] = [];
+  bytes = 0;
+  underWay = 0;
+
+  async enter(options?: RemoteCallOptions): Promise<Turn> {
+    this.asked.push(options);
+    this.underWay++;
+    let ended = false;
+    return {
+      moved: (bytes) => {
+        expect(ended).toBe(false);
+        this.bytes += bytes;
+      },
+      end: (error) => {
+        if (ended) return;
+        ended = true;
+        this.underWay--;
+        if (error !== undefined) this.failures.push((error as MstoreError).details?.['reason']);
+      },
+    };
+  }
+}
+
+describe('each request', () => {
+  const bytes = testBytes(300_000);
+  const requests = (from: number) => server.log.length - from;
+
+  it('takes one turn, with what its caller allows, and gives it back', async () => {
+    const gate = new CountingGate();
+    const remote = newGcsRemote(server, { gate, partBytes: 50_000, policy: noWait });
+    const options = { requestsMax: 7 };
+    const before = server.log.length;
+    await remote.create('large', bytesSource(bytes), options);
+    await remote.create('small', text('x'), options);
+    await readObject(remote, 'large', undefined, options);
+    await readObject(remote, 'large', { start: 5, end: 9 }, options);
+    await remote.stat('large', options);
+    for await (const _ of remote.list('', options));
+    await remote.delete('small', options);
+    await remote.delete('small', options);
+    expect(await remote.stat('small', options)).toBeUndefined();
+    server.fault({ how: 'truncate', at: 'alt=media' });
+    await expect(readObject(remote, 'large', undefined, options)).rejects.toThrow();
+    await expect(readObject(remote, 'none', undefined, options)).rejects.toThrow();
+    await expect(readObject(remote, 'large', { start: 5, end: 1e6 }, options)).rejects.toThrow();
+    expect(gate.asked).toHaveLength(requests(before));
+    expect(gate.asked.every((asked) => asked?.requestsMax === 7)).toBe(true);
+    expect(gate.underWay).toBe(0);
+  });
+
+  it('tells its turn of every byte of a body', async () => {
+    const gate = new CountingGate();
+    const remote = newGcsRemote(server, { gate, partBytes: 120_000 });
+    await remote.create('a', bytesSource(bytes));
+    expect(gate.bytes).toBeGreaterThan(bytes.length);
+    expect(gate.bytes).toBeLessThan(bytes.length + 5000);
+    gate.bytes = 0;
+    await readObject(remote, 'a');
+    expect(gate.bytes).toBe(bytes.length);
+  });
+
+  it('holds its turn until the last byte of a read, or the end of it', async () => {
+    const gate = new CountingGate();
+    const remote = newGcsRemote(server, { gate });
+    await remote.create('a', bytesSource(testBytes(3_000_000)));
+    for await (const _ of remote.get('a')) {
+      expect(gate.underWay).toBe(1);
+      break;
+    }
+    expect(gate.underWay).toBe(0);
+  });
+
+  it('says with its turn why it failed', async () => {
+    const gate = new CountingGate();
+    const remote = newGcsRemote(server, { gate, stallMsMax: 100 });
+    await remote.create('a', bytesSource(bytes));
+    server.fault({ how: 'stall-body', at: 'alt=media' });
+    await expect(readObject(remote, 'a')).rejects.toThrow();
+    server.fault({ how: 'stall', at: 'POST ' });
+    await expect(remote.create('b', text('x'))).rejects.toThrow();
+    server.fault({ how: { status: 429 }, at: 'maxResults' });
+    await expect(listKeys(remote)).rejects.toThrow();
+    expect(gate.failures).toEqual(['stalled', 'stalled', 'throttled']);
+  });
+
+  it('waits for no other while it holds its turn', async () => {
+    const gate = adaptiveGate({ clock, least: 1, first: 1, most: 1 });
+    const remote = newGcsRemote(server, { gate, partBytes: 50_000, policy: noWait });
+    server.fault({ how: 'lost-reply', at: 'PUT ', times: 2 });
+    await Promise.all(
+      ['a', 'b', 'c'].map(async (key) => {
+        await remote.create(key, bytesSource(bytes));
+        expect((await readObject(remote, key)).equals(bytes)).toBe(true);
+        await expect(readObject(remote, `no-${key}`)).rejects.toMatchObject({ code: 'not-found' });
+      }),
+    );
   });
 });
 
@@ -467,6 +627,28 @@ describe('settings', () => {
     const emulated = await openRemote('gs://public/e', { base: '/' });
     expect(await listKeys(emulated)).toEqual(['a']);
     delete process.env['STORAGE_EMULATOR_HOST'];
+  });
+
+  it('leave an emulator aside whose variable is empty, and refuse one that is no URL', async () => {
+    const asked: string[] = [];
+    const proxy = http.createServer().on('connect', ({ url = '' }, socket) => {
+      asked.push(url);
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as AddressInfo;
+    const settings = { anonymous: true };
+    process.env['HTTPS_PROXY'] = `http://127.0.0.1:${port}`;
+    process.env['STORAGE_EMULATOR_HOST'] = '';
+    const real = await openRemote('gs://public/e', { base: '/', settings, triesMax: 1 });
+    await expect(listKeys(real)).rejects.toEqual(failure('remote-unreachable', 'connection'));
+    expect(asked).toEqual(['storage.googleapis.com:443']);
+    process.env['STORAGE_EMULATOR_HOST'] = 'http://';
+    const nowhere = await openRemote('gs://public/e', { base: '/', settings, triesMax: 1 });
+    await expect(listKeys(nowhere)).rejects.toMatchObject({ code: 'config-invalid' });
+    delete process.env['STORAGE_EMULATOR_HOST'];
+    delete process.env['HTTPS_PROXY'];
+    proxy.close();
   });
 
   it.each([
