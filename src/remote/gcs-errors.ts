@@ -148,6 +148,9 @@ const kindsByReason: Readonly<Record<string, FailureKind>> = {
   objectUnderActiveHold: retained,
   retentionPolicyNotMet: retained,
   conflict: racing,
+  // What is sent is well formed when it leaves.
+  parseError: damagedOnTheWay,
+  badContent: damagedOnTheWay,
 };
 
 /**

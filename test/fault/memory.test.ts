@@ -7,6 +7,7 @@ import { addRemote } from '../../src/flow/remotes.ts';
 import { cliEnv } from '../support/cli.ts';
 import { makePlainProject, type Project } from '../support/flow-project.ts';
 import { noise, scratchFolder } from '../support/flow-scratch.ts';
+import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
 import { runs } from '../support/runs.ts';
 import { testS3Server, testTls } from '../support/s3-remote.ts';
 
@@ -89,36 +90,73 @@ describe('memory', () => {
       expect(peak, command).toBeLessThan(peakBytesMax);
     }
   });
-  it('stays below 300 MiB with a service, however many transfers are allowed', {
-    timeout: 240_000,
-  }, async () => {
-    const server = await testS3Server({ tls: testTls });
-    const env = {
-      AWS_ACCESS_KEY_ID: server.accessKey,
-      AWS_SECRET_ACCESS_KEY: server.secret,
+  const services: readonly [string, () => Promise<Service>][] = [
+    ['S3', s3Service],
+    ['GCS', gcsService],
+  ];
+  it.each(services)(
+    'stays below 300 MiB with %s, however many transfers are allowed',
+    {
+      timeout: 240_000,
+    },
+    async (_, startService) => {
+      const { url, settings, env } = await startService();
+      const project = await makePlainProject();
+      // More than one pack, and more parts than are in memory at once.
+      for (let part = 0; part < 5; part++) {
+        fs.appendFileSync(project.at('large.bin'), noise(64 * mib, part));
+      }
+      const digest = digestOf(project.at('large.bin'));
+      await peakOf(project, ['add', 'large.bin']);
+      for (const [key, value] of Object.entries(settings)) {
+        await peakOf(project, ['config', 'set', `remote.origin.${key}`, value]);
+      }
+      await peakOf(project, ['remote', 'add', 'origin', url], env);
+      const push = await peakOf(project, ['push', '--jobs', '256'], env);
+      fs.rmSync(project.at('large.bin'));
+      fs.rmSync(project.at('.modelstore/store'), { recursive: true });
+      const pull = await peakOf(project, ['pull', '--jobs', '256'], env);
+      expect(digestOf(project.at('large.bin'))).toBe(digest);
+      for (const peak of [push, pull]) {
+        expect(peak).toBeGreaterThan(100 * mib);
+        expect(peak).toBeLessThan(300 * mib);
+      }
+    },
+  );
+});
+
+/** A remote on a service, over TLS, and what commands need for it. */
+interface Service {
+  readonly url: string;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function s3Service(): Promise<Service> {
+  const { accessKey, secret, endpoint, region } = await testS3Server({ tls: testTls });
+  return {
+    url: 's3://models/memory',
+    settings: { endpoint, region },
+    env: {
+      AWS_ACCESS_KEY_ID: accessKey,
+      AWS_SECRET_ACCESS_KEY: secret,
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
       AWS_EC2_METADATA_DISABLED: 'true',
       NODE_EXTRA_CA_CERTS: testTls.authority,
-    };
-    const project = await makePlainProject();
-    // More than one pack, and more parts than are in memory at once.
-    for (let part = 0; part < 5; part++) {
-      fs.appendFileSync(project.at('large.bin'), noise(64 * mib, part));
-    }
-    const digest = digestOf(project.at('large.bin'));
-    await peakOf(project, ['add', 'large.bin']);
-    await peakOf(project, ['config', 'set', 'remote.origin.endpoint', server.endpoint]);
-    await peakOf(project, ['config', 'set', 'remote.origin.region', server.region]);
-    await peakOf(project, ['remote', 'add', 'origin', 's3://models/memory'], env);
-    const push = await peakOf(project, ['push', '--jobs', '256'], env);
-    fs.rmSync(project.at('large.bin'));
-    fs.rmSync(project.at('.modelstore/store'), { recursive: true });
-    const pull = await peakOf(project, ['pull', '--jobs', '256'], env);
-    expect(digestOf(project.at('large.bin'))).toBe(digest);
-    for (const peak of [push, pull]) {
-      expect(peak).toBeGreaterThan(100 * mib);
-      expect(peak).toBeLessThan(300 * mib);
-    }
-  });
-});
+    },
+  };
+}
+
+async function gcsService(): Promise<Service> {
+  const server = await testGcsServer({ tls: testTls });
+  return {
+    url: 'gs://models/memory',
+    settings: {},
+    env: {
+      ...gcsEnvironment(server),
+      MSTORE_REMOTE_ORIGIN_ENDPOINT: server.endpoint,
+      NODE_EXTRA_CA_CERTS: testTls.authority,
+    },
+  };
+}

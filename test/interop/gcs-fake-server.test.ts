@@ -1,38 +1,29 @@
-import { describe, expect, it } from 'vitest';
+import { gcsFacts } from '../contract/gcs-facts.ts';
 import { startFakeGcsServer } from '../support/gcs-servers.ts';
+import { directSuites, proxySuites } from './service-suites.ts';
 
-const { endpoint, bucket } = await startFakeGcsServer();
-
-function object(name: string): string {
-  return `${endpoint}/storage/v1/b/${bucket}/o/${encodeURIComponent(name)}?alt=media`;
-}
-
-async function create(name: string, body: string): Promise<number> {
-  const query = `uploadType=media&ifGenerationMatch=0&name=${encodeURIComponent(name)}`;
-  const url = `${endpoint}/upload/storage/v1/b/${bucket}/o?${query}`;
-  const answer = await fetch(url, { method: 'POST', body });
-  await answer.arrayBuffer();
-  return answer.status;
-}
-
-async function read(name: string, headers: Record<string, string> = {}): Promise<string> {
-  return (await fetch(object(name), { headers })).text();
-}
-
-describe('fake-gcs-server', () => {
-  it('creates an object once', async () => {
-    expect(await create('a/b', 'first')).toBe(200);
-    expect(await create('a/b', 'second')).toBe(412);
-    expect(await read('a/b')).toBe('first');
-    expect(await read('a/b', { range: 'bytes=1-2' })).toBe('ir');
-  });
-
-  it('has one winner among 32', async () => {
-    const writers = Array.from({ length: 32 }, (_, n) => n);
-    const answers = await Promise.all(writers.map((n) => create('race', `writer ${n}`)));
-    const winners = writers.filter((n) => answers[n] === 200);
-    expect(winners).toHaveLength(1);
-    expect(answers.filter((status) => status === 412)).toHaveLength(31);
-    expect(await read('race')).toBe(`writer ${winners[0]}`);
-  });
+const target = await startFakeGcsServer();
+gcsFacts(target, {
+  'an upload, once it has begun': {
+    is: 'its answer has no number',
+    why: 'it numbers nothing; by that the backend knows that it must not ask how much an upload has',
+  },
+  'the question how much an upload has': {
+    is: '200, an object of 262144 bytes',
+    why: 'it takes the question for the end of the upload; the backend sends such an upload anew instead',
+  },
+  'an upload of a name that is taken': {
+    is: '200',
+    why: 'it looks at the condition when the upload ends; the backend hears of it then',
+  },
+  'an upload whose last part has a wrong checksum': {
+    is: '200',
+    why: 'it reads no X-Goog-Hash; the backend compares the checksum in the answer',
+  },
+  'an upload that was ended': {
+    is: '499, then taken',
+    why: 'it forgets no upload; the backend sends nothing to one that it has ended',
+  },
 });
+directSuites(target);
+proxySuites(target);

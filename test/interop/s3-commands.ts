@@ -18,7 +18,7 @@ export function s3Commands(target: S3Target): void {
       const folder = freshFolder();
       const run = (...args: string[]) => serviceOk(project.root, ...args);
       for (const [key, value] of Object.entries(target.settings)) {
-        await run('config', 'set', `remote.origin.${key}`, value);
+        await run('config', 'set', `remote.origin.${key}`, String(value));
       }
       await run('remote', 'add', 'origin', target.url(folder));
       const weights = noise(12_000_000, 'weights');

@@ -129,7 +129,7 @@ export class FaultProxy {
     this.#speed = speed;
   }
 
-  /** Lets lists of S3 lag: they lack from now on what is created from now on. */
+  /** Lets lists lag: they lack from now on what is created from now on. */
   lagLists(): void {
     this.#unlisted = new Set();
   }
@@ -306,19 +306,28 @@ export class FaultProxy {
 
   /** Remembers what was created while lists lag. */
   #note({ method, url, status = 500 }: ProxyRequest): void {
-    const [path = '', query = ''] = url.split('?');
-    const creates = method === 'PUT' ? !query.includes('partNumber=') : query.includes('uploadId=');
-    if (status >= 300 || !creates || method === 'DELETE') return;
-    this.#unlisted?.add(decodeURIComponent(path.replace(/^\/[^/]+\//, '')));
+    const { pathname, searchParams: query } = new URL(url, this.#target);
+    if (status >= 300 || (method !== 'PUT' && method !== 'POST') || query.has('partNumber')) return;
+    // GCS names the object in the query where one is made.
+    const [, bucketed = ''] = /^\/[^/]+\/(.*)$/.exec(decodeURIComponent(pathname)) ?? [];
+    this.#unlisted?.add(query.get('name') ?? bucketed);
   }
 
-  #lagging({ url }: ProxyRequest, answer: Answer): Answer {
-    if (this.#unlisted === undefined || !url.includes('list-type=2')) return answer;
-    const text = String(answer.body).replace(/<Contents>.*?<\/Contents>/gs, (object) => {
-      const key = /<Key>(.*?)<\/Key>/s.exec(object)?.[1] ?? '';
-      return this.#unlisted?.has(key) ? '' : object;
-    });
-    return { ...answer, body: Buffer.from(text) };
+  #lagging({ method, url }: ProxyRequest, answer: Answer): Answer {
+    const unlisted = this.#unlisted;
+    const { pathname, searchParams: query } = new URL(url, this.#target);
+    if (unlisted === undefined || method !== 'GET') return answer;
+    if (query.get('list-type') === '2') {
+      const text = String(answer.body).replace(/<Contents>.*?<\/Contents>/gs, (object) => {
+        const key = /<Key>(.*?)<\/Key>/s.exec(object)?.[1] ?? '';
+        return unlisted.has(key) ? '' : object;
+      });
+      return { ...answer, body: Buffer.from(text) };
+    }
+    if (!/^\/storage\/v1\/b\/[^/]+\/o$/.test(pathname) || answer.status !== 200) return answer;
+    const page = JSON.parse(String(answer.body)) as { items?: { name: string }[] };
+    const items = page.items?.filter(({ name }) => !unlisted.has(name));
+    return { ...answer, body: Buffer.from(JSON.stringify({ ...page, items })) };
   }
 }
 

@@ -1,15 +1,9 @@
+import { type GcsTarget, gcsTarget } from './gcs-target.ts';
 import { installGoProgram } from './go-program.ts';
 import { startServerProcess } from './server-process.ts';
 
-/** A bucket of an emulator of Google Cloud Storage that was started here. */
-export interface GcsPlace {
-  readonly name: string;
-  readonly endpoint: string;
-  readonly bucket: string;
-}
-
 /** Starts fake-gcs-server over a folder, and makes a bucket. It asks for no credentials. */
-export async function startFakeGcsServer(): Promise<GcsPlace> {
+export async function startFakeGcsServer(): Promise<GcsTarget> {
   const program = await installGoProgram({
     from: 'github.com/fsouza/fake-gcs-server',
     version: 'v1.56.1',
@@ -29,12 +23,18 @@ export async function startFakeGcsServer(): Promise<GcsPlace> {
     const args = Object.entries(options).flatMap(([name, value]) => [`-${name}`, `${value}`]);
     return { program, args };
   });
-  const place = { name: 'fake-gcs-server', endpoint: `http://127.0.0.1:${port}`, bucket: 'models' };
-  const made = await fetch(`${place.endpoint}/storage/v1/b?project=test`, {
+  const target = gcsTarget({
+    name: 'fake-gcs-server',
+    endpoint: `http://127.0.0.1:${port}`,
+    signedIn: false,
+    bucket: 'models',
+    prefix: '',
+  });
+  const made = await fetch(`${target.endpoint}/storage/v1/b?project=test`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ name: place.bucket }),
+    body: JSON.stringify({ name: target.bucket }),
   });
   if (!made.ok) throw new Error(`fake-gcs-server makes no bucket: ${made.status}`);
-  return place;
+  return target;
 }

@@ -24,7 +24,7 @@ export interface ServiceTarget {
   /** URL of a remote in a folder of the bucket. */
   url(folder: string): string;
   /** What the configuration must say of such a remote, by the last part of the key. */
-  readonly settings: Readonly<Record<string, string>>;
+  readonly settings: Readonly<Record<string, string | boolean>>;
   /** Makes a remote of a folder of the bucket, which tries nothing twice but what the policy is for. */
   remote(folder: string, options?: TargetOptions): RemotePruner;
 }

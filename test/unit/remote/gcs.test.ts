@@ -478,6 +478,12 @@ describe('what is refused', () => {
     ['no bucket', { status: 404, reason: 'notFound' }, 'not-a-remote', 'no-bucket'],
     ['slow down', { status: 429 }, 'remote-unreachable', 'throttled'],
     ['a rate', { status: 403, reason: 'rateLimitExceeded' }, 'remote-unreachable', 'throttled'],
+    [
+      'a body that is no body',
+      { status: 400, reason: 'parseError' },
+      'remote-unreachable',
+      'damaged-on-the-way',
+    ],
     ['a conflict', { status: 409, reason: 'conflict' }, 'remote-unreachable', 'conflict'],
     ['a time-out', { status: 408 }, 'remote-unreachable', 'stalled'],
     ['a gateway', { status: 502 }, 'remote-unreachable', 'service'],
