@@ -181,6 +181,20 @@ export class GcsPlace {
     return fromGcsError(error, attempt, this.location);
   }
 
+  /** Tells what is known without a request. */
+  async tell<T>(
+    attempt: string,
+    options: RemoteCallOptions | undefined,
+    read: (connection: GcsConnection) => T,
+  ): Promise<T> {
+    throwIfAborted(options?.signal);
+    try {
+      return read(await this.#connected());
+    } catch (error) {
+      throw this.failure(error, attempt, options?.signal);
+    }
+  }
+
   #connected(): Promise<GcsConnection> {
     const { settings = {}, clock } = this.options;
     this.#connection ??= GcsConnection.open(settings, clock).catch((error: unknown) => {

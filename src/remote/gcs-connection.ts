@@ -2,6 +2,7 @@ import type { Storage } from '@google-cloud/storage';
 import { throwIfAborted } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
 import { type GcsAccess, SignInFailure } from './gcs-errors.ts';
 import type { gcsSdk } from './gcs-sdk.ts';
 import { exchange, type HttpAnswer, type HttpRequest, keepAliveAgents } from './http-exchange.ts';
@@ -98,6 +99,20 @@ export class GcsConnection {
         if (outcome === undefined) throw signInFailure(error, this.#clock);
       });
     return outcome as unknown as Promise<HttpAnswer>;
+  }
+
+  /** Says who requests come from, as far as it is known without a request. */
+  identity(): string {
+    if (this.access === 'anonymous') return 'nobody: requests carry no credentials';
+    if (this.access === 'withheld') return 'nobody: credentials go to hosts of Google alone';
+    const { kindsOfClients: kinds } = this.sdk;
+    const client: object = this.#client;
+    if (client instanceof kinds.JWT) return `the service account ${printable(client.email ?? '')}`;
+    if (client instanceof kinds.UserRefreshClient) return 'a user who signed in by gcloud';
+    if (client instanceof kinds.Compute) return 'the service account of this machine';
+    if (client instanceof kinds.Impersonated) return 'an impersonated service account';
+    if (client instanceof kinds.BaseExternalAccountClient) return 'workload identity federation';
+    return 'credentials that the SDK found';
   }
 
   /** Tells whether an answer of this time shows that the clocks of both sides differ too much. */

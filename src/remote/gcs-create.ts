@@ -202,6 +202,15 @@ async function createInParts(
   if (found !== undefined) {
     return write.repeated && isOwn(found, write) ? created(gcs, write, source, found) : 'exists';
   }
+  return uploadInParts(gcs, write, source);
+}
+
+/** Creates an object in parts, whether it is there or not. */
+export async function uploadInParts(
+  gcs: GcsPlace,
+  write: GcsWrite,
+  source: RemoteSource,
+): Promise<'created' | 'exists'> {
   const upload = await beginUpload(gcs, write, source.size);
   if (upload === undefined) return 'exists';
   let outcome: 'created' | 'exists' | undefined;

@@ -3,6 +3,7 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { drain, type GcsOptions, GcsPlace, type ObjectResource } from './gcs-client.ts';
 import { createGcsObject } from './gcs-create.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
+import { gcsProbe } from './gcs-probe.ts';
 import { readObject, statObject } from './gcs-read.ts';
 import { checkKey, checkPrefix, isKeyName, reservedName } from './keys.ts';
 import type { RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
@@ -19,6 +20,7 @@ export function gcsRemote(place: BucketPlace, options: GcsOptions): RemotePruner
   const unclear: UnclearWrites = new WeakMap();
   return {
     location: place.location,
+    probe: gcsProbe(gcs),
     get: (key, range, options) => readObject(gcs, key, range, options),
     async stat(key, options) {
       checkKey(key);

@@ -20,6 +20,7 @@ import {
   projectAt,
   withRemotes,
 } from '../support/flow-project.ts';
+import { newGcsRemote, testGcsServer } from '../support/gcs-remote.ts';
 import { listKeys, readObject } from '../support/remote-bytes.ts';
 import { faulty } from '../support/remote-faulty.ts';
 import { newS3Remote, testS3Server } from '../support/s3-remote.ts';
@@ -29,6 +30,7 @@ const servers = {
   kept: await testS3Server(),
   ignored: await testS3Server({ conditions: 'ignored', partBytesMin: 1000 }),
   refused: await testS3Server({ conditions: 'refused', partBytesMin: 1000 }),
+  gcs: await testGcsServer(),
 };
 const clock = { now: () => 0, monotonic: () => 0 };
 const text = (value: string) => bytesSource(Buffer.from(value));
@@ -90,6 +92,35 @@ describe('the check of a remote', () => {
     expect(found.of('reach').message).toBe(servers.kept.endpoint);
     expect(await listKeys(remote)).toEqual(['mstore.json']);
     expect(servers.kept.uploads.size).toBe(0);
+  });
+
+  it('tries all on Cloud Storage, and tells who we are there', async () => {
+    const remote = newGcsRemote(servers.gcs);
+    await initRemote(remote, clock, systemRandom);
+    const found = await check(remote);
+    expect(found.states).toEqual({ ...allOk, region: none });
+    expect(found.of('identity').message).toBe('workload identity federation');
+    expect(found.of('reach').message).toBe(servers.gcs.endpoint);
+    expect(await listKeys(remote)).toEqual(['mstore.json']);
+    expect(servers.gcs.uploads.size).toBe(0);
+    servers.gcs.revoke();
+    const refused = await check(remote);
+    expect(refused.of('identity')).toMatchObject({ state: 'failed', code: 'remote-refused' });
+  });
+
+  it.each([
+    ['to read', 'alt=media', 'header', /^Ask for storage.objects.get on gs:\/\/models\/.*list on/],
+    ['to write', 'POST /upload', 'write', /^Ask for storage.objects.create on gs:\/\/models\//],
+    ['to list', 'prefix=', 'list', /^Ask for storage.objects.list on the bucket models$/],
+    ['to delete', 'DELETE /storage', 'delete', /^Ask for storage.objects.delete on gs:\/\//],
+  ] as const)('tells who lacks the right %s on Cloud Storage', async (_, at, name, hint) => {
+    const remote = newGcsRemote(servers.gcs);
+    await initRemote(remote, clock, systemRandom);
+    servers.gcs.fault({ how: { status: 403, reason: 'forbidden' }, at, times: 99 });
+    const found = await check(remote);
+    servers.gcs.heal();
+    expect(found.of(name).code).toBe('remote-refused');
+    expect(found.of(name).hint).toMatch(hint);
   });
 
   it('serves backends that can tell nothing more', async () => {
