@@ -1,7 +1,10 @@
+import { afterAll } from 'vitest';
 import { gcsFacts } from '../contract/gcs-facts.ts';
 import { startFakeGcsServer } from '../support/gcs-servers.ts';
+import { endServers } from '../support/server-process.ts';
 import { directSuites, proxySuites } from './service-suites.ts';
 
+afterAll(endServers);
 const target = await startFakeGcsServer();
 gcsFacts(target, {
   'an upload, once it has begun': {

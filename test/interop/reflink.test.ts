@@ -4,8 +4,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { installDebian } from '../support/debian.ts';
 import { gitTestEnv } from '../support/git.ts';
-import { bytesUsed, installXfs, mountReflinkDisk } from '../support/reflink-disk.ts';
+import { bytesUsed, mountReflinkDisk } from '../support/reflink-disk.ts';
 
 const mstoreProgram = fileURLToPath(new URL('../../bin/mstore.js', import.meta.url));
 const mib = 1024 * 1024;
@@ -39,7 +40,7 @@ function twoVersions(place: string): { work: string; model: string; pointers: Bu
 }
 
 describe('on a file system that clones', () => {
-  beforeAll(installXfs);
+  beforeAll(() => installDebian('mkfs.xfs', 'xfsprogs'));
 
   it('writes only what differs from the older version of a large file', () => {
     const { work, model, pointers } = twoVersions(mountReflinkDisk(1024));

@@ -1,18 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { tempFolder } from './temp.ts';
 
 const mib = 1024 * 1024;
-
-/** Installs the tools of XFS where they are missing, as the peers of the other tests are. */
-export function installXfs(): void {
-  if (spawnSync('mkfs.xfs', ['-V']).status === 0) return;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  execFileSync('apt-get', ['update', '-q'], { env, stdio: 'ignore' });
-  execFileSync('apt-get', ['install', '-y', '-q', 'xfsprogs'], { env, stdio: 'ignore' });
-}
 
 /**
  * Mounts a new XFS, on which files can share bytes until one is changed; it goes with the test. Needs

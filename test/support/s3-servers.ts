@@ -49,7 +49,7 @@ export async function startMinio(): Promise<S3Target> {
 }
 
 /** Makes the bucket of a server that was started here, and sets the credentials for it. */
-async function readyTarget(name: string, port: number): Promise<S3Target> {
+export async function readyTarget(name: string, port: number): Promise<S3Target> {
   useTestCredentials();
   const endpoint = `http://127.0.0.1:${port}`;
   const target = s3Target({ name, endpoint, region: testRegion, bucket: 'models', prefix: '' });

@@ -4,7 +4,6 @@ import * as net from 'node:net';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll } from 'vitest';
 
 /** Where a server runs: everything it keeps is below its folder. */
 export interface ServerPlace {
@@ -18,6 +17,8 @@ export interface ServerStart {
   readonly program: string;
   readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** What shows that it is up: an answer by HTTP, unless this says otherwise. */
+  readonly up?: 'takes connections' | 'started';
 }
 
 const startMsMax = 60_000;
@@ -25,22 +26,23 @@ const endMsMax = 10_000;
 const starts = 3;
 const running = new Set<() => Promise<void>>();
 
-afterAll(async () => {
+/** Ends all servers that were started here, and removes their folders: what a test file does after all. */
+export async function endServers(): Promise<void> {
   await Promise.all([...running].map((end) => end()));
-});
+}
 
 /**
- * Starts a server of somebody else's make in a temporary folder, and waits until it answers HTTP. It
- * ends with the tests of the file, and its folder goes with it. Throws with what the server printed when
- * it does not come up.
+ * Starts a server of somebody else's make in a temporary folder, and waits until it answers. It runs until
+ * {@link endServers}, or until this process ends. Throws with what the server printed when it does not
+ * come up.
  */
 export async function startServerProcess(
-  prepare: (place: ServerPlace) => ServerStart,
+  prepare: (place: ServerPlace) => ServerStart | Promise<ServerStart>,
 ): Promise<ServerPlace> {
   const folder = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'mstore-server-'));
   for (let start = 1; ; start++) {
     const place = { folder, port: await freePort() };
-    const { program, args, env } = prepare(place);
+    const { program, args, env, up } = await prepare(place);
     const log = path.join(folder, 'server.log');
     const output = fs.openSync(log, 'w');
     const child = spawn(program, args, {
@@ -50,7 +52,7 @@ export async function startServerProcess(
     });
     fs.closeSync(output);
     const end = endWith(child, folder);
-    if (await comesUp(child, place.port)) return place;
+    if (up === 'started' || (await comesUp(child, place.port, up))) return place;
     const said = fs.readFileSync(log, 'utf8');
     if (start === starts) {
       await end();
@@ -60,7 +62,7 @@ export async function startServerProcess(
   }
 }
 
-/** Ends a process, and removes its folder, when the tests of the file end or this process does. */
+/** Lets a process end, and its folder go, with {@link endServers} or with this process. */
 function endWith(child: ChildProcess, folder: string): () => Promise<void> {
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
@@ -81,14 +83,15 @@ function endWith(child: ChildProcess, folder: string): () => Promise<void> {
   return end;
 }
 
-async function comesUp(child: ChildProcess, port: number): Promise<boolean> {
+async function comesUp(child: ChildProcess, port: number, up: ServerStart['up']): Promise<boolean> {
+  const isUp = up === undefined ? answers : takesConnections;
   let failed = false;
   child.once('error', () => {
     failed = true;
   });
   const until = Date.now() + startMsMax;
   while (Date.now() < until && !failed && child.exitCode === null && child.signalCode === null) {
-    if (await answers(port)) return true;
+    if (await isUp(port)) return true;
     await delay(50);
   }
   return false;
@@ -104,6 +107,18 @@ async function answers(port: number): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    const end = (is: boolean) => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
 }
 
 function freePort(): Promise<number> {
