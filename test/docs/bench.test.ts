@@ -14,8 +14,39 @@ interface Results {
     readonly seconds?: { readonly median: number };
     readonly gates: ReadonlyArray<{ readonly of: string; readonly met: boolean }>;
   }>;
+  readonly services: ReadonlyArray<{
+    readonly rows: ReadonlyArray<{
+      readonly id: string;
+      readonly who: string;
+      readonly seconds: { readonly count: number };
+      readonly ofFastest: { readonly median: number };
+      readonly cpuSecondsPerGB: number;
+      readonly requests: number;
+      readonly sent: number;
+      readonly received: number;
+      readonly peakBytes: number;
+      readonly gates?: ReadonlyArray<{ readonly of: string; readonly met: boolean }>;
+    }>;
+  }>;
   readonly gatesMissed: readonly string[];
   readonly failures: readonly unknown[];
+}
+
+/** Stands in for the command line of Amazon: copies to and from a folder that is the bucket. */
+const copier = `#!/bin/sh
+if [ "$1" = --version ]; then echo aws-cli/0.0.0; exit; fi
+for word; do from=$to; to=$word; done
+place() { case $1 in s3://*) echo "$HOME/\${1#s3://}" ;; *) echo "$1" ;; esac; }
+mkdir -p "$(dirname "$(place "$to")")"
+cp -r "$(place "$from")" "$(place "$to")"
+`;
+
+/** Makes a virtual environment that has the stand-in. */
+function copierEnvironment(): string {
+  const folder = tempFolder();
+  fs.mkdirSync(path.join(folder, 'bin'));
+  fs.writeFileSync(path.join(folder, 'bin/aws'), copier, { mode: 0o755 });
+  return folder;
 }
 
 /** Runs the bench on little data and returns what it wrote. */
@@ -45,6 +76,41 @@ describe('the bench', { timeout: 120_000 }, () => {
     expect(results.failures).toEqual([]);
     for (const title of ['# Benchmarks', '## Losses', '### One large file', '### Starting'])
       expect(page.split('\n')).toContain(title);
+    expect(page).not.toMatch(/undefined|NaN/);
+  });
+
+  it('measures services beside a peer, counts what goes there, and tells the gates', () => {
+    const venv = copierEnvironment();
+    const peer = ['--peers', 'aws s3 cp', '--venv', venv];
+    const { status, page, results } = bench('--only', 'services', '--servers', 'test', ...peer);
+    expect(status).toBe(0);
+    expect(results.failures).toEqual([]);
+    const rows = results.services.flatMap((service) => service.rows);
+    expect(rows.map(({ id, who }) => `${id} ${who}`)).toEqual(
+      ['push1', 'push2', 'pull', 'one'].flatMap((id) => [`${id} mstore`, `${id} aws s3 cp`]),
+    );
+    expect(rows.every(({ seconds }) => seconds.count === 1)).toBe(true);
+    const [first, second, pull, one] = rows.filter(({ who }) => who === 'mstore');
+    const size = 8 * 1024 * 1024;
+    expect(first?.sent).toBeGreaterThan(size);
+    expect(second?.sent).toBeGreaterThan(1024 * 1024);
+    expect(second?.sent).toBeLessThan(size / 2);
+    expect(pull?.received).toBeGreaterThan(size);
+    expect(one?.received).toBeLessThan(size / 100);
+    for (const row of [first, second, pull, one]) {
+      expect(row?.requests).toBeGreaterThan(2);
+      expect(row?.cpuSecondsPerGB).toBeGreaterThan(0);
+      expect(row?.peakBytes).toBeLessThan(300e6);
+    }
+    expect(first?.gates?.map(({ of }) => of)).toEqual(['wall', 'peakBytes']);
+    expect(second?.gates?.map(({ of }) => of)).toEqual(['faster', 'peakBytes']);
+    expect(one?.gates?.[0]).toMatchObject({ of: 'receivedShare', met: true });
+    const peers = rows.filter(({ who }) => who !== 'mstore');
+    // It is the fastest peer itself, and never came by the proxy.
+    expect(peers.map(({ ofFastest, requests }) => [ofFastest.median, requests])).toEqual(
+      peers.map(() => [1, 0]),
+    );
+    expect(page.split('\n')).toContain('### S3, the server of the tests');
     expect(page).not.toMatch(/undefined|NaN/);
   });
 

@@ -1,14 +1,20 @@
 import { type GcsTarget, gcsTarget } from './gcs-target.ts';
-import { installGoProgram } from './go-program.ts';
+import { type GoProgram, installGoProgram } from './go-program.ts';
 import { startServerProcess } from './server-process.ts';
 
-/** Starts fake-gcs-server over a folder, and makes a bucket. It asks for no credentials. */
-export async function startFakeGcsServer(): Promise<GcsTarget> {
-  const program = await installGoProgram({
-    from: 'github.com/fsouza/fake-gcs-server',
-    version: 'v1.56.1',
-    name: 'fake-gcs-server',
-  });
+/** The emulator of Cloud Storage. */
+export const fakeGcsServer: GoProgram = {
+  from: 'github.com/fsouza/fake-gcs-server',
+  version: 'v1.56.1',
+  name: 'fake-gcs-server',
+};
+
+/**
+ * Starts fake-gcs-server over a folder, and makes a bucket. It asks for no credentials.
+ * @param publicUrl where it says that its objects are; by default where it listens
+ */
+export async function startFakeGcsServer(publicUrl?: string): Promise<GcsTarget> {
+  const program = await installGoProgram(fakeGcsServer);
   const { port } = await startServerProcess(({ folder, port }) => {
     const address = `127.0.0.1:${port}`;
     const options = {
@@ -17,7 +23,7 @@ export async function startFakeGcsServer(): Promise<GcsTarget> {
       port,
       'filesystem-root': `${folder}/data`,
       'public-host': address,
-      'external-url': `http://${address}`,
+      'external-url': publicUrl ?? `http://${address}`,
       'log-level': 'warn',
     };
     const args = Object.entries(options).flatMap(([name, value]) => [`-${name}`, `${value}`]);

@@ -1,5 +1,5 @@
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
-import { installGoProgram } from './go-program.ts';
+import { type GoProgram, installGoProgram } from './go-program.ts';
 import {
   type S3Target,
   s3Client,
@@ -12,13 +12,16 @@ import { startServerProcess } from './server-process.ts';
 
 const { accessKeyId, secretAccessKey } = testCredentials;
 
+/** The gateway of Versity. */
+export const versityGateway: GoProgram = {
+  from: 'github.com/versity/versitygw/cmd/versitygw',
+  version: 'v1.8.0',
+  name: 'versitygw',
+};
+
 /** Starts the gateway of Versity, which keeps objects as files. */
 export async function startVersityGateway(): Promise<S3Target> {
-  const program = await installGoProgram({
-    from: 'github.com/versity/versitygw/cmd/versitygw',
-    version: 'v1.8.0',
-    name: 'versitygw',
-  });
+  const program = await installGoProgram(versityGateway);
   const { port } = await startServerProcess(({ folder, port }) => ({
     program,
     args: ['--port', `127.0.0.1:${port}`, '--region', testRegion, '--quiet', 'posix', folder],
@@ -27,13 +30,16 @@ export async function startVersityGateway(): Promise<S3Target> {
   return readyTarget('versitygw', port);
 }
 
+/** MinIO. */
+export const minio: GoProgram = {
+  from: 'github.com/minio/minio',
+  version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+  name: 'minio',
+};
+
 /** Starts MinIO over one folder. */
 export async function startMinio(): Promise<S3Target> {
-  const program = await installGoProgram({
-    from: 'github.com/minio/minio',
-    version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
-    name: 'minio',
-  });
+  const program = await installGoProgram(minio);
   const { port } = await startServerProcess(({ folder, port }) => ({
     program,
     args: ['server', '--quiet', '--address', `127.0.0.1:${port}`, `${folder}/data`],

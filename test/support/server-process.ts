@@ -103,7 +103,8 @@ async function answers(port: number): Promise<boolean> {
       signal: AbortSignal.timeout(2000),
     });
     await response.arrayBuffer();
-    return true;
+    // It may listen before it can do anything, and say so.
+    return response.status < 500;
   } catch {
     return false;
   }

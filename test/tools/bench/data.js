@@ -10,9 +10,9 @@ const editBytes = mebibyte;
 const insertedBytes = 1024;
 
 /** A large file and its second version: 1 KiB at the head, 1 % overwritten in regions of 1 MiB. */
-export function makeLarge(place, sizeMiB) {
-  const one = versionPath(place, 1, 'model.bin');
-  const two = versionPath(place, 2, 'model.bin');
+export function makeLarge(place, sizeMiB, entry = 'model.bin') {
+  const one = versionPath(place, 1, entry);
+  const two = versionPath(place, 2, entry);
   writeRandom(one, sizeMiB * mebibyte);
   fs.writeFileSync(two, randomFillSync(Buffer.alloc(insertedBytes)));
   run('sh', ['-c', 'cat "$1" >> "$2"', 'sh', one, two]);
@@ -24,7 +24,16 @@ export function makeLarge(place, sizeMiB) {
     fs.writeSync(fd, randomFillSync(block), 0, editBytes, where);
   }
   fs.closeSync(fd);
-  return { entry: 'model.bin', place, versions: 2 };
+  return { entry, place, versions: 2 };
+}
+
+/** A model in a folder: a large file as {@link makeLarge} makes it, and a small one that stays the same. */
+export function makeModel(place, sizeMiB, { large, small }) {
+  makeLarge(place, sizeMiB, `model/${large}`);
+  const bytes = randomFillSync(Buffer.alloc(fileBytes));
+  for (const version of [1, 2])
+    fs.writeFileSync(versionPath(place, version, `model/${small}`), bytes);
+  return { entry: 'model', place, versions: 2 };
 }
 
 function writeRandom(file, bytes) {
@@ -74,10 +83,10 @@ export function makeSmall(place) {
 }
 
 /** Where the entry of a version is; its folder is made. */
-export function versionPath(place, version, entry) {
-  const folder = path.join(place, `v${version}`);
-  fs.mkdirSync(folder, { recursive: true });
-  return path.join(folder, entry);
+function versionPath(place, version, entry) {
+  const file = path.join(place, `v${version}`, entry);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  return file;
 }
 
 /** Bytes of the files in some folders or files, links not followed. */

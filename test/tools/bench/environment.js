@@ -6,7 +6,6 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 export const mebibyte = 1024 * 1024;
 export const mstoreProgram = path.join(root, 'bin/mstore.js');
-export const mstoreMain = new URL('../../../dist/cli/main.js', import.meta.url).href;
 export const mstoreDist = path.join(root, 'dist');
 /** The virtual environment that `bench:peers` makes, where nothing else is asked for. */
 export const venvDefault = path.join(root, 'node_modules/.cache/mstore-bench/python');

@@ -1,25 +1,31 @@
 #!/usr/bin/env node
 /**
  * Installs the peers that the bench measures beside mstore: programs by the package manager of Debian,
- * Python packages into a virtual environment of their own.
+ * Python packages into a virtual environment of their own, and what is written in Go by building it: rclone
+ * and the servers of the section of services, which takes some minutes.
  *
  *   npm run bench:peers                      all of them
  *   npm run bench:peers -- --venv FOLDER     the environment elsewhere; the bench wants the same option
- *   npm run bench:peers -- --no-apt          only the Python packages
+ *   npm run bench:peers -- --no-apt          nothing by the package manager
+ *   npm run bench:peers -- --no-go           nothing that is to be built
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { venvDefault } from './environment.js';
+import { serviceServers, usualServers } from './service-servers.js';
+import { rcloneSource } from './service-tools.js';
+import { useTypeScript } from './typescript.js';
 
 const programs = ['git-lfs', 'restic', 'borgbackup', 'casync', 'git-annex', 'time'];
-const modules = ['dvc', 'hf_xet', 'huggingface_hub'];
+const modules = ['awscli', 'dvc', 'hf_xet', 'huggingface_hub'];
 
 const { values } = parseArgs({
   options: {
     venv: { type: 'string', default: venvDefault },
     apt: { type: 'boolean', default: true },
+    go: { type: 'boolean', default: true },
   },
   allowNegative: true,
 });
@@ -54,5 +60,21 @@ function installModules() {
   step(path.join(folder, 'bin/pip'), 'install', '--quiet', ...modules);
 }
 
+async function buildPrograms() {
+  useTypeScript();
+  const { installGoProgram } = await import('../../support/go-program.ts');
+  const servers = usualServers.map((name) => serviceServers[name].program());
+  for (const program of [rcloneSource, ...(await Promise.all(servers))]) {
+    process.stderr.write(`go install ${program.from}@${program.version}\n`);
+    try {
+      await installGoProgram(program);
+    } catch (error) {
+      process.stderr.write(`${program.name} is not built: ${error.stderr ?? error.message}\n`);
+      process.exitCode = 1;
+    }
+  }
+}
+
 if (values.apt) installPrograms();
 installModules();
+if (values.go) await buildPrograms();

@@ -12,14 +12,17 @@
  *   --runs N        rounds of mstore and its floors (default 5)
  *   --peer-runs N   rounds of the peers (default 3, never more than of mstore)
  *   --peer-seconds N  a peer whose round of a part takes longer takes part once (default 180)
- *   --only A,B      of: large, many, weights, start, damage, edits, compression, index
+ *   --only A,B      of: large, many, weights, start, damage, edits, compression, index, services
+ *   --servers A,B   of the section of services: versitygw, minio, fake-gcs-server, test
  *   --peers A,B     these peers only; --no-peers: none
  *   --venv FOLDER   where the peers in Python are (default: where bench:peers puts them)
  *   --write FILE    the page; the same as JSON beside it
  *   --json          JSON instead of Markdown on standard output
  *   --gates         exit code 1 where a gate is missed
  *
- * MSTORE_BENCH_DIR is where the scratch data goes; it needs about 25 times the size of the large file.
+ * MSTORE_BENCH_DIR is where the scratch data goes; it needs about 25 times the size of the large file. The
+ * section of services takes part with those servers that "bench:peers" has built, and keeps what is sent to
+ * them in the temporary folder of the system.
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -45,8 +48,12 @@ import { findPeers } from './peers.js';
 import { missedGates, mstoreRows, peakRow, peersAhead, peerTable } from './results.js';
 import { Rounds } from './rounds.js';
 import { ownSections } from './sections.js';
+import { missedServiceGates, servicePeersAhead, serviceResults } from './service-results.js';
+import { serviceServers, usualServers } from './service-servers.js';
+import { serviceMstore } from './service-tools.js';
+import { findServers, measureServices } from './services.js';
 
-const partNames = [...Object.keys(ownSections), 'damage', ...extraNames];
+const partNames = [...Object.keys(ownSections), 'damage', ...extraNames, 'services'];
 
 function readOptions() {
   const { values } = parseArgs({
@@ -59,6 +66,7 @@ function readOptions() {
       only: { type: 'string' },
       peers: { type: 'string' },
       'no-peers': { type: 'boolean', default: false },
+      servers: { type: 'string', default: usualServers.join(',') },
       venv: { type: 'string', default: venvDefault },
       write: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -68,6 +76,9 @@ function readOptions() {
   const parts = values.only?.split(',') ?? partNames;
   const unknown = parts.filter((name) => !partNames.includes(name));
   if (unknown.length > 0) throw new Error(`Not a part: ${unknown.join(', ')}`);
+  const servers = values.servers.split(',');
+  const foreign = servers.filter((name) => serviceServers[name] === undefined);
+  if (foreign.length > 0) throw new Error(`Not a server: ${foreign.join(', ')}`);
   const runs = positive(values.runs, 'runs');
   return {
     sizeMiB: positive(values.size, 'size'),
@@ -77,6 +88,7 @@ function readOptions() {
     peerSeconds: positive(values['peer-seconds'], 'peer-seconds'),
     parts: partNames.filter((name) => parts.includes(name)),
     peers: values['no-peers'] ? [] : values.peers?.split(','),
+    servers,
     venv: path.resolve(values.venv),
     write: values.write,
     json: values.json,
@@ -104,13 +116,15 @@ const makers = {
 const damageMiB = 8;
 
 /** Versions, stores, remotes and clones of all tools at once, in units of the large file. */
-const spaceFactor = { withPeers: 25, alone: 9 };
+const spaceFactor = { withPeers: 25, alone: 9, services: 16 };
 
 /** Says now that the disk is too small, not after half of the rounds. */
 function checkSpace(place, { sizeMiB, parts }, toolCount) {
-  if (!parts.includes('large')) return;
+  const large = parts.includes('large');
+  if (!large && !parts.includes('services')) return;
   const { bavail, bsize } = fs.statfsSync(place);
-  const factor = toolCount > 1 ? spaceFactor.withPeers : spaceFactor.alone;
+  const own = toolCount > 1 ? spaceFactor.withPeers : spaceFactor.alone;
+  const factor = large ? own : spaceFactor.services;
   const needed = sizeMiB * mebibyte * factor;
   if (bavail * bsize < needed)
     throw new Error(`The bench needs ${Math.ceil(needed / 1e9)} GB free below ${place}`);
@@ -141,6 +155,26 @@ function measureDamage(tools, measures, place) {
   ]);
   remove(data.place);
   return Object.fromEntries(outcomes);
+}
+
+/** Measures with each server that is here. What peers failed to do is kept with that of other sections. */
+async function measureAllServices({ options, place, measures, servicePeers, rounds }) {
+  const { here, missing } = await findServers(options.servers);
+  for (const server of missing) log(`services: ${server}; npm run bench:peers builds it`);
+  const tools = [serviceMstore, ...servicePeers];
+  if (here.length === 0) return { rows: [], missing, tools };
+  const { sizeMiB, peerRuns, peerSeconds } = options;
+  const taking = tools.filter((tool, i) => i === 0 || tool.version !== undefined);
+  const { failures, slow } = await measureServices(here, {
+    ...{ place, sizeMiB, measures, log, peerSeconds },
+    tools: taking,
+    runs: peerRuns,
+    // All of them in each round, also in the one that is counted.
+    peerRuns: Number.POSITIVE_INFINITY,
+  });
+  rounds.failures.push(...failures);
+  rounds.slow.push(...slow);
+  return { rows: here.map((name) => serviceResults(measures, name, taking)), missing, tools };
 }
 
 function machine(place) {
@@ -195,7 +229,7 @@ function floorRows(measures, sections) {
   );
 }
 
-function makeDocument({ options, measures, tools, rounds, damage, extras, place }) {
+function makeDocument({ options, measures, tools, rounds, damage, extras, services, place }) {
   const sections = options.parts.filter((part) => ownSections[part] !== undefined);
   const own = sections.flatMap((section) => mstoreRows(measures, section));
   const rows = [...own, peakRow(own)].filter((row) => row !== undefined);
@@ -205,26 +239,36 @@ function makeDocument({ options, measures, tools, rounds, damage, extras, place 
   );
   const results = { rows, peers: Object.fromEntries(tables), unverified };
   const { sizeMiB, fileCount, runs, peerRuns, parts } = options;
-  const missing = tools.slice(1).filter(({ version }) => version === undefined);
+  const serviceTools = services.tools.filter((tool) => tool !== serviceMstore);
+  const others = [...tools.slice(1), ...serviceTools];
+  const missing = others.filter(({ version }) => version === undefined);
   return {
     command: 'npm run bench',
     date: new Date().toISOString().slice(0, 10),
     machine: machine(place),
-    versions: versionsOf(tools.slice(1)),
+    versions: versionsOf(others),
     options: { sizeMiB, fileCount, runs, peerRuns, parts },
     ...results,
     floors: floorRows(measures, sections),
-    settings: tools.map(({ name, settings }) => ({
-      who: name,
-      about: settings,
-      damage: damage?.[name],
-    })),
-    gatesMissed: missedGates(results),
-    peersAhead: peersAhead(results),
+    settings: [
+      ...tools.map(({ name, settings }) => ({
+        who: name,
+        about: settings,
+        damage: damage?.[name],
+      })),
+      ...services.tools.map(({ name, settings }) => ({
+        who: `${name}, with services`,
+        about: settings,
+      })),
+    ],
+    gatesMissed: [...missedGates(results), ...missedServiceGates(services.rows)],
+    peersAhead: [...peersAhead(results), ...servicePeersAhead(services.rows)],
+    services: services.rows,
     failures: rounds.failures,
     slow: rounds.slow,
     notMeasured: [
       ...missing.map(({ name }) => `${name} (not installed)`),
+      ...services.missing,
       ...partNames.filter((name) => !parts.includes(name)),
     ],
     extras,
@@ -237,7 +281,10 @@ async function bench() {
     path.join(process.env.MSTORE_BENCH_DIR ?? os.tmpdir(), 'mstore-bench-'),
   );
   try {
-    const tools = [mstore, ...findPeers(options.venv, options.peers)];
+    const { venv, peers: names, parts } = options;
+    const forServices = parts.includes('services');
+    const { peers, servicePeers } = await findPeers({ venv, names, forServices });
+    const tools = [mstore, ...peers];
     const measures = new Measures();
     const present = tools.filter((tool, i) => i === 0 || tool.version !== undefined);
     checkSpace(place, options, present.length);
@@ -253,8 +300,11 @@ async function bench() {
     });
     const extras = [];
     let damage;
+    let services = { rows: [], missing: [], tools: [] };
     for (const part of options.parts) {
-      if (part === 'damage') damage = measureDamage(present, measures, place);
+      if (part === 'services')
+        services = await measureAllServices({ options, place, measures, servicePeers, rounds });
+      else if (part === 'damage') damage = measureDamage(present, measures, place);
       else if (ownSections[part] !== undefined)
         measureSection(part, rounds, measures, place, options);
       else {
@@ -265,7 +315,8 @@ async function bench() {
         remove(scratch);
       }
     }
-    report(makeDocument({ options, measures, tools, rounds, damage, extras, place }), options);
+    const found = { options, measures, tools, rounds, damage, extras, services, place };
+    report(makeDocument(found), options);
   } finally {
     remove(place);
   }

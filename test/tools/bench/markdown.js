@@ -1,19 +1,8 @@
 /** Writes the document of results as the page `docs/benchmarks.md`. */
 import { floorsAbout } from './floors.js';
+import { spreadText, table } from './markdown-parts.js';
 import { ownSections } from './sections.js';
-
-function line(...cells) {
-  return `| ${cells.join(' | ')} |`;
-}
-
-function table(head, rows) {
-  return [
-    line(...head),
-    line(...head.map(() => '---')),
-    ...rows.map((cells) => line(...cells)),
-    '',
-  ];
-}
+import { servicesMarkdown } from './service-markdown.js';
 
 /** The whole page. */
 export function markdown(document) {
@@ -23,6 +12,7 @@ export function markdown(document) {
     ...mstorePart(document),
     ...floorsPart(document),
     ...peersPart(document),
+    ...servicesMarkdown(document.services),
     ...settingsPart(document),
     ...document.extras.flatMap(extraPart),
   ]
@@ -48,10 +38,14 @@ function introduction({ command, date, machine, versions, options, slow }) {
     '  A ratio is the median of the ratios of the rounds, in which both sides were measured next to each other.',
     ...slow.map(
       ({ section, who, seconds }) =>
-        `  The times of ${who} for ${ownSections[section].title.toLowerCase()} are of one round, which took ${seconds.toFixed(0)} s.`,
+        `  The times of ${who} for ${titleOf(section)} are of one round, which took ${seconds.toFixed(0)} s.`,
     ),
     '',
   ];
+}
+
+function titleOf(section) {
+  return ownSections[section]?.title.toLowerCase() ?? section;
 }
 
 function lossesPart({ gatesMissed, peersAhead, failures, notMeasured }) {
@@ -123,9 +117,9 @@ function mstoreTable(title, rows) {
       ? [row.about, '', row.stored.toFixed(3), 'first version', gatesText(row.gates), '']
       : [
           row.about,
-          secondsText(row.seconds),
+          spreadText(row.seconds),
           spreadText(row.ratio),
-          `${row.floor}, ${secondsText(row.floorSeconds)}`,
+          `${row.floor}, ${spreadText(row.floorSeconds)}`,
           gatesText(row.gates),
           megabytes(row),
         ],
@@ -147,21 +141,6 @@ function megabytes({ peakBytes }) {
   return peakBytes === undefined ? '' : (peakBytes / 1e6).toFixed(0);
 }
 
-/** Three digits that count, so that short times say something as well. */
-function digits(value) {
-  if (value >= 100) return value.toFixed(0);
-  if (value >= 10) return value.toFixed(1);
-  return value >= 0.1 ? value.toFixed(2) : value.toFixed(3);
-}
-
-function secondsText(seconds) {
-  return spreadText(seconds);
-}
-
-function spreadText({ median, min, max, count }) {
-  return count === 1 ? digits(median) : `${digits(median)} [${digits(min)}-${digits(max)}]`;
-}
-
 /** What the floors are; those that no row is compared with are shown with their times. */
 function floorsPart({ floors, rows }) {
   const shown = [...new Set(floors.map(({ name }) => name))];
@@ -172,7 +151,7 @@ function floorsPart({ floors, rows }) {
     return [
       name,
       floorsAbout[name],
-      compared.has(name) || times === undefined ? '' : secondsText(times),
+      compared.has(name) || times === undefined ? '' : spreadText(times),
     ];
   });
   return [
@@ -224,12 +203,12 @@ function peersTable(section, tools) {
 
 function peerCellText(cell) {
   if (cell === undefined) return '-';
-  if (cell.times === undefined) return secondsText(cell.seconds);
+  if (cell.times === undefined) return spreadText(cell.seconds);
   const gate =
     cell.gate === undefined
       ? ''
       : `, at least ${cell.gate.least}: ${cell.gate.met ? 'met' : '**missed**'}`;
-  return `${secondsText(cell.seconds)}; ${spreadText(cell.times)} x${gate}`;
+  return `${spreadText(cell.seconds)}; ${spreadText(cell.times)} x${gate}`;
 }
 
 function peakText(cells) {
@@ -239,9 +218,9 @@ function peakText(cells) {
   return peaks.length === 0 ? '' : (Math.max(...peaks) / 1e6).toFixed(0);
 }
 
-function settingsPart({ settings, rows }) {
+function settingsPart({ settings, rows, services }) {
   const tried = settings.some(({ damage }) => damage !== undefined);
-  if (rows.length === 0 && !tried) return [];
+  if (rows.length === 0 && services.length === 0 && !tried) return [];
   const head = [
     'tool',
     'settings',

@@ -8,16 +8,17 @@ const timeProgram = ['/usr/bin/time', '/bin/time'].find((file) => fs.existsSync(
 const commandMsMax = 20 * 60_000;
 
 /** A command that did not succeed, with the end of what it said. */
-export class CommandFailure extends Error {}
+class CommandFailure extends Error {}
 
 /**
- * Runs a command to its end. The peak of memory comes from the `time` program, which starts the command
- * in a process of its own: what a child of this process reports includes the memory of this one.
+ * Runs a command to its end. The peak of memory and the time of processors come from the `time` program,
+ * which starts the command in a process of its own: what a child of this process reports includes the
+ * memory of this one.
  */
 export function run(command, args, { cwd, env, peakFile } = {}) {
   const probed = peakFile !== undefined && timeProgram !== undefined;
   const [program, words] = probed
-    ? [timeProgram, ['-q', '-f', '%M', '-o', peakFile, command, ...args]]
+    ? [timeProgram, ['-q', '-f', '%M %U %S', '-o', peakFile, command, ...args]]
     : [command, args];
   const start = process.hrtime.bigint();
   const result = spawnSync(program, words, {
@@ -29,8 +30,12 @@ export function run(command, args, { cwd, env, peakFile } = {}) {
   });
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   if (result.status !== 0) throw new CommandFailure(failureText(command, args, result));
-  const peakBytes = probed ? Number(fs.readFileSync(peakFile, 'utf8').trim()) * 1024 : undefined;
-  return { seconds, peakBytes, stdout: result.stdout.toString() };
+  return { seconds, ...(probed ? usage(peakFile) : {}), stdout: result.stdout.toString() };
+}
+
+function usage(file) {
+  const [kibibytes, user, system] = fs.readFileSync(file, 'utf8').split(' ').map(Number);
+  return { peakBytes: kibibytes * 1024, cpuSeconds: user + system };
 }
 
 function failureText(command, args, { status, signal, error, stderr }) {
@@ -42,16 +47,20 @@ function failureText(command, args, { status, signal, error, stderr }) {
 
 /** Numbers by section, operation and who did it; one for each round, or none where it did not run. */
 export class Measures {
-  #seconds = new Map();
+  #figures = new Map();
   #peaks = new Map();
   #stored = new Map();
   round = 0;
 
-  add(section, operation, who, seconds, peakBytes) {
+  /** Keeps figures by their names: `seconds`, `cpuSeconds` and such add up in a round, `peakBytes` does not. */
+  add(section, operation, who, { peakBytes, ...figures }) {
     const key = [section, operation, who].join('/');
-    const rounds = this.#seconds.get(key) ?? [];
-    rounds[this.round] = (rounds[this.round] ?? 0) + seconds;
-    this.#seconds.set(key, rounds);
+    const kept = this.#figures.get(key) ?? {};
+    for (const [name, value] of Object.entries(figures)) {
+      kept[name] ??= [];
+      kept[name][this.round] = (kept[name][this.round] ?? 0) + value;
+    }
+    this.#figures.set(key, kept);
     if (peakBytes !== undefined)
       this.#peaks.set(key, Math.max(peakBytes, this.#peaks.get(key) ?? 0));
   }
@@ -62,14 +71,14 @@ export class Measures {
 
   /** Drops all that somebody measured in a section, for one whose result was wrong. */
   forget(section, who) {
-    for (const map of [this.#seconds, this.#peaks, this.#stored]) {
+    for (const map of [this.#figures, this.#peaks, this.#stored]) {
       for (const key of map.keys())
         if (key.startsWith(`${section}/`) && key.endsWith(`/${who}`)) map.delete(key);
     }
   }
 
-  rounds(section, operation, who) {
-    return this.#seconds.get([section, operation, who].join('/')) ?? [];
+  rounds(section, operation, who, figure = 'seconds') {
+    return this.#figures.get([section, operation, who].join('/'))?.[figure] ?? [];
   }
 
   stored(section, when, who) {

@@ -13,6 +13,9 @@ export class Rounds {
   failures = [];
   /** Peers whose round of a section took so long that one is enough. */
   slow = [];
+  /** The service that tools send to, and what counts their requests; for sections that have one. */
+  target;
+  counter;
   /** Seconds of each peer in the round that is measured. */
   #spent = new Map();
 
@@ -24,11 +27,16 @@ export class Rounds {
   measure(section, operations, data) {
     for (let round = 0; round < this.runs; round++) {
       this.log(`${section}: round ${round + 1} of ${this.runs}`);
-      this.#round(section, round, data, (boxes) => {
-        this.measures.round = round;
-        for (const operation of operations) this.#operation(section, operation, boxes);
-      });
+      this.measureRound(section, operations, data, round);
     }
+  }
+
+  /** One round of a section, counted from 0. */
+  measureRound(section, operations, data, round) {
+    this.#round(section, round, data, (boxes) => {
+      this.measures.round = round;
+      for (const operation of operations) this.#operation(section, operation, boxes);
+    });
   }
 
   /** The start section opens its boxes once in a round and measures them several times. */
@@ -55,8 +63,8 @@ export class Rounds {
         if (this.#isOut(section, tool)) continue;
         const place = path.join(this.place, `${section}-${tool.name}`);
         remove(place);
-        const { measures } = this;
-        const box = new Box({ place, section, data, env: undefined, who: tool.name, measures });
+        const { measures, target, counter } = this;
+        const box = new Box({ place, section, data, who: tool.name, measures, target, counter });
         box.env = { ...scratchEnv(box), ...tool.env?.(box) };
         boxes.set(tool, box);
         this.#attempt(section, 'open', tool, boxes, () => tool.open(box));
@@ -155,7 +163,9 @@ function warmAll(places) {
 export function scratchEnv(box) {
   const home = box.at('home');
   fs.mkdirSync(home, { recursive: true });
-  const kept = Object.entries(process.env).filter(([name]) => !/^(XDG_|GIT_|MSTORE_)/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(XDG|GIT|MSTORE|AWS|GOOGLE|STORAGE|RCLONE)_/.test(name),
+  );
   return {
     ...Object.fromEntries(kept),
     HOME: home,
