@@ -111,6 +111,8 @@ function editSection(
   }
   if (line === undefined) return;
   let at = end;
+  // Comments right above the next table are about that one.
+  while (end < lines.length && at > header + 1 && /^\s*#/.test(lines[at - 1] as string)) at--;
   while (at > header + 1 && lines[at - 1]?.trim() === '') at--;
   lines.splice(at, 0, line + change.end);
 }

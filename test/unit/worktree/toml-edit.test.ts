@@ -44,6 +44,20 @@ describe('editToml', () => {
     expect(editToml('[remote.origin]\nurl = "a"\n', url, undefined)).toBe('');
   });
 
+  it('leaves comments with the table that they stand above', () => {
+    const next = '# about z\n# more\n[z]\na = 1\n';
+    for (const between of ['', '\n', '# old\n\n']) {
+      expect(editToml(`[core]\nformat = 1\n${between}${next}`, ['core', 'git'], 'auto')).toBe(
+        between.startsWith('#')
+          ? `[core]\nformat = 1\n${between.trimEnd()}\ngit = "auto"\n\n${next}`
+          : `[core]\nformat = 1\ngit = "auto"\n${between}${next}`,
+      );
+    }
+    expect(editToml('[core]\n# end\n', ['core', 'git'], 'auto')).toBe(
+      '[core]\n# end\ngit = "auto"\n',
+    );
+  });
+
   it('keeps the line ends of Windows', () => {
     const text = '# c\r\n[remote.origin]\r\nurl = "a" # x\r\n\r\n[core]\r\nformat = 1\r\n';
     expect(editToml(text, url, 'b')).toBe(text.replace('"a"', '"b"'));
