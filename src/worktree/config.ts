@@ -195,10 +195,13 @@ export interface ConfigEntry {
 
 /** The merged configuration of a workspace. */
 export class Config {
+  /** The table `policy` of the committed file as it was read, for `registry/policy.ts` to check. */
+  readonly policies: Readonly<{ value: unknown; file: string }>;
   readonly #entries = new Map<string, ConfigEntry>();
 
-  constructor(entries: Iterable<ConfigEntry>) {
+  constructor(entries: Iterable<ConfigEntry>, policies: Config['policies']) {
     for (const entry of entries) this.#entries.set(entry.key, entry);
+    this.policies = policies;
   }
 
   /** All values, sorted by key. */
@@ -259,9 +262,12 @@ export function keyRule(key: string): KeyRule | undefined {
  * @param folder the `.modelstore` folder
  */
 export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
+  const committed = readFile(path.join(folder, configName));
+  const local = readFile(path.join(folder, localConfigName));
+  if (local.table['policy'] !== undefined) throw localPolicy(local.file);
   const entries: ConfigEntry[] = [
-    ...readFile(path.join(folder, configName), 'config'),
-    ...readFile(path.join(folder, localConfigName), 'local'),
+    ...flatten(committed.table, '', committed.file, 'config'),
+    ...flatten(local.table, '', local.file, 'local'),
   ];
   const names = new Set(entries.map(({ key }) => key));
   for (const [key, rule] of Object.entries(configKeys)) {
@@ -285,7 +291,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
       source: 'environment',
     });
   }
-  const config = new Config(entries);
+  const config = new Config(entries, { value: committed.table['policy'], file: committed.file });
   const format = config.integer('core.format') ?? workspaceFormat;
   if (format <= workspaceFormat) return config;
   throw new MstoreError(
@@ -342,12 +348,22 @@ export function unknownKey(key: string): MstoreError {
   });
 }
 
-function readFile(file: string, source: ConfigSource): ConfigEntry[] {
+type TomlTable = Readonly<Record<string, unknown>>;
+
+function readFile(file: string): { readonly file: string; readonly table: TomlTable } {
   const text = readBounded(file, limits.configBytesMax)?.toString();
-  return text === undefined ? [] : flatten(parseFile(text, file), '', file, source);
+  return { file, table: text === undefined ? {} : parseFile(text, file) };
 }
 
-function parseFile(text: string, file: string): object {
+/** A gate that each machine could open for itself would be none. */
+function localPolicy(file: string): MstoreError {
+  return new MstoreError('config-invalid', `${file} holds policies, which are for all machines`, {
+    hint: `Move them to ${configName}, which Git keeps`,
+    details: { path: file },
+  });
+}
+
+function parseFile(text: string, file: string): TomlTable {
   try {
     return parse(text);
   } catch (error) {

@@ -153,6 +153,20 @@ describe('readConfig', () => {
     expect(readConfig(folderWith(text), {}).entries()).toEqual([]);
   });
 
+  it('hands policies on as they are, from the committed file alone', () => {
+    const policy = '[policy.production]\nweights = { a = 1 }\n[policy."m@production".limits]\n';
+    const folder = folderWith(`${policy}[transfer]\njobs = 2\n`);
+    const merged = readConfig(folder, {});
+    expect(merged.policies).toEqual({
+      value: { production: { weights: { a: 1 } }, 'm@production': { limits: {} } },
+      file: path.join(folder, 'config.toml'),
+    });
+    expect(merged.entries().map(({ key }) => key)).toEqual(['transfer.jobs']);
+    expect(readConfig(tempFolder(), {}).policies.value).toBeUndefined();
+    expect(() => readConfig(folderWith('', policy), {})).toThrow(coded('config-invalid'));
+    expect(() => readConfig(folderWith('', policy), {})).toThrow(/local\.toml holds policies/);
+  });
+
   it('refuses a workspace of a newer format', () => {
     expect(() => readConfig(folderWith('[core]\nformat = 2\n'), {})).toThrow(coded('newer-format'));
   });
@@ -191,6 +205,32 @@ describe('writeConfigKey', () => {
     await set(undefined);
     expect(fs.readFileSync(file, 'utf8')).toBe('# mine\n[core]\nformat = 1 # first\n');
     expect(fs.readdirSync(folder)).toEqual(['config.toml']);
+  });
+
+  it('leaves policies and all other tables that it does not know as they are', async () => {
+    const policies = [
+      '# the gate',
+      '[policy.production]',
+      'weights = { "eval.f1" = 0.6, bleu = 0.4 } # sums to 1',
+      'lower_is_better = [',
+      '  "latency_ms",',
+      ']',
+      '[policy.production.limits]',
+      'latency_ms = { max = 50 }',
+      '[policy."caption_model@production"]',
+      'regress = { bleu = 0.01 }',
+      '',
+    ].join('\n');
+    const folder = folderWith(`[core]\nformat = 1\n\n${policies}`);
+    const file = path.join(folder, 'config.toml');
+    const text = () => fs.readFileSync(file, 'utf8');
+    await writeConfigKey(file, 'core.remote', 'o', folder);
+    expect(text()).toBe(`[core]\nformat = 1\nremote = "o"\n\n${policies}`);
+    await writeConfigKey(file, 'transfer.jobs', 3, folder);
+    expect(text()).toContain(policies);
+    await writeConfigKey(file, 'core.remote', undefined, folder);
+    await writeConfigKey(file, 'transfer.jobs', undefined, folder);
+    expect(text()).toBe(`[core]\nformat = 1\n\n${policies}`);
   });
 
   it('makes no file to remove from', async () => {
