@@ -222,7 +222,7 @@ export function metricOf(metrics: Metrics, name: string): number | undefined {
 }
 
 /** Makes the error of metrics that cannot be read or compared. */
-function badMetrics(
+export function badMetrics(
   message: string,
   { hint, metric }: { readonly hint: string; readonly metric?: string },
 ): MstoreError {
