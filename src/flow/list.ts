@@ -1,9 +1,10 @@
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { type FileEntry, isFileEntry, type TreeEntry } from '../base/tree.ts';
+import { parseFileReference } from '../registry/reference.ts';
 import { BlobReader } from '../store/blob-reader.ts';
-import { resolveRevision } from './targets.ts';
-import { type Tracked, trackedAt, trackedFiles, trackedInWorkspace } from './tracked.ts';
+import { findReference } from './targets.ts';
+import { type Tracked, type TrackedSet, trackedFiles, trackedInWorkspace } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A tracked path with its entries. */
@@ -40,24 +41,15 @@ export async function findFile(
   given: string,
   cwd: string,
 ): Promise<FileEntry> {
-  const colon = given.indexOf(':');
-  const prefixed = given.startsWith('git:') ? given.indexOf(':', 4) : colon;
-  const revision =
-    prefixed > 0 ? given.slice(given.startsWith('git:') ? 4 : 0, prefixed) : undefined;
-  const full = revision === undefined ? workspace.relative(given, cwd) : given.slice(prefixed + 1);
-  const set =
-    revision === undefined
-      ? trackedInWorkspace(workspace)
-      : await trackedAt(workspace, await resolveRevision(workspace, revision));
-  const item = set.tracked.find(({ path }) => full === path || full.startsWith(`${path}/`));
-  if (item === undefined) {
-    const broken = set.broken.find(({ path }) => full === path || full.startsWith(`${path}/`));
-    if (broken !== undefined) throw broken.error;
-    throw new MstoreError('not-tracked', `${printable(full)} is not in a tracked path`, {
-      hint: `Run "mstore ls${revision === undefined ? '' : ` ${printable(revision)}`}" to see what is tracked`,
-      details: { path: full },
-    });
-  }
+  const { reference, path: named } = parseFileReference(given);
+  const full = reference === undefined ? workspace.relative(named, cwd) : named;
+  const text = given.slice(0, given.length - named.length - 1);
+  const choose = (set: TrackedSet) => [holderOf(set, full, text)];
+  const tracked =
+    reference === undefined
+      ? choose(trackedInWorkspace(workspace))
+      : (await findReference(workspace, text, choose, reference)).tracked;
+  const item = tracked[0] as Tracked;
   const { base, entries } = trackedFiles(workspace.store, item);
   const name = base === '' ? full : full.slice(base.length + 1);
   const entry = entries.find(({ path }) => path === name);
@@ -70,6 +62,19 @@ export async function findFile(
   }
   throw new MstoreError('not-found', `${printable(full)} is no file of ${printable(item.path)}`, {
     hint: `Run "mstore ls ${printable(item.path)}" to see its files`,
+    details: { path: full },
+  });
+}
+
+/** Finds the tracked path that a file lies in, or is. */
+function holderOf(set: TrackedSet, full: string, reference: string): Tracked {
+  const holds = ({ path }: { path: string }) => full === path || full.startsWith(`${path}/`);
+  const item = set.tracked.find(holds);
+  if (item !== undefined) return item;
+  const broken = set.broken.find(holds);
+  if (broken !== undefined) throw broken.error;
+  throw new MstoreError('not-tracked', `${printable(full)} is not in a tracked path`, {
+    hint: `Run "mstore ls${reference === '' ? '' : ` ${printable(reference)}`}" to see what is tracked`,
     details: { path: full },
   });
 }

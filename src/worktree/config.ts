@@ -52,6 +52,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: 'Who stands in records of versions and deployments: one line, of the form Name <mail>',
     check: (value) => /^\S(?:\P{Cc}{0,254}\S)?$/u.test(String(value)),
   },
+  'core.model': {
+    type: 'string',
+    about: 'Model that is meant where a version or an environment is named without one',
+    check: (value) => /^[a-z0-9][a-z0-9._-]*$/.test(String(value)),
+  },
   'core.git': {
     type: 'string',
     about: 'How Git is read: auto, binary or isomorphic',

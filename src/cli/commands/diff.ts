@@ -1,11 +1,13 @@
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
+import type { JsonValue } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';
 import type { FileChange } from '../../flow/compare.ts';
 import type { PathDiff } from '../../flow/diff.ts';
+import type { VersionsDiff } from '../../flow/diff-versions.ts';
 import type { Command } from '../command.ts';
 import { textOf } from '../command.ts';
-import type { Paint } from '../text.ts';
+import { type Paint, table } from '../text.ts';
 
 export const diffCommand: Command = {
   positionals: '[a] [b]',
@@ -13,49 +15,87 @@ export const diffCommand: Command = {
     parser
       .positional('a', {
         type: 'string',
-        describe: 'Revision to compare from, or a tracked path; default: the pointers here',
+        describe:
+          'Version or revision to compare from, or a tracked path; default: the pointers here',
       })
       .positional('b', {
         type: 'string',
-        describe: 'Revision to compare to; default: the files here',
+        describe: 'Version or revision to compare to; default: the files here',
       }),
   examples: [
     ['mstore diff', 'What changed in the files since they were added'],
     ['mstore diff v1 v2', 'What changed between two tags, and how many bytes they share'],
+    ['mstore diff bert@v1 bert@production', 'What changed between two versions, metrics too'],
   ],
   async run(context, args) {
     const workspace = await context.workspace();
-    const { diffVersions, diffWorkspace } = await import('../../flow/diff.ts');
-    const { findTargets, resolveRevision } = await import('../../flow/targets.ts');
-    const { trackedAt, trackedInWorkspace } = await import('../../flow/tracked.ts');
+    const { diffWorkspace } = await import('../../flow/diff.ts');
+    const { diffReferences } = await import('../../flow/diff-versions.ts');
+    const { findReference, findTargets } = await import('../../flow/targets.ts');
+    const { trackedInWorkspace } = await import('../../flow/tracked.ts');
     const a = textOf(args, 'a');
     const b = textOf(args, 'b');
     const work = { signal: context.signal, progress: context.progress };
     const from = await findTargets(workspace, a === undefined ? [] : [a], context.cwd);
-    if (b !== undefined && from.commit === undefined) {
+    const { commit, version } = from;
+    if (b !== undefined && commit === undefined && version === undefined) {
       throw new MstoreError(
         'usage',
-        `${printable(a ?? '')} is a path; two revisions are compared`,
+        `${printable(a ?? '')} is a path; two revisions or versions are compared`,
         {
-          hint: 'Write mstore diff REV REV, or mstore diff PATH for its changes here',
+          hint: 'Write mstore diff REF REF, or mstore diff PATH for its changes here',
         },
       );
     }
-    const now = from.commit === undefined ? [] : trackedInWorkspace(workspace).tracked;
-    const diffs =
+    // A version is of one path: what else is tracked here is not new.
+    const now =
+      commit === undefined || version !== undefined ? [] : trackedInWorkspace(workspace).tracked;
+    const { paths, versions } =
       b === undefined
-        ? await diffWorkspace(workspace, from.tracked, now, work)
-        : diffVersions(
+        ? { paths: await diffWorkspace(workspace, from.tracked, now, work), versions: undefined }
+        : diffReferences(
             workspace,
-            from.tracked,
-            (await trackedAt(workspace, await resolveRevision(workspace, b))).tracked,
+            from,
+            await findReference(workspace, b, (set) => [...set.tracked]),
           );
-    const lines = diffs.flatMap((diff) => describeDiff(diff, context.paint));
-    if (diffs.length === 0) context.note('No differences');
-    context.result({ paths: diffs }, lines);
+    const lines = paths.flatMap((diff) => describeDiff(diff, context.paint));
+    if (versions !== undefined) lines.push(...describeVersions(versions, context.paint));
+    if (lines.length === 0) context.note('No differences');
+    context.result({ paths, ...(versions === undefined ? {} : { versions }) }, lines);
     return undefined;
   },
 };
+
+function describeVersions({ metrics, fields }: VersionsDiff, paint: Paint): string[] {
+  const metricRows = metrics.map(({ name, before, after }) => [
+    `  ${printable(name)}`,
+    before === undefined ? '' : String(before),
+    after === undefined ? '' : String(after),
+    before === undefined || after === undefined ? '' : grown(after - before),
+  ]);
+  const fieldRows = fields.map(({ name, before, after }) => [
+    `  ${printable(name)}`,
+    `${shownValue(before)} -> ${shownValue(after)}`,
+  ]);
+  return [
+    ...(metrics.length === 0 ? [] : [paint.strong('metrics'), ...table(metricRows, [1, 2, 3])]),
+    ...(fields.length === 0 ? [] : [paint.strong('metadata'), ...table(fieldRows, [])]),
+  ];
+}
+
+/** A difference with its sign, without the digits that binary fractions add. */
+function grown(difference: number): string {
+  const short = Number(difference.toPrecision(6));
+  return short > 0 ? `+${short}` : String(short);
+}
+
+const valueLengthMax = 60;
+
+function shownValue(value: JsonValue | undefined): string {
+  if (value === undefined) return '(none)';
+  const text = printable(typeof value === 'string' ? value : JSON.stringify(value));
+  return text.length <= valueLengthMax ? text : `${text.slice(0, valueLengthMax - 1)}…`;
+}
 
 function describeDiff(diff: PathDiff, paint: Paint): string[] {
   const shared =

@@ -6,7 +6,7 @@ import type { Listing } from '../../flow/list.ts';
 import type { Command } from '../command.ts';
 import { listOf } from '../command.ts';
 import { type Paint, table } from '../text.ts';
-import { targetOptions } from './moving.ts';
+import { noteVersion, targetOptions } from './moving.ts';
 
 export const lsCommand: Command = {
   positionals: '[target..]',
@@ -19,11 +19,15 @@ export const lsCommand: Command = {
     const workspace = await context.workspace();
     const { list } = await import('../../flow/list.ts');
     const { findTargets } = await import('../../flow/targets.ts');
-    const { tracked, commit } = await findTargets(workspace, listOf(args, 'target'), context.cwd);
+    const found = await findTargets(workspace, listOf(args, 'target'), context.cwd);
+    const { tracked, commit } = found;
     const listings = list(workspace, tracked);
     if (listings.length === 0) context.note('Nothing is tracked yet; start with: mstore add PATH');
     const rows = listings.flatMap((listing) => rowsOf(listing, context.paint));
-    context.result({ commit: commit ?? null, paths: listings }, table(rows, [0]));
+    context.result(
+      { commit: commit ?? null, ...(await noteVersion(context, found)), paths: listings },
+      table(rows, [0]),
+    );
     return undefined;
   },
 };

@@ -6,7 +6,9 @@ import type { CheckoutResult } from '../../flow/checkout.ts';
 import type { CheckoutToResult } from '../../flow/checkout-to.ts';
 import type { FetchResult } from '../../flow/fetch.ts';
 import type { ChooseOptions } from '../../flow/remotes.ts';
+import type { Targets } from '../../flow/targets.ts';
 import type { Tracked } from '../../flow/tracked.ts';
+import type { ChosenVersion } from '../../flow/version-content.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import {
   type LinkKind,
@@ -24,7 +26,8 @@ export function targetOptions(parser: Argv): Argv {
   return parser.positional('target', {
     type: 'string',
     array: true,
-    describe: 'A branch, tag or commit, then paths; or paths alone; default: all tracked paths',
+    describe:
+      'MODEL@VERSION, a branch, tag or commit, then paths; or paths alone; default: all tracked paths',
   });
 }
 
@@ -65,6 +68,20 @@ export function chooseOptions(args: Args): ChooseOptions {
   const rateMax = text === undefined ? undefined : parseRate(text);
   if (text === undefined || rateMax !== undefined) return { rateMax };
   throw new MstoreError('usage', `--rate-limit cannot be ${printable(text)}`, { hint: rateAbout });
+}
+
+/** Says which version of the registry was chosen, and returns it for the document. */
+export async function noteVersion(
+  context: Context,
+  { version: found }: Targets,
+): Promise<{ readonly version?: ChosenVersion }> {
+  if (found === undefined) return {};
+  const { chosenVersion } = await import('../../flow/version-content.ts');
+  const version = chosenVersion(found);
+  const name = `${version.model}@${version.version}`;
+  if (found.by !== undefined) context.note(`${version.model}@${found.by} is ${version.version}`);
+  if (found.state !== 'active') context.warn(`${name} is ${found.state}`);
+  return { version };
 }
 
 /** Finds the versions that the arguments of a transfer choose. */

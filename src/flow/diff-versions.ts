@@ -1,0 +1,123 @@
+import { canonicalJson, compareUtf8, isJsonObject, type JsonValue } from '../base/json.ts';
+import type { VersionRecord } from '../registry/record.ts';
+import { diffVersions, type PathDiff } from './diff.ts';
+import type { Targets } from './targets.ts';
+import type { Tracked } from './tracked.ts';
+import { type ChosenVersion, chosenVersion } from './version-content.ts';
+import type { Workspace } from './workspace.ts';
+
+/** A metric of two versions that differs; the side that lacks it is left out. */
+export interface MetricChange {
+  readonly name: string;
+  readonly before?: number;
+  readonly after?: number;
+}
+
+/** Something else that two records say differently, named by its key, those of nested keys joined by dots. */
+export interface FieldChange {
+  readonly name: string;
+  readonly before?: JsonValue;
+  readonly after?: JsonValue;
+}
+
+/** How what two references name differs. */
+export interface ReferenceDiff {
+  readonly paths: readonly PathDiff[];
+  /** Where both are versions of the registry. */
+  readonly versions?: VersionsDiff;
+}
+
+/** How the records of two versions differ. */
+export interface VersionsDiff {
+  readonly before: ChosenVersion;
+  readonly after: ChosenVersion;
+  readonly metrics: readonly MetricChange[];
+  readonly fields: readonly FieldChange[];
+}
+
+/**
+ * Compares what two references name. A version is of one path, so only that is compared with a commit; two
+ * versions are compared whatever their paths are called.
+ * @throws MstoreError `objects-missing` when the list of a large directory is not in the store
+ */
+export function diffReferences(
+  workspace: Workspace,
+  before: Targets,
+  after: Targets,
+): ReferenceDiff {
+  const [a, b] = [before.version, after.version];
+  if (a === undefined || b === undefined) {
+    const [old, now] = [samePaths(before, after), samePaths(after, before)];
+    return { paths: diffVersions(workspace, old, now) };
+  }
+  const [was] = before.tracked;
+  const [is] = after.tracked;
+  const old = was === undefined || is === undefined ? before.tracked : [renamed(was, is)];
+  return {
+    paths: diffVersions(workspace, old, after.tracked),
+    versions: {
+      before: chosenVersion(a),
+      after: chosenVersion(b),
+      metrics: diffMaps(a.record.value.metrics, b.record.value.metrics),
+      fields: diffMaps(fieldsOf(a.record.value), fieldsOf(b.record.value)),
+    },
+  };
+}
+
+/** Of a commit that is compared with a version, what is at the path of the version. */
+function samePaths({ tracked, version }: Targets, other: Targets): readonly Tracked[] {
+  if (version !== undefined || other.version === undefined) return tracked;
+  const paths = new Set(other.tracked.map(({ path }) => path));
+  return tracked.filter(({ path }) => paths.has(path));
+}
+
+/** Gives content the name of other content, as a model may be moved between versions. */
+function renamed({ pointer }: Tracked, to: Tracked): Tracked {
+  const name = pointer.kind === to.pointer.kind ? to.pointer.path : pointer.path;
+  return { path: to.path, pointer: { ...pointer, path: name } };
+}
+
+/** What people say of a version beside its metrics, by the name of each value. */
+function fieldsOf({
+  description,
+  changelog,
+  status,
+  labels,
+  metadata,
+}: VersionRecord): Record<string, JsonValue> {
+  const fields = { description, changelog, status, labels, metadata };
+  const flat = new Map<string, JsonValue>();
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) flatten(key, value as JsonValue, flat);
+  }
+  return Object.fromEntries(flat);
+}
+
+function flatten(name: string, value: JsonValue, into: Map<string, JsonValue>): void {
+  if (!isJsonObject(value)) into.set(name, value);
+  else for (const [key, inner] of Object.entries(value)) flatten(`${name}.${key}`, inner, into);
+}
+
+function diffMaps<T extends JsonValue>(
+  before: Readonly<Record<string, T>>,
+  after: Readonly<Record<string, T>>,
+): Array<{ readonly name: string; readonly before?: T; readonly after?: T }> {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort(compareUtf8);
+  return names.flatMap((name) => {
+    const old = Object.hasOwn(before, name) ? before[name] : undefined;
+    const now = Object.hasOwn(after, name) ? after[name] : undefined;
+    if (sameValue(old, now)) return [];
+    return [
+      {
+        name,
+        ...(old === undefined ? {} : { before: old }),
+        ...(now === undefined ? {} : { after: now }),
+      },
+    ];
+  });
+}
+
+function sameValue(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return canonicalJson([a]) === canonicalJson([b]);
+}
