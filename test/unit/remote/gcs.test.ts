@@ -326,12 +326,12 @@ describe('a read', () => {
   });
 
   it('is not ended by a reader who takes time', async () => {
-    const remote = newGcsRemote(server, { stallMsMax: 100 });
+    const remote = newGcsRemote(server, { stallMsMax: 1000 });
     const large = testBytes(3_000_000);
     await remote.create('a', bytesSource(large));
     let received = 0;
     for await (const block of remote.get('a')) {
-      if (received === 0) await new Promise((resolve) => setTimeout(resolve, 300));
+      if (received === 0) await new Promise((resolve) => setTimeout(resolve, 2000));
       received += block.length;
     }
     expect(received).toBe(large.length);
