@@ -5,7 +5,7 @@ import { protectedBody } from './s3-body.ts';
 import type { S3Place } from './s3-client.ts';
 import type { S3Upload, S3Write } from './s3-create.ts';
 import { type BegunUpload, partSize, type SentPart } from './s3-parts.ts';
-import { isGone, type ListedUpload, partsOf, uploadPages } from './s3-uploads.ts';
+import { type ListedUpload, partsOf, uploadPages } from './s3-uploads.ts';
 
 /** Unfinished uploads of one key that are looked into. */
 const candidatesMax = 3;
@@ -28,10 +28,13 @@ export async function uploadToContinue(
 ): Promise<BegunUpload | undefined> {
   // How an upload will be encrypted was settled when it was begun, and cannot be seen.
   if (!s3.sharesUploads || s3.options.settings?.encryption !== undefined) return undefined;
+  const wanted = s3.options.settings?.storageClass ?? 'STANDARD';
   const begun: { readonly upload: BegunUpload; readonly parts: number }[] = [];
   try {
     for (const candidate of await candidatesFor(s3, write)) {
-      const { parts, checksum } = await partsOf(s3, candidate, write.call);
+      const { parts, checksum, storageClass } = await partsOf(s3, candidate, write.call);
+      // Some services leave it empty.
+      if ((storageClass || wanted) !== wanted) continue;
       const upload: S3Upload = {
         named: { ...s3.object(write.key), UploadId: candidate.id },
         protection: checksum === 'CRC32' ? 'checksum' : 'signed',
@@ -44,7 +47,7 @@ export async function uploadToContinue(
       begun.push({ upload: { upload, sent }, parts: fitting.length });
     }
   } catch (error) {
-    if (isGone(error)) return undefined;
+    // One that is gone meanwhile was completed or ended: whoever tries again sees which.
     if (!isMstoreError(error, 'remote-refused')) throw error;
     // Whoever may write need not be allowed to list; the next object would fare no better.
     s3.sharesUploads = false;
@@ -63,12 +66,11 @@ async function candidatesFor(
   s3: S3Place,
   { key, call }: S3Write,
 ): Promise<{ readonly key: string; readonly id: string }[]> {
-  const { storageClass = 'STANDARD' } = s3.options.settings ?? {};
   const full = s3.place.prefix + key;
   const begunAt = ({ Initiated }: ListedUpload) => Initiated?.getTime() ?? 0;
   const { value: page = [] } = await uploadPages(s3, full, call).next();
   return page
-    .filter(({ Key, StorageClass = storageClass }) => Key === full && StorageClass === storageClass)
+    .filter(({ Key }) => Key === full)
     .sort((a, b) => begunAt(b) - begunAt(a))
     .slice(0, candidatesMax)
     .map(({ UploadId }) => ({ key, id: UploadId }));

@@ -37,7 +37,7 @@ export function s3Uploads(s3: S3Place): RemoteUploads {
 const gone = 'upload-gone';
 
 /** Tells whether a call failed because the upload was completed or ended meanwhile. */
-export function isGone(error: unknown): boolean {
+function isGone(error: unknown): boolean {
   return isMstoreError(error) && error.details['reason'] === gone;
 }
 
@@ -131,6 +131,8 @@ export interface ArrivedParts {
   readonly parts: readonly Part[];
   /** The checksum that its parts must have; undefined for none. */
   readonly checksum: string | undefined;
+  /** How the object would be stored; undefined where the service does not tell. */
+  readonly storageClass: string | undefined;
 }
 
 /**
@@ -158,7 +160,10 @@ export async function partsOf(
     if (page.IsTruncated === undefined) throw notS3Answer(attempt, s3.location);
     parts.push(...(page.Parts ?? []));
     const next = Number(page.NextPartNumberMarker);
-    if (!page.IsTruncated) return { parts, checksum: page.ChecksumAlgorithm };
+    if (!page.IsTruncated) {
+      const { ChecksumAlgorithm: checksum, StorageClass: storageClass } = page;
+      return { parts, checksum, storageClass };
+    }
     if (!(next > last) || parts.length > partsMax) throw endless(s3, attempt);
     last = next;
   }

@@ -346,16 +346,15 @@ export class S3Server {
         ? `<NextKeyMarker>${escaped(last?.key ?? '')}</NextKeyMarker><NextUploadIdMarker>${lastId}</NextUploadIdMarker>`
         : '';
     const uploads = page.map(
-      ([id, { key, begun, checked, headers }]) =>
+      ([id, { key, begun, checked }]) =>
         `<Upload><Key>${escaped(key)}</Key><UploadId>${id}</UploadId>${algorithmOf(checked)}` +
-        `<StorageClass>${headers['x-amz-storage-class'] ?? 'STANDARD'}</StorageClass>` +
         `<Initiated>${new Date(begun).toISOString()}</Initiated></Upload>`,
     );
     const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;
     return xml('ListMultipartUploadsResult', `${truncated}${next}${uploads.join('')}`);
   }
 
-  #listParts({ parts, checked }: Upload, query: URLSearchParams): Answer {
+  #listParts({ parts, checked, headers }: Upload, query: URLSearchParams): Answer {
     const after = Number(query.get('part-number-marker') ?? 0);
     const all = [...parts].filter(([number]) => number > after).sort(([a], [b]) => a - b);
     const page = all.slice(0, this.#options.pageMax);
@@ -368,7 +367,9 @@ export class S3Server {
       return `<Part><PartNumber>${number}</PartNumber><ETag>&quot;${etag}&quot;</ETag><Size>${bytes.length}</Size>${sum}</Part>`;
     });
     const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;
-    return xml('ListPartsResult', `${truncated}${next}${algorithmOf(checked)}${listed.join('')}`);
+    const kept = `<StorageClass>${headers['x-amz-storage-class'] ?? 'STANDARD'}</StorageClass>`;
+    const head = `${truncated}${next}${kept}${algorithmOf(checked)}`;
+    return xml('ListPartsResult', `${head}${listed.join('')}`);
   }
 
   #list(objects: Map<string, StoredObject>, query: URLSearchParams): Answer {
