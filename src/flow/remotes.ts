@@ -14,8 +14,8 @@ import {
   parseRate,
   remoteKeys,
   remoteNamePattern,
-  writeConfigKey,
 } from '../worktree/config.ts';
+import { writeConfigKey } from '../worktree/config-file.ts';
 import { requireAtomicCreate } from './atomic-create.ts';
 import type { Workspace } from './workspace.ts';
 

@@ -1,12 +1,10 @@
 import * as path from 'node:path';
-import { parse } from 'smol-toml';
-import { fromSystemError, MstoreError } from '../base/errors.ts';
-import { readBounded, writeAtomically } from '../base/files.ts';
+import { MstoreError } from '../base/errors.ts';
 import { parseBytes } from '../base/format-bytes.ts';
 import { limits } from '../base/limits.ts';
-import { withLock } from '../base/lock.ts';
 import { printable } from '../base/names.ts';
-import { type ConfigValue, editToml } from './toml-edit.ts';
+import { readConfigFile } from './config-file.ts';
+import type { ConfigValue } from './toml-edit.ts';
 
 /** The committed configuration file, in `.modelstore`. */
 export const configName = 'config.toml';
@@ -267,12 +265,13 @@ export function keyRule(key: string): KeyRule | undefined {
  * @param folder the `.modelstore` folder
  */
 export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
-  const committed = readFile(path.join(folder, configName));
-  const local = readFile(path.join(folder, localConfigName));
-  if (local.table['policy'] !== undefined) throw localPolicy(local.file);
+  const committedFile = path.join(folder, configName);
+  const localFile = path.join(folder, localConfigName);
+  const [committed, local] = [readConfigFile(committedFile), readConfigFile(localFile)];
+  if (local['policy'] !== undefined) throw localPolicy(localFile);
   const entries: ConfigEntry[] = [
-    ...flatten(committed.table, '', committed.file, 'config'),
-    ...flatten(local.table, '', local.file, 'local'),
+    ...flatten(committed, '', committedFile, 'config'),
+    ...flatten(local, '', localFile, 'local'),
   ];
   const names = new Set(entries.map(({ key }) => key));
   for (const [key, rule] of Object.entries(configKeys)) {
@@ -296,7 +295,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
       source: 'environment',
     });
   }
-  const config = new Config(entries, { value: committed.table['policy'], file: committed.file });
+  const config = new Config(entries, { value: committed['policy'], file: committedFile });
   const format = config.integer('core.format') ?? workspaceFormat;
   if (format <= workspaceFormat) return config;
   throw new MstoreError(
@@ -353,32 +352,12 @@ export function unknownKey(key: string): MstoreError {
   });
 }
 
-type TomlTable = Readonly<Record<string, unknown>>;
-
-function readFile(file: string): { readonly file: string; readonly table: TomlTable } {
-  const text = readBounded(file, limits.configBytesMax)?.toString();
-  return { file, table: text === undefined ? {} : parseFile(text, file) };
-}
-
 /** A gate that each machine could open for itself would be none. */
 function localPolicy(file: string): MstoreError {
   return new MstoreError('config-invalid', `${file} holds policies, which are for all machines`, {
     hint: `Move them to ${configName}, which Git keeps`,
     details: { path: file },
   });
-}
-
-function parseFile(text: string, file: string): TomlTable {
-  try {
-    return parse(text);
-  } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new MstoreError('config-invalid', `${file} is not valid TOML: ${reason}`, {
-      hint: 'Correct the file by hand, or restore it from Git',
-      details: { path: file },
-      cause: error,
-    });
-  }
 }
 
 function flatten(table: object, prefix: string, file: string, source: ConfigSource): ConfigEntry[] {
@@ -391,29 +370,5 @@ function flatten(table: object, prefix: string, file: string, source: ConfigSour
     }
     const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
     return nested && !(value instanceof Date) ? flatten(value, key, file, source) : [];
-  });
-}
-
-/**
- * Sets or, with undefined, removes a key in one of the two files. Other lines stay as they are.
- * @param file absolute path; made when it does not exist
- */
-export async function writeConfigKey(
-  file: string,
-  key: string,
-  value: ConfigValue | undefined,
-  lockFolder: string,
-): Promise<void> {
-  await withLock(path.join(lockFolder, 'config.lock'), () => {
-    const text = readBounded(file, limits.configBytesMax)?.toString() ?? '';
-    if (text === '' && value === undefined) return;
-    parseFile(text, file);
-    const edited = editToml(text, key.split('.'), value);
-    if (edited === text) return;
-    try {
-      writeAtomically(file, edited);
-    } catch (error) {
-      throw fromSystemError(error, `writing ${file}`);
-    }
   });
 }

@@ -9,8 +9,8 @@ import {
   localConfigName,
   parseValue,
   unknownKey,
-  writeConfigKey,
 } from '../../worktree/config.ts';
+import { writeConfigKey } from '../../worktree/config-file.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';

@@ -1,13 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  configKeys,
-  environmentName,
-  keyRule,
-  readConfig,
-  writeConfigKey,
-} from '../../../src/worktree/config.ts';
+import { configKeys, environmentName, keyRule, readConfig } from '../../../src/worktree/config.ts';
+import { writeConfigKey } from '../../../src/worktree/config-file.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 function folderWith(config: string, local?: string): string {
