@@ -74,6 +74,7 @@ const exitOfCode = {
   'lost-race': exitCodes.conflict,
   'histories-differ': exitCodes.conflict,
   'not-pushed': exitCodes.conflict,
+  'gate-refused': exitCodes.gateRefused,
   'remote-unreachable': exitCodes.remote,
   'remote-refused': exitCodes.remote,
   'remote-full': exitCodes.remote,

@@ -92,6 +92,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/rollback.ts')).rollbackCommand,
   },
   {
+    name: 'gate',
+    about: 'Judge a version by the policy of an environment, and say why',
+    load: async () => (await import('./commands/gate.ts')).gateCommand,
+  },
+  {
     name: 'archive',
     about: 'Take a version out of use and keep it',
     load: async () => (await import('./commands/version-state.ts')).archiveCommand,

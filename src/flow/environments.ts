@@ -10,6 +10,7 @@ import type { Sealed } from '../registry/sealed.ts';
 import { liveStack, rollbackVersions } from '../registry/timeline.ts';
 import { authorOf } from './author.ts';
 import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
+import { type PassedGate, passGate } from './gate.ts';
 import { nameTaken } from './register.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -243,6 +244,8 @@ class Mover {
     };
     if (unchanged) return result;
     await this.#checkSteps(action, environment, version, force);
+    const gate = action === 'rollback' ? {} : await this.#passGate(environment, found);
+    result.warnings.push(...(gate.warnings ?? []));
     const entry: NewEntry<EnvironmentEntry> = {
       model: this.#model,
       environment,
@@ -254,10 +257,17 @@ class Mover {
       ...(reason === undefined ? {} : { reason }),
       ...(from === undefined ? {} : { from }),
       ...(force ? { forced: true as const } : {}),
+      ...(gate.decision === undefined ? {} : { gate: gate.decision }),
     };
-    if (dryRun) return result;
+    const judged = gate.decision === undefined ? result : { ...result, gate: gate.decision };
+    if (dryRun) return judged;
     const written = await this.#append(entry, before);
-    return { ...result, number: written.value.number };
+    return { ...judged, number: written.value.number };
+  }
+
+  #passGate(environment: string, { record }: FoundVersion): Promise<PassedGate> {
+    const target = { record: record.value, environment };
+    return passGate(this.registry, this.#workspace.config, target, this.#options.force === true);
   }
 
   /** Reads what is live, and makes sure that the environment may be written. */

@@ -46,7 +46,8 @@ export interface EnvironmentEntry extends EntryBase {
 /** The verdict of a gate, in short. */
 export interface GateDecision {
   readonly passed: boolean;
-  readonly score: number;
+  /** Absent where the policy has no weights. */
+  readonly score?: number;
   /** The version it was compared with; absent for a first model. */
   readonly rival?: string;
   readonly rival_score?: number;
@@ -132,6 +133,8 @@ function checkEnvironmentEntry(value: JsonObject, problem: (what: string) => Mst
   const gate = value['gate'];
   if (gate === undefined) return;
   const fine =
-    isJsonObject(gate) && typeof gate['passed'] === 'boolean' && typeof gate['score'] === 'number';
+    isJsonObject(gate) &&
+    typeof gate['passed'] === 'boolean' &&
+    ['number', 'undefined'].includes(typeof gate['score']);
   if (!fine) throw problem('its gate holds no verdict');
 }

@@ -100,7 +100,7 @@ const roundingTolerance = 1e-12;
  * candidate less that of the rival, and has to be at least what the policy asks for. A version is never
  * its own rival. Without a rival, limits alone decide.
  *
- * Of the history the best by the same score is the rival, of equals the last one; versions that lack a
+ * Of the history the best by the same score is the rival, of equals the one that came last; versions that lack a
  * metric that is compared are left out and told, and where that leaves none, it is an error.
  * @throws MstoreError `bad-metrics` where the candidate, or the only rival, lacks a metric, and for numbers
  * too large to be compared

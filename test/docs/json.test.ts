@@ -118,6 +118,14 @@ describe('the documents of --json', () => {
     await workspace.run('register', 'm@v2', 'model');
     await expectDocumented(workspace, 'deploy', 'deploy', 'm@v1', '--env', 'staging');
     await expectDocumented(workspace, 'deploy', 'deploy', 'm@v2', '--env', 'staging');
+    const rules =
+      '[policy.gated]\nweights = { size = 1 }\nregress = { size = 1 }\nlimits = { size = { min = 0, max = 1 } }';
+    fs.appendFileSync(workspace.at('.modelstore/config.toml'), `\n${rules}\n`);
+    const judged = ['gate', 'm@v2', '--env', 'gated', '--results', 'size.json'];
+    workspace.write('size.json', '{"size": 0.7}');
+    await expectDocumented(workspace, 'gate', ...judged, '--output-dir', 'gate');
+    await expectDocumented(workspace, 'deploy', 'deploy', 'm@v1', '--env', 'gated');
+    await expectDocumented(workspace, 'gate', ...judged);
     const places = ['--from', 'staging', '--to', 'live'];
     await expectDocumented(workspace, 'promote', 'promote', 'm', ...places);
     await expectDocumented(workspace, 'rollback', 'rollback', 'm', '--env', 'staging');

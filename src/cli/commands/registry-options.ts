@@ -8,7 +8,7 @@ import { type Args, flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 
 /** Adds the options that say where a registry is changed. */
-function placeOptions(parser: Argv): Argv {
+export function placeOptions(parser: Argv): Argv {
   return parser
     .option('remote', {
       type: 'string',
@@ -33,7 +33,7 @@ export function changeOptions(parser: Argv): Argv {
 }
 
 /** Opens the remote that decides; undefined where the local registry does. */
-async function decidingRemote(
+export async function decidingRemote(
   context: Context,
   workspace: Workspace,
   args: Args,
