@@ -90,6 +90,9 @@ describe('readConfig', () => {
       'store.compression': 'auto',
       'checkout.link': 'reflink,copy',
       'transfer.jobs': '7',
+      'transfer.rate_limit': '10MiB',
+      'registry.lifecycle': 'staging,production',
+      'registry.rollback_window': '5',
       'push.remotes': 'a,b-2',
       'fetch.remotes': 'b-2',
     };
