@@ -123,7 +123,7 @@ export async function rollback(
 }
 
 /** The order of environments that the workspace configures; empty where it configures none. */
-function lifecycleOf({ config }: Workspace): string[] {
+export function lifecycleOf({ config }: Workspace): string[] {
   return config.string('registry.lifecycle')?.split(',') ?? [];
 }
 

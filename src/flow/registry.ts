@@ -32,7 +32,10 @@ export async function localRegistry(
 }
 
 /** Opens the registry of a remote. */
-function remoteRegistry({ remote }: ChosenRemote, options: RemoteCallOptions = {}): Registry {
+export function remoteRegistry(
+  { remote }: ChosenRemote,
+  options: RemoteCallOptions = {},
+): Registry {
   return new Registry(remote, options);
 }
 
