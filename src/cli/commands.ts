@@ -117,6 +117,26 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/version-state.ts')).deleteCommand,
   },
   {
+    name: 'models',
+    about: 'List the models of the registry and what is live where',
+    load: async () => (await import('./commands/models.ts')).modelsCommand,
+  },
+  {
+    name: 'versions',
+    about: 'List the versions of a model with their metrics',
+    load: async () => (await import('./commands/versions.ts')).versionsCommand,
+  },
+  {
+    name: 'show',
+    about: 'Show everything that is known of a version',
+    load: async () => (await import('./commands/show.ts')).showCommand,
+  },
+  {
+    name: 'history',
+    about: 'Show what was live where and when, who made it so, and why',
+    load: async () => (await import('./commands/history.ts')).historyCommand,
+  },
+  {
     name: 'config',
     about: 'Read and change the configuration',
     load: async () => (await import('./commands/config.ts')).configCommand,

@@ -25,6 +25,8 @@ export interface Context {
   readonly progress: Progress;
   /** Colours for standard output. */
   readonly paint: Paint;
+  /** Columns that a line of standard output should have at most. */
+  readonly width: number;
   /** Opens the workspace that `cwd` lies in. */
   workspace(): Promise<Workspace>;
   /**

@@ -16,7 +16,7 @@ import type { Command } from './command.ts';
 import { type Context, errorDocument, type GlobalOptions } from './context.ts';
 import { parseCommandLine } from './parser.ts';
 import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
-import { makePaint, useColour } from './text.ts';
+import { makePaint, outputWidth, useColour } from './text.ts';
 
 /**
  * Parses and runs a command line, and tells the user of errors.
@@ -101,6 +101,7 @@ function makeContext(
     signal,
     progress: chooseProgress(options, surroundings.clock),
     paint: makePaint(useColour(process.stdout, env)),
+    width: outputWidth(process.stdout, env),
     workspace: () => openWorkspace(cwd, surroundings),
     result(document, lines) {
       if (options.jsonEvents)

@@ -6,6 +6,14 @@ export function useColour(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): 
   return stream.isTTY === true && env['TERM'] !== 'dumb';
 }
 
+const widthDefault = 80;
+
+/** How many columns lines may have: those of the terminal, else what COLUMNS says, else 80. */
+export function outputWidth(stream: { columns?: number }, env: NodeJS.ProcessEnv): number {
+  const told = /^\d{1,4}$/.test(env['COLUMNS'] ?? '') ? Number(env['COLUMNS']) : 0;
+  return stream.columns || told || widthDefault;
+}
+
 /** Colours of the command line, by what they mean. */
 export interface Paint {
   good(text: string): string;
@@ -78,6 +86,56 @@ export function table(
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with one
 const colourCodes = /\u001b\[[0-9;]*m/g;
 
-function visibleLength(cell: string): number {
+/** Counts the characters of a text that may have colours. */
+export function visibleLength(cell: string): number {
   return cell.replace(colourCodes, '').length;
+}
+
+/** Shortens a text to a number of characters, the last of which is then `…`. */
+export function shorten(text: string, lengthMax: number): string {
+  const characters = [...text];
+  if (characters.length <= lengthMax) return text;
+  return `${characters
+    .slice(0, lengthMax - 1)
+    .join('')
+    .trimEnd()}…`;
+}
+
+/** Breaks a text into lines between words; a longer word has a line of its own. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split('\n')) {
+    let line = '';
+    for (const word of paragraph.trimEnd().split(' ')) {
+      if (line !== '' && visibleLength(line) + 1 + visibleLength(word) > width) {
+        lines.push(line);
+        line = word;
+      } else line = line === '' ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
+
+/** Writes a point in time for people: `2026-11-21 10:00`, in the time zone of this machine. */
+export function localTime(iso: string): string {
+  const at = new Date(iso);
+  const two = (number: number): string => String(number).padStart(2, '0');
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** Joins items with commas, in as many lines as they need; one line at least. */
+export function wrapList(items: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const item of items) {
+    if (line === '') line = item;
+    else if (line.length + 3 + item.length <= width) line += `, ${item}`;
+    else {
+      lines.push(`${line},`);
+      line = item;
+    }
+  }
+  return [...lines, line === '' ? '-' : line];
 }

@@ -131,6 +131,11 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'rollback', 'rollback', 'm', '--env', 'staging');
     await expectDocumented(workspace, 'archive', 'archive', 'm@v1', '--force', '--reason', 'x');
     await expectDocumented(workspace, 'restore', 'restore', 'm@v1');
+    await expectDocumented(workspace, 'models', 'models');
+    await expectDocumented(workspace, 'versions', 'versions', 'm');
+    await expectDocumented(workspace, 'show', 'show', 'm@v1');
+    await expectDocumented(workspace, 'history', 'history', 'm');
+    await expectDocumented(workspace, 'history', 'history', 'm', '--at', '2999-12-31');
   });
 
   it('are events with the result last', async () => {

@@ -1,0 +1,38 @@
+import type { Argv } from 'yargs';
+import { printable } from '../../base/names.ts';
+import type { Workspace } from '../../flow/workspace.ts';
+import type { Registry } from '../../registry/registry.ts';
+import { type Args, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { shorten } from '../text.ts';
+
+/** Characters of a name of a person that are shown where space is short. */
+const personLengthMax = 28;
+
+/** Adds the option that says which registry is read. */
+export function readingOptions(parser: Argv): Argv {
+  return parser.option('remote', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Ask this remote, by name, URL or directory, instead of the local registry',
+  });
+}
+
+/** Opens the registry that `--remote` names, else the local one. */
+export async function openToRead(
+  context: Context,
+  workspace: Workspace,
+  args: Args,
+): Promise<Registry> {
+  const { registryToRead } = await import('../../flow/registry-read.ts');
+  const named = textOf(args, 'remote');
+  const options = { signal: context.signal };
+  if (named === undefined) return registryToRead(workspace, undefined, options);
+  const { chooseRemote } = await import('../../flow/remotes.ts');
+  return registryToRead(workspace, await chooseRemote(workspace, named, context.cwd), options);
+}
+
+/** Shows who did something, in little space. */
+export function shownPerson(name: string): string {
+  return shorten(printable(name), personLengthMax);
+}
