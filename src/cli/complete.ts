@@ -1,9 +1,10 @@
 import * as path from 'node:path';
 import { systemSurroundings } from '../flow/surroundings.ts';
 import { trackedInWorkspace } from '../flow/tracked.ts';
-import { openWorkspace } from '../flow/workspace.ts';
+import { openWorkspace, type Workspace } from '../flow/workspace.ts';
 import type { Command } from './command.ts';
 import { commandTable } from './commands.ts';
+import type { RegistryArgument } from './complete-registry.ts';
 
 /** Commands whose arguments are tracked paths, and whether revisions come first. */
 const pathCommands: Readonly<Record<string, { revisions: boolean }>> = {
@@ -18,24 +19,42 @@ const pathCommands: Readonly<Record<string, { revisions: boolean }>> = {
   ls: { revisions: true },
 };
 
+/** Commands whose first argument is a name of the registry. */
+const registryCommands: Readonly<Record<string, RegistryArgument>> = {
+  models: 'none',
+  versions: 'model',
+  history: 'model',
+  promote: 'model',
+  rollback: 'model',
+  show: 'reference',
+  deploy: 'reference',
+  archive: 'version',
+  deprecate: 'version',
+  restore: 'version',
+  delete: 'version',
+};
+
 /** What the parser knows about options; not part of its published types. */
 interface ParserWithOptions {
   getOptions(): { key: Record<string, unknown>; choices: Record<string, readonly string[]> };
 }
 
 /**
- * Proposes what may stand at the end of a command line: commands, options, tracked paths and Git
- * references. A workspace that cannot be opened proposes nothing; the shell adds file names itself.
- * @param words the command line from the program's name on; the last one is being typed
+ * Proposes what may stand at the end of a command line: commands, options, tracked paths, Git references
+ * and names of the local registry. A workspace that cannot be opened proposes nothing; the shell adds file
+ * names itself.
+ * @param given the command line from the program's name on; the last word is being typed
  * @param parserOf makes a parser with the options of a command, or with those of all commands
  */
 export async function proposals(
-  words: readonly string[],
+  given: readonly string[],
   parserOf: (command: Command | undefined) => unknown,
 ): Promise<string[]> {
+  const words = joinReferences(given);
   const current = words.at(-1) ?? '';
+  const typed = current.length - (given.at(-1) ?? '').length;
   const matching = (all: readonly string[]): string[] =>
-    all.filter((word) => word.startsWith(current));
+    all.filter((word) => word.startsWith(current)).map((word) => word.slice(typed));
   const entry = commandTable.find(({ name }) => words.slice(1, -1).includes(name));
   const command = await entry?.load();
   const { key, choices } = (parserOf(command) as ParserWithOptions).getOptions();
@@ -50,18 +69,42 @@ export async function proposals(
   const actions = choices['action'];
   if (actions !== undefined) return matching(actions);
   const takesPaths = pathCommands[entry.name];
-  if (takesPaths === undefined) return [];
+  const argument = registryCommands[entry.name];
   try {
+    if (argument !== undefined) {
+      const { registryNames } = await import('./complete-registry.ts');
+      return matching(await registryNames(await workspaceOf(words), argument, words));
+    }
+    if (takesPaths === undefined) return [];
     return matching(await targets(words, takesPaths.revisions));
   } catch {
     return [];
   }
 }
 
-async function targets(words: readonly string[], revisions: boolean): Promise<string[]> {
+/** Joins references that bash took apart: there `model@v1` is three words. */
+function joinReferences(given: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const [i, word] of given.entries()) {
+    const isJoined = word === '@' || given[i - 1] === '@';
+    const before = isJoined ? words.pop() : undefined;
+    words.push(`${before ?? ''}${word}`);
+  }
+  return words;
+}
+
+function folderOf(words: readonly string[]): string {
   const at = words.indexOf('-C');
-  const cwd = path.resolve(at === -1 ? '.' : (words[at + 1] ?? '.'));
-  const workspace = await openWorkspace(cwd, systemSurroundings(process.env, true));
+  return path.resolve(at === -1 ? '.' : (words[at + 1] ?? '.'));
+}
+
+function workspaceOf(words: readonly string[]): Promise<Workspace> {
+  return openWorkspace(folderOf(words), systemSurroundings(process.env, true));
+}
+
+async function targets(words: readonly string[], revisions: boolean): Promise<string[]> {
+  const cwd = folderOf(words);
+  const workspace = await workspaceOf(words);
   const paths = trackedInWorkspace(workspace).tracked.map((item) =>
     path.relative(cwd, workspace.absolute(item.path)).split(path.sep).join('/'),
   );
