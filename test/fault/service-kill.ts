@@ -21,7 +21,7 @@ const jobs = 4;
 
 /** Adds a version in several packs, one of which goes in parts. */
 async function addVersion(project: Project, version: number): Promise<void> {
-  const weights = noise(10_000_000, 'weights');
+  const weights = noise(14_000_000, 'weights');
   noise(500_000, `edit ${version}`).copy(weights, 2_000_000 * version);
   project.write('weights.bin', weights);
   await project.add('weights.bin');

@@ -416,6 +416,8 @@ function written(stream: http.OutgoingMessage, bytes: Buffer): Promise<void> {
 
 function finished(response: http.ServerResponse): Promise<void> {
   return new Promise((resolve) => {
+    // Whoever asked may be gone since long, and then neither comes.
+    if (response.closed) resolve();
     response.once('finish', resolve);
     response.once('close', resolve);
   });
