@@ -152,7 +152,7 @@ async function gcsService(): Promise<Service> {
   const server = await testGcsServer({ tls: testTls });
   return {
     url: 'gs://models/memory',
-    settings: {},
+    settings: { endpoint: server.endpoint },
     env: {
       ...gcsEnvironment(server),
       MSTORE_REMOTE_ORIGIN_ENDPOINT: server.endpoint,
