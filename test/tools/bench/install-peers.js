@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
  * Installs the peers that the bench measures beside mstore: programs by the package manager of Debian,
- * Python packages into a virtual environment of their own, and what is written in Go by building it: rclone
- * and the servers of the section of services, which takes some minutes.
+ * Python packages into a virtual environment of their own, and builds the servers of the section of
+ * services, which are written in Go and take some minutes.
  *
  *   npm run bench:peers                      all of them
  *   npm run bench:peers -- --venv FOLDER     the environment elsewhere; the bench wants the same option
  *   npm run bench:peers -- --no-apt          nothing by the package manager
- *   npm run bench:peers -- --no-go           nothing that is to be built
+ *   npm run bench:peers -- --no-go           no servers
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -15,10 +15,9 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { venvDefault } from './environment.js';
 import { serviceServers, usualServers } from './service-servers.js';
-import { rcloneSource } from './service-tools.js';
 import { useTypeScript } from './typescript.js';
 
-const programs = ['git-lfs', 'restic', 'borgbackup', 'casync', 'git-annex', 'time'];
+const programs = ['git-lfs', 'restic', 'borgbackup', 'casync', 'git-annex', 'rclone', 'time'];
 const modules = ['awscli', 'dvc', 'hf_xet', 'huggingface_hub'];
 
 const { values } = parseArgs({
@@ -60,11 +59,11 @@ function installModules() {
   step(path.join(folder, 'bin/pip'), 'install', '--quiet', ...modules);
 }
 
-async function buildPrograms() {
+async function buildServers() {
   useTypeScript();
   const { installGoProgram } = await import('../../support/go-program.ts');
-  const servers = usualServers.map((name) => serviceServers[name].program());
-  for (const program of [rcloneSource, ...(await Promise.all(servers))]) {
+  for (const name of usualServers) {
+    const program = await serviceServers[name].program();
     process.stderr.write(`go install ${program.from}@${program.version}\n`);
     try {
       await installGoProgram(program);
@@ -77,4 +76,4 @@ async function buildPrograms() {
 
 if (values.apt) installPrograms();
 installModules();
-if (values.go) await buildPrograms();
+if (values.go) await buildServers();

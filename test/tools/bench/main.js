@@ -281,9 +281,7 @@ async function bench() {
     path.join(process.env.MSTORE_BENCH_DIR ?? os.tmpdir(), 'mstore-bench-'),
   );
   try {
-    const { venv, peers: names, parts } = options;
-    const forServices = parts.includes('services');
-    const { peers, servicePeers } = await findPeers({ venv, names, forServices });
+    const { peers, servicePeers } = findPeers(options.venv, options.peers);
     const tools = [mstore, ...peers];
     const measures = new Measures();
     const present = tools.filter((tool, i) => i === 0 || tool.version !== undefined);

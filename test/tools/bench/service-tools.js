@@ -122,21 +122,14 @@ function copier({ command, folder = urlOf, copy, copyFile, ...rest }) {
   };
 }
 
-/** What `go install` builds rclone from. */
-export const rcloneSource = {
-  from: 'github.com/rclone/rclone',
-  version: 'v1.76.0',
-  name: 'rclone',
-};
-
-/** rclone, from where it was built or, where it was not, as it is installed. */
-export function rclone(program = 'rclone') {
+/** rclone. */
+export function rclone() {
   return copier({
     name: 'rclone',
     settings: 'As it comes: `rclone copy`, which compares digests of what it copied.',
     schemes: ['s3', 'gs'],
-    find: () => installedVersion(program, ['version'], /rclone v(\S+)/),
-    command: program,
+    find: () => installedVersion('rclone', ['version'], /rclone v([\d.]+)/),
+    command: 'rclone',
     env: (box) => ({ ...credentials(box), ...rcloneConfig(box.target) }),
     folder: ({ target, who }) => `bench:${target.bucket}/${who}`,
     copy: (_, from, to) => ['copy', from, to],
