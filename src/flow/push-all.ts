@@ -1,13 +1,14 @@
 import { isMstoreError, type MstoreError } from '../base/errors.ts';
-import type { WorkOptions } from './add.ts';
-import { type PushResult, push } from './push.ts';
+import { conflictError } from '../registry/sync.ts';
+import type { PushResult } from './push.ts';
+import { type PushOptions, pushWithVersions } from './push-versions.ts';
 import type { RemoteChoice } from './several-remotes.ts';
 import type { Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
-/** How a push to one of several remotes ended. */
+/** How a push to one of several remotes ended; where registries differ, all else was sent. */
 export type PushOutcome =
-  | { readonly remote: string; readonly result: PushResult }
+  | { readonly remote: string; readonly result: PushResult; readonly error?: MstoreError }
   | { readonly remote: string; readonly error: MstoreError };
 
 /**
@@ -19,14 +20,16 @@ export async function pushToAll(
   workspace: Workspace,
   tracked: readonly Tracked[],
   remotes: readonly RemoteChoice[],
-  options: WorkOptions = {},
+  options: PushOptions = {},
 ): Promise<PushOutcome[]> {
   const outcomes: PushOutcome[] = [];
   for (const choice of remotes) {
     const remote = choice.name;
     try {
       if ('error' in choice) throw choice.error;
-      outcomes.push({ remote, result: await push(workspace, tracked, choice, options) });
+      const { result, conflicts } = await pushWithVersions(workspace, tracked, choice, options);
+      const differs = conflicts.length > 0;
+      outcomes.push({ remote, result, ...(differs ? { error: conflictError(conflicts) } : {}) });
     } catch (error) {
       if (!isMstoreError(error) || error.code === 'interrupted') throw error;
       outcomes.push({ remote, error });

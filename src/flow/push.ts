@@ -35,6 +35,8 @@ export interface PushResult {
   readonly blobs: number;
   readonly chunksSent: number;
   readonly packsSent: number;
+  /** Records of versions, states and entries of histories that were sent; left out where none were asked for. */
+  readonly recordsSent?: number;
   /** All bytes written to the remote, index, recipes and records included. */
   readonly bytesSent: number;
 }
@@ -43,6 +45,7 @@ export interface PushResult {
  * Sends what the tracked paths need and the remote lacks: packs, index, recipes, then the record of
  * what must be kept. Nothing is named on the remote before it is whole there; an interrupted push is
  * finished by another one, and what has arrived is not sent twice.
+ * @param versions of the registry, which are sent and kept beside the tracked paths
  * @throws MstoreError `objects-missing` before anything is sent, when neither side has some bytes
  */
 export async function push(
@@ -50,6 +53,7 @@ export async function push(
   tracked: readonly Tracked[],
   chosen: ChosenRemote,
   options: WorkOptions = {},
+  versions: readonly Tracked[] = [],
 ): Promise<PushResult> {
   const { name, remote } = chosen;
   const transfer = {
@@ -59,7 +63,7 @@ export async function push(
   };
   const requests = { ...transfer, jobs: requestJobs(workspace, options.jobs, chosen) };
   const there = await RemoteStore.open(remote, workspace.store);
-  const plan = await planPush(workspace, tracked, there, requests);
+  const plan = await planPush(workspace, unique([...tracked, ...versions]), there, requests);
   const progress = options.progress ?? silentProgress;
   progress.start('push', { bytesTotal: plan.bytes });
   const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
@@ -67,6 +71,7 @@ export async function push(
   await sendIndexes(there, remote, requests);
   await sendRecipes(plan.recipes, there, remote, requests);
   await publishRoot(workspace, remote, tracked, transfer);
+  await publishRoot(workspace, remote, versions, transfer);
   progress.finish();
   return {
     remote: name,
@@ -77,6 +82,12 @@ export async function push(
     packsSent,
     bytesSent: remote.counts().create.bytes,
   };
+}
+
+/** Leaves out what is the same path with the same content. */
+function unique(items: readonly Tracked[]): Tracked[] {
+  const key = ({ path, pointer }: Tracked) => `${pointer.kind} ${pointer.sha256} ${path}`;
+  return [...new Map(items.map((item) => [key(item), item])).values()];
 }
 
 /** Rows of packs of the local store, with the stored length of each. */

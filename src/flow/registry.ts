@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import { sha256 } from '../base/digest.ts';
 import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
+import { independentOf } from '../registry/dependents.ts';
 import { Registry } from '../registry/registry.ts';
 import {
   compareRegistries,
@@ -23,12 +24,17 @@ export async function localRegistry(
   workspace: Workspace,
   options: RemoteCallOptions = {},
 ): Promise<Registry> {
-  const { store, config, surroundings } = workspace;
+  const folder = registryFolder(workspace);
+  ensureFolder(folder);
+  const { surroundings, root } = workspace;
+  return new Registry(await surroundings.openRemote(folder, { base: root }), options);
+}
+
+/** Returns the absolute folder that the local registry is in. */
+export function registryFolder({ store, config }: Workspace): string {
   const repository = config.string('core.repository');
   const isShared = config.string('store.path') !== undefined && repository !== undefined;
-  const folder = isShared ? store.file(path.join('registries', repository)) : store.folder;
-  ensureFolder(folder);
-  return new Registry(await surroundings.openRemote(folder, { base: workspace.root }), options);
+  return isShared ? store.file(path.join('registries', repository)) : store.folder;
 }
 
 /** Opens the registry of a remote. */
@@ -67,9 +73,10 @@ export interface RegistryPair {
   fetch(): Promise<RegistrySync>;
   /**
    * Sends what only we have. The data of new versions must be there before.
+   * @param keys some of {@link onlyHere}; all by default
    * @throws MstoreError `remote-refused` where the service cannot give names once
    */
-  push(): Promise<RegistrySync>;
+  push(keys?: readonly string[]): Promise<RegistrySync>;
 }
 
 /**
@@ -84,12 +91,16 @@ export async function pairRegistries(
   const here = await localRegistry(workspace, options);
   const there = remoteRegistry(chosen, options);
   const { id } = await readHeader(chosen.remote, options);
-  const memory = new KnownAlike(workspace, `${here.place.location}\n${id}`);
+  const memory = new KnownAlike(registryFolder(workspace), id);
   const { signal, model } = options;
   const sync = { signal, model, jobs: requestJobs(workspace, options.jobs, chosen) };
   const found = await compareRegistries(here, there, { ...sync, known: memory.keys });
   memory.add(found.same);
-  const { onlyFirst: onlyHere, onlySecond: onlyThere, conflicts } = found;
+  const ours = await independentOf(here, found.onlyFirst, found.conflicts, sync.jobs);
+  const theirs = await independentOf(there, found.onlySecond, found.conflicts, sync.jobs);
+  const { keys: onlyHere } = ours;
+  const { keys: onlyThere } = theirs;
+  const conflicts = [...found.conflicts, ...ours.conflicts, ...theirs.conflicts];
   const copied = async (from: Registry, to: Registry, keys: readonly string[]) => {
     await copyRegistry(from, to, keys, sync);
     memory.add(keys);
@@ -102,9 +113,9 @@ export async function pairRegistries(
     onlyThere,
     conflicts,
     fetch: () => copied(there, here, onlyThere),
-    async push() {
-      if (onlyHere.length > 0) await requireNamesOnce(workspace, chosen, options);
-      return copied(here, there, onlyHere);
+    async push(keys = onlyHere) {
+      if (keys.length > 0) await requireNamesOnce(workspace, chosen, options);
+      return copied(here, there, keys);
     },
   };
 }
@@ -122,13 +133,16 @@ export function requireNamesOnce(
   return requireAtomicCreate(workspace, { name, remote, acceptRaces }, options);
 }
 
-/** Keys of objects that were found alike on both sides; as objects never change, that stays true. */
+/**
+ * Keys of objects that were found alike on both sides; as objects never change, that stays true as long as
+ * both places are the same ones: it is kept with the registry here, by the identity of the remote.
+ */
 class KnownAlike {
   readonly keys: Set<string>;
   readonly #file: string;
 
-  constructor(workspace: Workspace, pair: string) {
-    this.#file = path.join(workspace.cacheFolder, 'registry', sha256(pair).slice(0, 32));
+  constructor(folder: string, remote: string) {
+    this.#file = path.join(folder, 'known', sha256(remote).slice(0, 32));
     const text = readBounded(this.#file, limits.rootBytesMax)?.toString() ?? '';
     this.keys = new Set(text.split('\n'));
   }

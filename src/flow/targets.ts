@@ -1,15 +1,11 @@
+import * as fs from 'node:fs';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { nearest } from '../base/nearest.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
-import {
-  type ForeignReference,
-  type ModelReference,
-  parseReference,
-  type Reference,
-} from '../registry/reference.ts';
-import type { ModelNames } from '../registry/registry.ts';
-import { localRegistry } from './registry.ts';
+import { type ModelReference, parseReference, type Reference } from '../registry/reference.ts';
+import type { Registry } from '../registry/registry.ts';
+import { foreignReference, unknownReference } from './reference-errors.ts';
+import { localRegistry, registryFolder } from './registry.ts';
 import {
   requireGit,
   selectTracked,
@@ -56,12 +52,14 @@ export type Choose = (set: TrackedSet) => Tracked[];
  * these, all must give the same content. `MODEL@NAME` is the version where there is one, `git:REV` always a
  * revision, `./PATH` a path.
  * @param cwd absolute folder that paths start from
+ * @param registry where versions are looked for; the one here by default
  * @throws MstoreError `unknown-ref`, `unknown-model`, `unknown-version`, `ambiguous-ref`, `not-tracked`, `usage`
  */
 export async function findTargets(
   workspace: Workspace,
   args: readonly string[],
   cwd: string,
+  registry?: Registry,
 ): Promise<Targets> {
   const [first, ...rest] = args;
   const here = trackedInWorkspace(workspace);
@@ -72,9 +70,10 @@ export async function findTargets(
   const reference = parseReference(first);
   if (reference.kind === 'path') return byPath();
   const choose: Choose = (set) => chooseOf(first, set, pathsOf(rest));
+  const places = { workspace, registry };
   const isPath = reference.kind !== 'git' && namesTracked(workspace, first, here, cwd);
   if (!isPath) {
-    const readings = await readingsOf(workspace, reference, first, choose);
+    const readings = await readingsOf(places, reference, first, choose);
     return readings.length === 0 ? byPath() : agreed(first, readings);
   }
   const asPath: Reading = {
@@ -83,7 +82,7 @@ export async function findTargets(
     set: here,
     choose: () => selectTracked(here, pathsOf(args)),
   };
-  const others = await orNone(readingsOf(workspace, reference, first, choose));
+  const others = await orNone(readingsOf(places, reference, first, choose));
   // There is no other way to write a version that is named in full; a path takes ./ in front.
   if (reference.kind === 'model' && others.length > 0) return agreed(first, others);
   return agreed(first, [asPath, ...others]);
@@ -101,48 +100,59 @@ export async function findReference(
   choose: Choose,
   reference: Reference = parseReference(text),
 ): Promise<Targets> {
-  const readings = await readingsOf(workspace, reference, text, choose);
+  const readings = await readingsOf({ workspace }, reference, text, choose);
   if (readings.length === 0) requireGit(workspace);
   return agreed(text, readings);
 }
 
+/** Where it is looked for what a reference names. */
+interface Places {
+  readonly workspace: Workspace;
+  /** By default the one here. */
+  readonly registry?: Registry | undefined;
+}
+
+/** A word is no reason to make a registry: where there is none, it names no version. */
+async function registryForWord({ workspace, registry }: Places): Promise<Registry | undefined> {
+  if (registry !== undefined) return registry;
+  return fs.existsSync(registryFolder(workspace)) ? localRegistry(workspace) : undefined;
+}
+
 /** Lists what a reference may stand for beside a path; none for a word in a place without any names. */
 async function readingsOf(
-  workspace: Workspace,
+  places: Places,
   reference: Reference,
   text: string,
   choose: Choose,
 ): Promise<Reading[]> {
   switch (reference.kind) {
     case 'git':
-      return [await commitReading(workspace, reference.revision, choose)];
+      return [await commitReading(places.workspace, reference.revision, choose)];
     case 'model':
-      return [await modelReading(workspace, reference, text, choose)];
+      return [await modelReading(places, reference, text, choose)];
     case 'path':
     case 'word':
-      return wordReadings(workspace, text, choose);
+      return wordReadings(places, text, choose);
     default:
       throw foreignReference(reference, text);
   }
 }
 
-async function wordReadings(
-  workspace: Workspace,
-  word: string,
-  choose: Choose,
-): Promise<Reading[]> {
-  const registry = await localRegistry(workspace);
+async function wordReadings(places: Places, word: string, choose: Choose): Promise<Reading[]> {
+  const { workspace } = places;
+  const registry = await registryForWord(places);
   const [commit, found] = await Promise.all([
     workspace.git?.resolve(word),
-    findByWord(workspace, registry, word),
+    registry && findByWord(workspace, registry, word),
   ]);
   const readings: Reading[] = [];
   if (commit !== undefined) readings.push(await commitReading(workspace, word, choose, commit));
   if (found !== undefined) readings.push(versionReading(workspace, found, choose));
   if (readings.length > 0) return readings;
-  const models = await registry.names();
+  const models = (await registry?.names()) ?? [];
   if (workspace.git === undefined && models.length === 0) return [];
-  throw await unknownReference(workspace, word, models);
+  const own = registry && (await impliedModel(workspace, registry));
+  throw await unknownReference(workspace, word, { models, own });
 }
 
 async function commitReading(
@@ -162,13 +172,14 @@ async function commitReading(
 }
 
 async function modelReading(
-  workspace: Workspace,
+  { workspace, registry }: Places,
   { model, selector }: ModelReference,
   text: string,
   choose: Choose,
 ): Promise<Reading> {
   try {
-    const found = await findVersion(await localRegistry(workspace), model, selector);
+    const place = registry ?? (await localRegistry(workspace));
+    const found = await findVersion(place, model, selector);
     return versionReading(workspace, found, choose);
   } catch (error) {
     const isUnknown = isMstoreError(error, 'unknown-model', 'unknown-version');
@@ -271,95 +282,7 @@ function namesTracked(workspace: Workspace, given: string, here: TrackedSet, cwd
 /** Resolves a Git revision to a commit id. */
 async function resolveRevision(workspace: Workspace, rev: string): Promise<string> {
   const commit = await requireGit(workspace).resolve(rev);
-  if (commit === undefined) throw await unknownReference(workspace, rev, []);
+  if (commit === undefined)
+    throw await unknownReference(workspace, rev, { models: [], own: undefined });
   return commit;
 }
-
-/** Builds the error of a word that names nothing, with the nearest one that does. */
-async function unknownReference(
-  workspace: Workspace,
-  given: string,
-  models: readonly ModelNames[],
-): Promise<MstoreError> {
-  const own =
-    models.length === 0 ? undefined : await impliedModel(workspace, await localRegistry(workspace));
-  const names = new Set([
-    ...models.filter(({ model }) => model === own).flatMap(namesIn),
-    ...((await workspace.git?.references()) ?? []).map(({ name }) => name),
-    ...trackedInWorkspace(workspace).tracked.map(({ path }) => path),
-    ...models.flatMap((names) => namesIn(names).map((name) => `${names.model}@${name}`)),
-    ...models.map(({ model }) => model),
-  ]);
-  const kinds = models.length === 0 ? '' : ', no version or environment of the model';
-  return new MstoreError(
-    'unknown-ref',
-    `${printable(given)} is neither a tracked path nor a Git branch, tag or commit${kinds}`,
-    {
-      hint: modelHint(given, models) ?? nearestHint(given, [...names]),
-      details: { ref: given },
-    },
-  );
-}
-
-function namesIn({ versions, environments }: ModelNames): string[] {
-  return [...versions, ...environments.keys()];
-}
-
-/** Says what to write where a word is the name of a model, or means something in models that are not implied. */
-function modelHint(given: string, models: readonly ModelNames[]): string | undefined {
-  if (models.some(({ model }) => model === given)) {
-    return `${given} is a model: write ${given}@latest, or ${given}@VERSION`;
-  }
-  const having = models.filter((names) => namesIn(names).includes(given));
-  if (having.length === 0) return undefined;
-  const ways = having.slice(0, 3).map(({ model }) => `${model}@${given}`);
-  return `Write ${ways.join(' or ')}; "mstore config set core.model MODEL" says which model is meant by itself`;
-}
-
-function nearestHint(given: string, names: readonly string[]): string {
-  const near = nearest(given, names);
-  return near === undefined
-    ? 'Run "mstore ls" for the tracked paths, "git tag" for the tags, "mstore models" for the models'
-    : `Did you mean ${printable(near)}?`;
-}
-
-/** Builds the error of a reference to what no command can read. */
-function foreignReference(reference: ForeignReference, text: string): MstoreError {
-  const { what, hint } = foreignTexts[reference.kind];
-  return new MstoreError('usage', `${printable(text)} is ${what}`, {
-    hint,
-    details: { ref: text, kind: reference.kind },
-  });
-}
-
-const addFirst = 'then "mstore add" and "mstore register" it';
-const bucketText = {
-  what: 'a place in a bucket, not a version',
-  hint: 'Name the remote with --remote and the version as MODEL@VERSION: mstore pull MODEL@VERSION --remote URL --to DIR',
-};
-const foreignTexts: Readonly<
-  Record<ForeignReference['kind'], { readonly what: string; readonly hint: string }>
-> = {
-  local: {
-    what: 'a directory that mstore does not track',
-    hint: `Copy it into the workspace, ${addFirst}`,
-  },
-  hf: {
-    what: 'a model of the Hugging Face Hub, which this mstore cannot read',
-    hint: `Download it into the workspace ("hf download"), ${addFirst}`,
-  },
-  s3: bucketText,
-  gs: bucketText,
-  mlflow: {
-    what: 'a model of an MLflow registry, which this mstore cannot read',
-    hint: `Download it into the workspace ("mlflow artifacts download"), ${addFirst}`,
-  },
-  dvc: {
-    what: 'a path that DVC tracks, which this mstore cannot read',
-    hint: `Run "dvc pull" for it, ${addFirst}`,
-  },
-  oci: {
-    what: 'an artifact of an OCI registry, which this mstore cannot read',
-    hint: `Download it into the workspace ("oras pull"), ${addFirst}`,
-  },
-};

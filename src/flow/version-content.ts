@@ -84,6 +84,6 @@ export async function findByWord(
 }
 
 /** Tells whether a word may stand behind the @ of a reference. */
-function isSelector(word: string): boolean {
+export function isSelector(word: string): boolean {
   return word === latestName || registryNameProblem('version', word) === undefined;
 }

@@ -139,7 +139,7 @@ export function conflictError(conflicts: readonly RegistryConflict[]): MstoreErr
   return new MstoreError(code, `${first?.text ?? ''}${more}`, {
     hint:
       first?.kind === 'version'
-        ? 'Register yours under another version; what is on the remote stays as it is'
+        ? 'Register yours under another version, then run "mstore fetch --take-history", which sets yours aside; what is on the remote stays as it is'
         : 'Look at both with "mstore history", with and without --remote; "mstore fetch --take-history" sets the local one aside',
     details: {
       conflicts: conflicts.map(({ model, name }) => `${model}@${name}`),

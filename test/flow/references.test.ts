@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diffReferences } from '../../src/flow/diff-versions.ts';
 import { deploy } from '../../src/flow/environments.ts';
@@ -9,6 +10,7 @@ import { chosenVersion } from '../../src/flow/version-content.ts';
 import { setVersionState } from '../../src/flow/version-states.ts';
 import { formatPointer } from '../../src/worktree/pointer.ts';
 import { makePlainProject, makeProject, type Project } from '../support/flow-project.ts';
+import { scratchFolder } from '../support/flow-scratch.ts';
 import { git } from '../support/git.ts';
 
 /** Registers what a tracked path is now. */
@@ -87,8 +89,9 @@ describe('references to versions', () => {
     await project.checkout(['v2']);
     expect(project.read('models/bert.mstore').toString()).toBe(second);
     expect(fs.existsSync(project.at('models/bert/empty'))).toBe(true);
-    await project.checkoutTo(project.at('../out-of-it'), ['bert@v1']);
-    expect(fs.readFileSync(project.at('../out-of-it/run.sh'), 'utf8')).toBe('echo');
+    const place = path.join(scratchFolder(), 'bert');
+    await project.checkoutTo(place, ['bert@v1']);
+    expect(fs.readFileSync(path.join(place, 'run.sh'), 'utf8')).toBe('echo');
   });
 
   it('keep what else the pointer here says, as add does', async () => {
@@ -238,8 +241,7 @@ describe('words with more than one reading', () => {
       hint: expect.stringMatching(/^Write bert@v1; .*core\.model/),
     });
     const { env } = (await project.open()).surroundings;
-    const open = (model: string) =>
-      project.open({ env: { ...env, MSTORE_CORE_MODEL: model } });
+    const open = (model: string) => project.open({ env: { ...env, MSTORE_CORE_MODEL: model } });
     const { version } = await findTargets(await open('bert'), ['v1'], project.root);
     expect(version?.record.value).toMatchObject({ model: 'bert', version: 'v1' });
     await expect(findTargets(await open('other'), ['v1'], project.root)).rejects.toMatchObject({

@@ -1,11 +1,13 @@
 import type { Argv } from 'yargs';
-import { MstoreError } from '../../base/errors.ts';
+import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
-import type { CheckoutResult } from '../../flow/checkout.ts';
+import type { CheckoutOptions, CheckoutResult } from '../../flow/checkout.ts';
 import type { CheckoutToResult } from '../../flow/checkout-to.ts';
 import type { FetchResult } from '../../flow/fetch.ts';
+import type { RegistryFetch } from '../../flow/fetch-registry.ts';
 import type { ChooseOptions } from '../../flow/remotes.ts';
+import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Targets } from '../../flow/targets.ts';
 import type { Tracked } from '../../flow/tracked.ts';
 import type { ChosenVersion } from '../../flow/version-content.ts';
@@ -84,41 +86,74 @@ export async function noteVersion(
   return { version };
 }
 
-/** Finds the versions that the arguments of a transfer choose. */
+/** Finds what the arguments of a transfer choose, here. */
 export async function chooseVersions(
   context: Context,
   workspace: Workspace,
   args: Args,
-): Promise<readonly Tracked[]> {
+): Promise<Targets> {
   const targets = listOf(args, 'target');
   if (!flagOf(args, 'all-versions')) {
     const { findTargets } = await import('../../flow/targets.ts');
-    return (await findTargets(workspace, targets, context.cwd)).tracked;
+    return findTargets(workspace, targets, context.cwd);
   }
   const { allVersions } = await import('../../flow/history.ts');
   const { selectTracked } = await import('../../flow/tracked.ts');
   const set = await allVersions(workspace);
   for (const { path, error } of set.broken) context.warn(`${printable(path)}: ${error.message}`);
   const paths = targets.map((given) => workspace.relative(given, context.cwd));
-  if (paths.length === 0) return set.tracked;
+  const none = { commit: undefined, version: undefined };
+  if (paths.length === 0) return { ...none, tracked: [...set.tracked] };
   const names = new Set(
     selectTracked({ tracked: set.tracked, broken: [] }, paths).map(({ path }) => path),
   );
-  return set.tracked.filter(({ path }) => names.has(path));
+  return { ...none, tracked: set.tracked.filter(({ path }) => names.has(path)) };
 }
 
-/** Fetches from the remotes that `--remote` or the configuration names, and says what they gave. */
-export async function fetchChosen(
+/**
+ * Says what was brought of the registry, and warns of remotes that could not be asked.
+ * @param result of a fetch that has warned already
+ */
+export function noteRegistry(
+  context: Context,
+  registry: RegistryFetch,
+  result?: FetchResult,
+): object {
+  const { remote, records, failures, setAside } = registry;
+  const told = new Set(
+    result?.remotes.flatMap(({ problems }) => problems.map(({ message }) => message)),
+  );
+  for (const { remote: name, error } of failures) {
+    if (told.has(error.message)) continue;
+    context.warn(printable(`${name} was not asked for its registry: ${error.message}`));
+  }
+  if (records > 0) {
+    context.note(`Fetched ${count(records, 'record')} of the registry from ${remote}`);
+  }
+  if (setAside === undefined) return { recordsFetched: records };
+  context.note(`What differed here was set aside in ${printable(setAside)}`);
+  return { recordsFetched: records, setAside };
+}
+
+/** Opens the remotes that a fetch asks. */
+export async function openFetchRemotes(
+  context: Context,
+  workspace: Workspace,
+  args: Args,
+): Promise<readonly RemoteChoice[]> {
+  const { chooseFetchRemotes } = await import('../../flow/several-remotes.ts');
+  const names = listOf(args, 'remote');
+  return chooseFetchRemotes(workspace, names, context.cwd, chooseOptions(args));
+}
+
+/** Fetches from remotes, and says what they gave. */
+export async function fetchFrom(
   context: Context,
   workspace: Workspace,
   tracked: readonly Tracked[],
-  args: Args,
+  remotes: readonly RemoteChoice[],
 ): Promise<FetchResult> {
   const { fetch } = await import('../../flow/fetch.ts');
-  const { chooseFetchRemotes } = await import('../../flow/several-remotes.ts');
-  const names = listOf(args, 'remote');
-  const how = chooseOptions(args);
-  const remotes = await chooseFetchRemotes(workspace, names, context.cwd, how);
   const { signal, progress } = context;
   const { jobs } = context.options;
   const result = await fetch(workspace, tracked, remotes, { signal, progress, jobs });
@@ -151,6 +186,22 @@ function noteFetch(context: Context, { remotes, chunksFetched }: FetchResult): v
   }
 }
 
+/** Reads the options of commands that write files. */
+function writingOptionsOf(context: Context, args: Args): CheckoutOptions {
+  return {
+    signal: context.signal,
+    progress: context.progress,
+    jobs: context.options.jobs,
+    force: flagOf(args, 'force'),
+    link: linkOption(args),
+  };
+}
+
+/** Says what was written to a directory. */
+function noteWritten(context: Context, { files, bytes, directory }: CheckoutToResult): void {
+  context.note(`Wrote ${count(files, 'file')}, ${formatBytes(bytes)}, to ${printable(directory)}`);
+}
+
 /** Writes versions to the workspace or, with `--to`, to a directory of their own. */
 export async function writeVersions(
   context: Context,
@@ -158,13 +209,26 @@ export async function writeVersions(
   tracked: readonly Tracked[],
   args: Args,
 ): Promise<CheckoutResult | CheckoutToResult> {
-  const options = {
-    signal: context.signal,
-    progress: context.progress,
-    jobs: context.options.jobs,
-    force: flagOf(args, 'force'),
-    link: linkOption(args),
-  };
+  try {
+    return await write(context, workspace, tracked, args);
+  } catch (error) {
+    const given = listOf(args, 'target').map(printable).join(' ');
+    if (given === '' || !isMstoreError(error, 'objects-missing')) throw error;
+    throw new MstoreError(error.code, error.message, {
+      hint: `Run "mstore pull ${given}" (or "mstore fetch ${given}") to get them from a remote`,
+      details: error.details,
+      cause: error,
+    });
+  }
+}
+
+async function write(
+  context: Context,
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  args: Args,
+): Promise<CheckoutResult | CheckoutToResult> {
+  const options = writingOptionsOf(context, args);
   const to = textOf(args, 'to');
   if (to === '') {
     throw new MstoreError('usage', '--to names no directory', { hint: 'Write --to DIR' });
@@ -176,9 +240,7 @@ export async function writeVersions(
       ...options,
       keep: [context.cwd],
     });
-    context.note(
-      `Wrote ${count(result.files, 'file')}, ${formatBytes(result.bytes)}, to ${printable(result.directory)}`,
-    );
+    noteWritten(context, result);
     return result;
   }
   const { checkout } = await import('../../flow/checkout.ts');

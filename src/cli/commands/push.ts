@@ -6,13 +6,17 @@ import type { PushOutcome } from '../../flow/push-all.ts';
 import { type Command, listOf } from '../command.ts';
 import { type Context, errorDocument } from '../context.ts';
 import { count } from '../text.ts';
-import { chooseOptions, chooseVersions, remoteOptions } from './moving.ts';
+import { chooseOptions, chooseVersions, noteVersion, remoteOptions } from './moving.ts';
 
 export const pushCommand: Command = {
   positionals: '[target..]',
   options: remoteOptions,
   examples: [
-    ['mstore push', 'Send what the pointers here name to the default remote'],
+    [
+      'mstore push',
+      'Send what the pointers here name, and new versions of models, to the default remote',
+    ],
+    ['mstore push bert@v1', 'Send one version of a model, with its record'],
     ['mstore push --all-versions', 'Send every version that Git knows'],
     ['mstore push v1 models/bert --remote backup', 'Send one path of one tag elsewhere'],
     ['mstore push --remote origin --remote backup', 'Send to two remotes'],
@@ -21,35 +25,51 @@ export const pushCommand: Command = {
     const workspace = await context.workspace();
     const { pushToAll } = await import('../../flow/push-all.ts');
     const { choosePushRemotes } = await import('../../flow/several-remotes.ts');
-    const tracked = await chooseVersions(context, workspace, args);
+    const chosen = await chooseVersions(context, workspace, args);
     const names = listOf(args, 'remote');
     const remotes = await choosePushRemotes(workspace, names, context.cwd, chooseOptions(args));
     const { signal, progress } = context;
     const { jobs } = context.options;
-    const outcomes = await pushToAll(workspace, tracked, remotes, { signal, progress, jobs });
-    const first = outcomes.flatMap((one) => ('error' in one ? [one.error] : []))[0];
-    if (first !== undefined && outcomes.length === 1) throw first;
+    const { tracked, version } = chosen;
+    const registry = listOf(args, 'target').length === 0 ? 'all' : version;
+    const document = await noteVersion(context, chosen);
+    const outcomes = await pushToAll(workspace, tracked, remotes, {
+      signal,
+      progress,
+      jobs,
+      registry,
+    });
+    const [first] = outcomes.flatMap(({ error }) => (error === undefined ? [] : [error]));
+    if (first !== undefined && outcomes.length === 1) {
+      for (const outcome of outcomes) noteSent(context, outcome);
+      throw first;
+    }
     for (const outcome of outcomes) tellOutcome(context, outcome);
-    context.result(documentOf(outcomes, first), []);
+    context.result({ ...document, ...documentOf(outcomes, first) }, []);
     return first?.exitCode;
   },
 };
 
 function tellOutcome(context: Context, outcome: PushOutcome): void {
+  noteSent(context, outcome);
+  const { remote, error } = outcome;
+  if (error === undefined) return;
+  const { code, message, hint } = error;
+  const what = `Push to ${printable(remote)} failed. ${message}`;
+  context.fail(new MstoreError(code, what, hint === undefined ? {} : { hint }));
+}
+
+function noteSent(context: Context, outcome: PushOutcome): void {
+  if (!('result' in outcome)) return;
+  const { bytesSent, chunksSent, packsSent, recordsSent = 0 } = outcome.result;
   const remote = printable(outcome.remote);
-  if ('error' in outcome) {
-    const { code, message, hint } = outcome.error;
-    const options = hint === undefined ? {} : { hint };
-    context.fail(new MstoreError(code, `Push to ${remote} failed. ${message}`, options));
+  if (bytesSent === 0) {
+    context.note(`${remote} has everything already; sent 0 bytes`);
     return;
   }
-  const { bytesSent, chunksSent, packsSent } = outcome.result;
-  if (bytesSent === 0) context.note(`${remote} has everything already; sent 0 bytes`);
-  else {
-    context.note(
-      `Sent ${formatBytes(bytesSent)} (${count(chunksSent, 'chunk')}, ${count(packsSent, 'pack')}) to ${remote}`,
-    );
-  }
+  const parts = [count(chunksSent, 'chunk'), count(packsSent, 'pack')];
+  if (recordsSent > 0) parts.push(`${count(recordsSent, 'record')} of the registry`);
+  context.note(`Sent ${formatBytes(bytesSent)} (${parts.join(', ')}) to ${remote}`);
 }
 
 /** The document of a push: sums over the remotes, each of them, and the first failure. */
@@ -57,16 +77,23 @@ function documentOf(outcomes: readonly PushOutcome[], failure: MstoreError | und
   const results = outcomes.flatMap((one) => ('result' in one ? [one.result] : []));
   const sum = (of: (result: PushResult) => number) =>
     results.reduce((total, result) => total + of(result), 0);
+  const withRecords = results.some(({ recordsSent }) => recordsSent !== undefined);
   return {
     ...results[0],
     chunksSent: sum(({ chunksSent }) => chunksSent),
     packsSent: sum(({ packsSent }) => packsSent),
     bytesSent: sum(({ bytesSent }) => bytesSent),
-    remotes: outcomes.map((outcome) => {
-      if ('error' in outcome) return { remote: outcome.remote, ...errorDocument(outcome.error) };
-      const { remote, location, chunksSent, packsSent, bytesSent } = outcome.result;
-      return { remote, location, chunksSent, packsSent, bytesSent };
-    }),
+    ...(withRecords ? { recordsSent: sum(({ recordsSent = 0 }) => recordsSent) } : {}),
+    remotes: outcomes.map((outcome) => ({
+      remote: outcome.remote,
+      ...('result' in outcome ? shareOf(outcome.result) : {}),
+      ...(outcome.error === undefined ? {} : errorDocument(outcome.error)),
+    })),
     ...(failure === undefined ? {} : errorDocument(failure)),
   };
+}
+
+function shareOf({ location, chunksSent, packsSent, recordsSent, bytesSent }: PushResult): object {
+  const share = { location, chunksSent, packsSent, bytesSent };
+  return recordsSent === undefined ? share : { ...share, recordsSent };
 }
