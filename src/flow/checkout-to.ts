@@ -106,7 +106,11 @@ function realOrGiven(place: string): string {
   }
 }
 
-function checkDestination(directory: string, force: boolean): void {
+/**
+ * Refuses a destination that holds something already.
+ * @throws MstoreError `destination-exists`
+ */
+export function checkDestination(directory: string, force: boolean): void {
   const stat = fs.lstatSync(directory, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (stat.isDirectory() && (force || fs.readdirSync(directory).length === 0)) return;

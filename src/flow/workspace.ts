@@ -140,6 +140,17 @@ export async function openWorkspace(start: string, surroundings: Surroundings): 
   return new Workspace({ root, config, git, store, surroundings });
 }
 
+/**
+ * Takes a folder for a workspace, without Git and with no configuration but that of the environment.
+ * @param root absolute, real path
+ */
+export function plainWorkspace(root: string, surroundings: Surroundings): Workspace {
+  const config = readConfig(path.join(root, workspaceFolderName), surroundings.env);
+  const { clock, random } = surroundings;
+  const store = new Store(storeFolder(root, config, undefined), clock, random);
+  return new Workspace({ root, config, git: undefined, store, surroundings });
+}
+
 /** A partial clone fetches missing objects by itself; offline it must not. */
 function gitEnvironment({ env, offline }: Surroundings): NodeJS.ProcessEnv {
   return offline ? { ...env, GIT_ALLOW_PROTOCOL: 'none', GIT_NO_LAZY_FETCH: '1' } : env;

@@ -1,8 +1,30 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type CliWorkspace, expectError, makeWorkspace, workspaceAt } from '../support/cli.ts';
+import {
+  type CliResult,
+  type CliWorkspace,
+  expectError,
+  expectNoLeftovers,
+  makeWorkspace,
+  mstore,
+  startMstore,
+  workspaceAt,
+} from '../support/cli.ts';
 import { git } from '../support/git.ts';
+import { testS3Server } from '../support/s3-remote.ts';
+import { tempFolder } from '../support/temp.ts';
+
+const server = await testS3Server();
+const awsEnv = {
+  AWS_ACCESS_KEY_ID: server.accessKey,
+  AWS_SECRET_ACCESS_KEY: server.secret,
+  AWS_REGION: server.region,
+  AWS_ENDPOINT_URL: server.endpoint,
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
 
 /** Adds and registers a version of a model of two files. */
 async function register(workspace: CliWorkspace, name: string, text: string): Promise<void> {
@@ -150,5 +172,135 @@ describe('versions of models on the command line', () => {
     const cat = await workspace.run('cat', 'hf:org/name:config.json');
     expect([cat.code, cat.stdout]).toEqual([2, '']);
     expect(cat.stderr).toMatch(/Hugging Face/);
+  });
+});
+
+describe('a pull without a workspace', () => {
+  const run = (
+    cwd: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<CliResult> => startMstore(cwd, args, { env }).done;
+
+  it('writes a version from a directory, and leaves nothing else behind', async () => {
+    const { remote } = await withVersions();
+    const place = tempFolder();
+    for (const [reference, weights] of [
+      ['bert@production', 'first'],
+      ['bert@latest', 'second'],
+      ['v1', 'first'],
+    ]) {
+      const result = await mstore(
+        place,
+        ...['pull', reference as string, '--remote', remote, '--to', 'out/bert', '--force'],
+        '--json',
+      );
+      expect(result.code, result.stdout).toBe(0);
+      expect(result.json).toMatchObject({
+        version: { model: 'bert' },
+        fetched: { location: remote },
+        written: { files: 2 },
+      });
+      expect(contents(path.join(place, 'out/bert'))).toEqual({ config: '{}', weights });
+    }
+    expect(fs.readdirSync(place)).toEqual(['out']);
+    expect(fs.readdirSync(path.join(place, 'out'))).toEqual(['bert']);
+  });
+
+  it('keeps a store where the environment names one, and needs less the next time', async () => {
+    const { remote } = await withVersions();
+    const place = tempFolder();
+    const env = { MSTORE_STORE_PATH: path.join(place, 'kept'), MSTORE_REMOTE_ORIGIN_URL: remote };
+    const chunks = async (reference: string, to: string) => {
+      const args = ['pull', reference, '--to', to, '--json', '--link', 'symlink'];
+      const result = await run(place, args, env);
+      expect(result.code, result.stdout).toBe(0);
+      return (result.json as unknown as { fetched: { chunksFetched: number } }).fetched
+        .chunksFetched;
+    };
+    expect(await chunks('bert@v1', 'a')).toBeGreaterThan(0);
+    expect(await chunks('bert@v2', 'b')).toBeGreaterThan(0);
+    expect(await chunks('bert@v1', 'c')).toBe(0);
+    expect(contents(path.join(place, 'c'))).toEqual({ config: '{}', weights: 'first' });
+    expect(fs.readdirSync(place).sort()).toEqual(['a', 'b', 'c', 'kept']);
+    expect(fs.existsSync(path.join(place, 'kept/refs'))).toBe(false);
+  });
+
+  it('says what is wrong before anything is written', async () => {
+    const workspace = await withVersions();
+    const { remote } = workspace;
+    const place = tempFolder();
+    fs.mkdirSync(path.join(place, 'taken'));
+    fs.writeFileSync(path.join(place, 'taken/file'), 'mine');
+    const at = ['--remote', remote, '--to', 'out'];
+    const cases: Array<[args: string[], error: Parameters<typeof expectError>[1]]> = [
+      [['brt@v1', ...at], { code: 'unknown-model', message: /brt/, hint: /bert/ }],
+      [['bert@v7', ...at], { code: 'unknown-version', message: /v7/, hint: /bert@v/ }],
+      [['main~1', ...at], { code: 'unknown-ref', message: /main~1/, hint: /workspace/ }],
+      [['git:main', ...at], { code: 'unknown-ref', message: /git:main/, hint: /workspace/ }],
+      [['hf:a/b', ...at], { code: 'unknown-ref', message: /hf:a\/b/, hint: /workspace/ }],
+      [
+        ['bert@v1', '--remote', remote, '--to', 'taken'],
+        { code: 'destination-exists', message: /taken/, hint: /--force/ },
+      ],
+      [
+        ['bert@v1', ...at, '--link', 'symlink'],
+        { code: 'usage', message: /no store is kept/, hint: /MSTORE_STORE_PATH/ },
+      ],
+      [
+        ['bert@v1', '--to', 'out'],
+        { code: 'unknown-remote', message: /No remote/, hint: /--remote/ },
+      ],
+      [
+        ['bert@v1', '--remote', remote],
+        { code: 'no-workspace', message: /No mstore workspace/, hint: /--to DIR/ },
+      ],
+      [
+        ['--remote', remote, '--to', 'out'],
+        { code: 'no-workspace', message: /No/, hint: /--to DIR/ },
+      ],
+      [
+        ['bert@v1', '--remote', place, '--to', 'out'],
+        { code: 'unknown-model', message: /bert/, hint: /mstore/ },
+      ],
+    ];
+    for (const [args, error] of cases) {
+      expectError(await mstore(place, '--json', 'pull', ...args), error);
+      expect(fs.readdirSync(place), args.join(' ')).toEqual(['taken']);
+    }
+    expectNoLeftovers(workspace);
+  });
+
+  it('comes from S3 with nothing but credentials, and writes nothing when it is ended', async () => {
+    const workspace = await makeWorkspace();
+    await register(workspace, 'bert@v1', 'x'.repeat(300_000));
+    await workspace.ok('deploy', 'bert@v1', '--env', 'production', '--local');
+    const url = 's3://models/team';
+    const ok = async (cwd: string, ...args: string[]) => {
+      const result = await run(cwd, args, awsEnv);
+      expect(result.code, result.stdout + result.stderr).toBe(0);
+      return result;
+    };
+    await ok(workspace.root, 'remote', 'add', 'bucket', url);
+    await ok(workspace.root, 'push', '--remote', 'bucket');
+    const place = tempFolder();
+    await ok(place, 'pull', 'bert@production', '--remote', url, '--to', 'bert');
+    expect(contents(path.join(place, 'bert'))['weights']).toBe('x'.repeat(300_000));
+    expect(fs.readdirSync(place)).toEqual(['bert']);
+    server.fault({ how: 'wrong-bytes', at: 'GET /models/team/packs', times: 99 });
+    const damaged = await run(
+      place,
+      ['pull', 'bert@v1', '--remote', url, '--to', 'again', '--json'],
+      awsEnv,
+    );
+    server.heal();
+    expect(damaged.json.error?.code).toBe('corrupt-remote');
+    expect(fs.readdirSync(place)).toEqual(['bert']);
+    const offline = await run(
+      place,
+      ['--offline', 'pull', 'bert@v1', '--remote', url, '--to', 'again', '--json'],
+      awsEnv,
+    );
+    expect([offline.code, offline.json.error?.code]).toEqual([8, 'offline']);
   });
 });

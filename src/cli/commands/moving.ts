@@ -75,7 +75,7 @@ export function chooseOptions(args: Args): ChooseOptions {
 /** Says which version of the registry was chosen, and returns it for the document. */
 export async function noteVersion(
   context: Context,
-  { version: found }: Targets,
+  { version: found }: Pick<Targets, 'version'>,
 ): Promise<{ readonly version?: ChosenVersion }> {
   if (found === undefined) return {};
   const { chosenVersion } = await import('../../flow/version-content.ts');
@@ -173,7 +173,7 @@ function linkOption(args: Args): LinkKind[] | undefined {
 }
 
 /** Says what each remote brought, and warns of those with which something was wrong. */
-function noteFetch(context: Context, { remotes, chunksFetched }: FetchResult): void {
+export function noteFetch(context: Context, { remotes, chunksFetched }: FetchResult): void {
   for (const { remote, problems } of remotes) {
     for (const { message } of problems) context.warn(printable(`${remote}: ${message}`));
   }
@@ -187,7 +187,7 @@ function noteFetch(context: Context, { remotes, chunksFetched }: FetchResult): v
 }
 
 /** Reads the options of commands that write files. */
-function writingOptionsOf(context: Context, args: Args): CheckoutOptions {
+export function writingOptionsOf(context: Context, args: Args): CheckoutOptions {
   return {
     signal: context.signal,
     progress: context.progress,
@@ -198,7 +198,7 @@ function writingOptionsOf(context: Context, args: Args): CheckoutOptions {
 }
 
 /** Says what was written to a directory. */
-function noteWritten(context: Context, { files, bytes, directory }: CheckoutToResult): void {
+export function noteWritten(context: Context, { files, bytes, directory }: CheckoutToResult): void {
   context.note(`Wrote ${count(files, 'file')}, ${formatBytes(bytes)}, to ${printable(directory)}`);
 }
 

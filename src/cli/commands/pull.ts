@@ -1,17 +1,22 @@
-import { MstoreError } from '../../base/errors.ts';
+import * as path from 'node:path';
+import { isMstoreError, MstoreError } from '../../base/errors.ts';
+import { printable } from '../../base/names.ts';
 import type { FetchTargets } from '../../flow/fetch-targets.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Workspace } from '../../flow/workspace.ts';
-import { type Args, type Command, flagOf, listOf } from '../command.ts';
+import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import {
   fetchFrom,
+  noteFetch,
   noteRegistry,
   noteVersion,
+  noteWritten,
   openFetchRemotes,
   remoteOptions,
   writeVersions,
   writingOptions,
+  writingOptionsOf,
 } from './moving.ts';
 
 export const pullCommand: Command = {
@@ -21,6 +26,10 @@ export const pullCommand: Command = {
     ['mstore pull', 'Fetch what the pointers here need and write the files'],
     ['mstore pull bert@production', 'Bring the version that is live now'],
     ['mstore pull v1 --to /srv/model-v1', 'Write a tag to a directory of its own'],
+    [
+      'mstore pull bert@v1 --remote s3://bucket/models --to /srv/bert',
+      'Write a version anywhere, without a workspace',
+    ],
   ],
   async run(context, args) {
     if (flagOf(args, 'all-versions')) {
@@ -28,10 +37,29 @@ export const pullCommand: Command = {
         hint: 'Use "mstore fetch --all-versions", then "mstore checkout REF"',
       });
     }
-    context.result(await pullInto(context, await context.workspace(), args), []);
+    const workspace = await workspaceOrNone(context, args);
+    const document =
+      workspace === undefined
+        ? await pullWithout(context, args)
+        : await pullInto(context, workspace, args);
+    context.result(document, []);
     return undefined;
   },
 };
+
+/** Opens the workspace; undefined where there is none and none is needed. */
+async function workspaceOrNone(context: Context, args: Args): Promise<Workspace | undefined> {
+  try {
+    return await context.workspace();
+  } catch (error) {
+    if (!isMstoreError(error, 'no-workspace')) throw error;
+    if (textOf(args, 'to') && listOf(args, 'target').length === 1) return undefined;
+    throw new MstoreError(error.code, error.message, {
+      hint: `${error.hint}; without one, write "mstore pull MODEL@VERSION --remote URL --to DIR"`,
+      details: error.details,
+    });
+  }
+}
 
 async function pullInto(context: Context, workspace: Workspace, args: Args): Promise<object> {
   const { isPresent } = await import('../../flow/checkout.ts');
@@ -67,4 +95,21 @@ async function choose(
   const alone = listOf(args, 'remote').length === 0 && workspace.config.remotes().length === 0;
   const parts = { cwd, remotes: alone ? async () => [] : remotes };
   return findFetchTargets(workspace, listOf(args, 'target'), parts, options);
+}
+
+async function pullWithout(context: Context, args: Args): Promise<object> {
+  const { pullAlone } = await import('../../flow/pull-alone.ts');
+  const { cwd, surroundings } = context;
+  const [reference = ''] = listOf(args, 'target');
+  const directory = path.resolve(cwd, textOf(args, 'to') ?? '');
+  const wanted = { reference, remotes: listOf(args, 'remote'), directory, cwd };
+  const options = { ...writingOptionsOf(context, args), keep: [cwd] };
+  const { found, fetched, written, failures } = await pullAlone(wanted, surroundings, options);
+  for (const { remote, error } of failures) {
+    context.warn(printable(`${remote} was not asked for its registry: ${error.message}`));
+  }
+  const version = await noteVersion(context, { version: found });
+  noteFetch(context, fetched);
+  noteWritten(context, written);
+  return { ...version, fetched, written };
 }
