@@ -5,7 +5,7 @@ import { exitCodes, isMstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
-import { gitBlobId } from '../git/blob-id.ts';
+import { gitObjectId } from '../git/object-id.ts';
 import { pointerSuffix } from '../worktree/pointer.ts';
 import type { WorkOptions } from './add.ts';
 import { compareWithDisk, type FileChange } from './compare.ts';
@@ -156,5 +156,7 @@ async function pointerState(
   const oid = committed.get(where);
   if (oid === undefined) return 'new';
   const bytes = readBounded(workspace.absolute(where), limits.pointerBytesMax) ?? Buffer.alloc(0);
-  return gitBlobId(bytes, oid.length === 64 ? 'sha256' : 'sha1') === oid ? 'committed' : 'changed';
+  return gitObjectId('blob', bytes, oid.length === 64 ? 'sha256' : 'sha1') === oid
+    ? 'committed'
+    : 'changed';
 }

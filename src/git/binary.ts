@@ -1,19 +1,21 @@
 import { invariant, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { sortEntries } from '../base/tree.ts';
+import {
+  annotatedTags,
+  type Binary,
+  createTag,
+  head,
+  references,
+  resolveAll,
+} from './binary-refs.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
 import type { GitLayout } from './layout.ts';
 import { anyUntracked, remoteUrlOf } from './lineage.ts';
-import { type GitRunner, gitFailure, gitRunner } from './process.ts';
-import type { GitFile, GitHead, GitLineage, GitReference, GitRepository } from './repository.ts';
-import { describeReference, formatRevision, isObjectId, parseRevision } from './revision.ts';
+import { gitFailure, gitRunner } from './process.ts';
+import type { GitFile, GitLineage, GitRepository } from './repository.ts';
+import { formatRevision, isObjectId, parseRevision } from './revision.ts';
 import { batchReader, inParts, recordCutter } from './stream-records.ts';
-
-/** One repository and the way to run Git in it. */
-interface Binary {
-  readonly layout: GitLayout;
-  readonly run: GitRunner;
-}
 
 /**
  * Opens a repository whose questions are answered by the program `git`, one process for each call.
@@ -42,46 +44,14 @@ export function openBinary(
     listFiles: (commit, suffix) => listFiles(git, commit, suffix),
     readFiles: (oids, bytesMax, use) => readFiles(git, oids, bytesMax, use),
     references: () => references(git),
+    annotatedTags: (wanted) => annotatedTags(git, wanted),
+    createTag: (tag) => createTag(git, tag),
     history: (from, suffix) => history(git, from, suffix),
     ignored: (paths) => ignored(git, paths),
     trackedBelow: (path, max) => trackedBelow(git, path, max),
     lineage: (paths = []) => lineage(git, paths),
     identity: () => identity(git),
   };
-}
-
-async function head(git: Binary): Promise<GitHead> {
-  let name = '';
-  const [, commits] = await Promise.all([
-    // Exit code 1: HEAD is detached.
-    git.run(['symbolic-ref', '-q', 'HEAD'], {
-      onData: (chunk) => {
-        name += chunk.toString('utf8');
-        return name.length < 64 * 1024;
-      },
-      successCodes: [0, 1],
-    }),
-    resolveAll(git, ['HEAD']),
-  ]);
-  return { branch: /^refs\/heads\/([^\n]+)\n?$/.exec(name)?.[1], commit: commits[0] };
-}
-
-/** Resolves harmless names to commits, in one process; names travel as data, never as arguments. */
-async function resolveAll(
-  git: Binary,
-  names: readonly string[],
-): Promise<Array<string | undefined>> {
-  const answers: Array<string | undefined> = [];
-  const lines = names.map((name) => `${name}^{commit}`);
-  await git.run(['cat-file', '--batch-check'], {
-    input: inParts(lines, '\n'),
-    onData: recordCutter(10, (line) => {
-      answers.push(/^([0-9a-f]{40,64}) commit \d+$/.exec(line.toString('utf8'))?.[1]);
-      return true;
-    }),
-    withoutFetch: true,
-  });
-  return answers;
 }
 
 async function listFiles(git: Binary, commit: string, suffix: string): Promise<GitFile[]> {
@@ -155,43 +125,6 @@ async function prefetch(git: Binary, oids: ReadonlySet<string>): Promise<void> {
     ],
     { input: inParts(oids, '\n') },
   );
-}
-
-async function references(git: Binary): Promise<GitReference[]> {
-  const found: Array<{ fullName: string; oid: string; type: string }> = [];
-  await git.run(
-    [
-      'for-each-ref',
-      '--format=%(objecttype) %(objectname) %(refname)',
-      'refs/heads',
-      'refs/tags',
-      'refs/remotes',
-    ],
-    {
-      onData: recordCutter(10, (line) => {
-        const [type = '', oid = '', ...name] = line.toString('utf8').split(' ');
-        found.push({ type, oid, fullName: name.join(' ') });
-        return true;
-      }),
-    },
-  );
-  // Git peels tags of tags in its own format strings only from 2.45 on.
-  const tags = found.filter((each) => each.type === 'tag');
-  const peeled =
-    tags.length === 0
-      ? []
-      : await resolveAll(
-          git,
-          tags.map((tag) => tag.oid),
-        );
-  const commitOfTag = new Map(tags.map((tag, i) => [tag.oid, peeled[i]]));
-  const result: GitReference[] = [];
-  for (const { fullName, oid, type } of found) {
-    const described = describeReference(fullName);
-    const commit = type === 'commit' ? oid : commitOfTag.get(oid);
-    if (described !== undefined && commit !== undefined) result.push({ ...described, commit });
-  }
-  return result;
 }
 
 async function history(

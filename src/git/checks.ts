@@ -1,6 +1,6 @@
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { isObjectId } from './revision.ts';
+import { isObjectId, isReferenceName } from './revision.ts';
 
 /** Tells whether a mode is that of a regular file: those have 100644 or 100755; links 120000, submodules 160000. */
 export function isRegularMode(mode: string | undefined): boolean {
@@ -34,4 +34,17 @@ export function tooLarge(oid: string, size: number, bytesMax: number): MstoreErr
     `Git object ${oid} holds ${size} bytes; at most ${bytesMax} are read`,
     { details: { oid, size } },
   );
+}
+
+/** Tells whether Git takes a name for a tag. */
+export function isTagName(name: string): boolean {
+  return isReferenceName(`refs/tags/${name}`) && !name.startsWith('-');
+}
+
+/** Makes the error for a name that Git does not take for a tag. */
+export function badTagName(name: string): MstoreError {
+  return new MstoreError('git-failed', `Git takes no tag of the name ${printable(name)}`, {
+    hint: 'Names of tags have no spaces, no "..", none of ~^:?*[ and no part that begins with a dot or ends with ".lock"',
+    details: { name },
+  });
 }

@@ -1,24 +1,30 @@
 import * as path from 'node:path';
-import { MstoreError } from '../base/errors.ts';
-import { printable } from '../base/names.ts';
 import { sortEntries } from '../base/tree.ts';
-import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
+import {
+  badTagName,
+  checkObjectId,
+  isRegularMode,
+  isTagName,
+  notAFile,
+  tooLarge,
+} from './checks.ts';
 import { gitSettings, readGitConfigFile } from './config-file.ts';
 import { readIdentity } from './identity.ts';
 import { type IndexEntry, readIndex } from './index-file.ts';
+import {
+  absent,
+  gitNeeded,
+  type Isomorphic,
+  linksOf,
+  need,
+  needsGit,
+  peel,
+  walkTree,
+} from './isomorphic-objects.ts';
 import type { GitLayout } from './layout.ts';
 import { anyUntracked, remoteUrlOf } from './lineage.ts';
-import {
-  type CommitLinks,
-  type GitObjects,
-  openObjects,
-  parseCommit,
-  parseTag,
-  parseTree,
-  readShallow,
-  type TreeLine,
-} from './objects.ts';
-import { listReferences, readHead, readReference } from './refs.ts';
+import { openObjects, parseCommit, readShallow, writeObject } from './objects.ts';
+import { createReference, listReferences, readHead, readReference } from './refs.ts';
 import type { GitFile, GitHead, GitLineage, GitReference, GitRepository } from './repository.ts';
 import {
   describeReference,
@@ -26,19 +32,14 @@ import {
   type Revision,
   referenceCandidates,
 } from './revision.ts';
+import {
+  type AnnotatedTag,
+  formatTag,
+  type NewTag,
+  parseTagContent,
+  tagBytesMax,
+} from './tag-object.ts';
 import { trackedFilesDiffer } from './tracked-changes.ts';
-
-/** One repository, its objects and the trees parsed last. */
-interface Isomorphic {
-  readonly layout: GitLayout;
-  readonly objects: GitObjects;
-  readonly trees: { lines: number; readonly byOid: Map<string, readonly TreeLine[]> };
-}
-
-/** Lines of trees kept after parsing; each takes some hundred bytes. */
-const treeLinesKeptMax = 250_000;
-/** Tags that name tags. */
-const tagDepthMax = 64;
 
 /**
  * Opens a repository whose questions are answered without the program `git`: references are read from
@@ -69,28 +70,14 @@ export function openIsomorphic(layout: GitLayout, env: NodeJS.ProcessEnv): GitRe
     listFiles: (commit, suffix) => known(() => listFiles(git, commit, suffix)),
     readFiles: (oids, bytesMax, use) => known(() => readFiles(git, oids, bytesMax, use)),
     references: () => known(() => references(git)),
+    annotatedTags: (wanted) => known(() => annotatedTags(git, wanted)),
+    createTag: (tag) => known(() => createTag(git, tag)),
     history: (from, suffix) => known(() => history(git, from, suffix)),
     ignored: (paths) => known(() => ignored(git, paths)),
     trackedBelow: (path, max) => known(() => trackedBelow(git, path, max)),
     lineage: (paths = []) => known(() => lineage(git, paths)),
     identity: () => known(async () => readIdentity(layout, env)),
   };
-}
-
-/** Says what of a repository only git itself can read, or undefined. */
-function needsGit(layout: GitLayout): string | undefined {
-  if (layout.objectFormat !== 'sha1') return 'SHA-256 object ids';
-  if (layout.refStorage !== 'files') return 'the reftable format for its references';
-  if (layout.alternates) return 'objects of another repository (objects/info/alternates)';
-  return undefined;
-}
-
-function gitNeeded(layout: GitLayout, reason: string): MstoreError {
-  return new MstoreError(
-    'git-failed',
-    `Cannot read the repository ${printable(layout.root)} without git`,
-    { hint: `Install git: this repository uses ${reason}, which needs the git program` },
-  );
 }
 
 async function head(git: Isomorphic): Promise<GitHead> {
@@ -142,78 +129,6 @@ async function follow(
   return commit;
 }
 
-/** Follows tags to a commit; undefined when there is none at the end, or no such object. */
-async function peel(git: Isomorphic, oid: string, mustExist = false): Promise<string | undefined> {
-  let current = oid;
-  for (let depth = 0; depth < tagDepthMax; depth++) {
-    const object = await git.objects.find(current);
-    if (object === undefined && mustExist) throw absent(git, current);
-    if (object?.type === 'commit') return current;
-    if (object?.type !== 'tag') return undefined;
-    current = parseTag(current, object.content);
-  }
-  return undefined;
-}
-
-/** Reads what a commit leads to; the parents beyond the end of a shallow clone are left out. */
-async function linksOf(git: Isomorphic, commit: string): Promise<CommitLinks> {
-  const links = parseCommit(commit, await need(git, commit, 'commit'));
-  if (links.parents.length === 0 || !readShallow(git.layout.commonDir).has(commit)) return links;
-  return { tree: links.tree, parents: [] };
-}
-
-async function need(git: Isomorphic, oid: string, type: string): Promise<Buffer> {
-  const object = await git.objects.find(oid);
-  if (object === undefined) throw absent(git, oid);
-  if (object.type !== type) {
-    throw new MstoreError('git-failed', `Git object ${oid} is no ${type} but a ${object.type}`);
-  }
-  return object.content;
-}
-
-function absent(git: Isomorphic, oid: string): MstoreError {
-  if (git.layout.partialClone) return gitNeeded(git.layout, 'a partial clone');
-  return new MstoreError('git-failed', `The Git object ${oid} is missing`, {
-    hint: 'Fetch what is absent (git fetch, and git fetch --unshallow in a shallow clone), or run git fsck',
-    details: { oid },
-  });
-}
-
-async function treeLines(git: Isomorphic, oid: string): Promise<readonly TreeLine[]> {
-  const known = git.trees.byOid.get(oid);
-  if (known !== undefined) return known;
-  const lines = parseTree(oid, await need(git, oid, 'tree'));
-  if (git.trees.lines + lines.length > treeLinesKeptMax) {
-    git.trees.byOid.clear();
-    git.trees.lines = 0;
-  }
-  git.trees.byOid.set(oid, lines);
-  git.trees.lines += lines.length;
-  return lines;
-}
-
-/**
- * Walks the trees below one, handing out files, links and submodules by path.
- * @param enter tells whether a folder is to be read; asked once for each, also for the top
- */
-async function walkTree(
-  git: Isomorphic,
-  top: string,
-  enter: (prefix: string, oid: string) => boolean,
-  onEntry: (entry: GitFile, mode: string) => void,
-): Promise<void> {
-  const waiting = [{ prefix: '', oid: top }];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (!enter(next.prefix, next.oid)) continue;
-    for (const { name, mode, oid } of await treeLines(git, next.oid)) {
-      const path = next.prefix + name;
-      if (path.includes('\ufffd')) continue;
-      if (/^0?40000$/.test(mode)) waiting.push({ prefix: `${path}/`, oid });
-      else onEntry({ path, oid }, mode);
-    }
-  }
-}
-
 async function listFiles(git: Isomorphic, commit: string, suffix: string): Promise<GitFile[]> {
   checkObjectId(commit);
   const files: GitFile[] = [];
@@ -256,6 +171,34 @@ async function references(git: Isomorphic): Promise<GitReference[]> {
     if (commit !== undefined) result.push({ ...described, commit });
   }
   return result;
+}
+
+async function annotatedTags(
+  git: Isomorphic,
+  wanted: (name: string) => boolean,
+): Promise<AnnotatedTag[]> {
+  const found: AnnotatedTag[] = [];
+  for (const { fullName, oid } of listReferences(git.layout)) {
+    const name = /^refs\/tags\/(.+)$/s.exec(fullName)?.[1];
+    if (name === undefined || !wanted(name)) continue;
+    const object = await git.objects.find(oid);
+    if (object === undefined) throw absent(git, oid);
+    if (object.type !== 'tag') continue;
+    const { length } = object.content;
+    if (length > tagBytesMax) throw tooLarge(oid, length, tagBytesMax);
+    const commit = await peel(git, oid, true);
+    if (commit !== undefined) found.push({ name, commit, ...parseTagContent(object.content) });
+  }
+  return found;
+}
+
+async function createTag(git: Isomorphic, tag: NewTag): Promise<'created' | 'exists'> {
+  const name = `refs/tags/${tag.name}`;
+  if (!isTagName(tag.name)) throw badTagName(tag.name);
+  await need(git, tag.commit, 'commit');
+  if (readReference(git.layout, name) !== undefined) return 'exists';
+  const oid = writeObject(git.layout, 'tag', formatTag(tag));
+  return createReference(git.layout, name, oid) ? 'created' : 'exists';
 }
 
 async function history(

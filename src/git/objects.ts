@@ -1,8 +1,10 @@
 import * as path from 'node:path';
+import { deflateSync } from 'node:zlib';
 import { MstoreError } from '../base/errors.ts';
-import { readBounded } from '../base/files.ts';
+import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import type { GitLayout } from './layout.ts';
+import { gitObjectId } from './object-id.ts';
 import { readOnlyFs } from './read-only-fs.ts';
 
 /** A Git object, whole. */
@@ -68,6 +70,16 @@ export function openObjects(layout: GitLayout): GitObjects {
   };
 }
 
+/** Writes an object as a loose file, as Git does, and returns its id. One that is there stays as it is. */
+export function writeObject(layout: GitLayout, type: string, content: Buffer): string {
+  const oid = gitObjectId(type, content);
+  const file = path.join(layout.commonDir, 'objects', oid.slice(0, 2), oid.slice(2));
+  ensureFolder(path.dirname(file));
+  const bytes = deflateSync(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]));
+  writeAtomically(file, bytes, { ifAbsent: true, mode: 0o444 });
+  return oid;
+}
+
 /** Reads the ids of the commits at which the history of a shallow clone ends. */
 export function readShallow(commonDir: string): Set<string> {
   const text = readBounded(path.join(commonDir, 'shallow'), shallowBytesMax)?.toString('latin1');
@@ -106,16 +118,6 @@ export function parseCommit(oid: string, content: Buffer): CommitLinks {
   if (match === null) throw damaged('commit', oid);
   const parents = (match[2] ?? '').split('\n').filter((line) => line !== '');
   return { tree: match[1] ?? '', parents: parents.map((line) => line.slice('parent '.length)) };
-}
-
-/**
- * Returns the id of the object that an annotated tag names.
- * @throws MstoreError `git-failed`
- */
-export function parseTag(oid: string, content: Buffer): string {
-  const match = /^object ([0-9a-f]{40})\n/.exec(content.toString('latin1'));
-  if (match === null) throw damaged('tag', oid);
-  return match[1] ?? '';
 }
 
 function damaged(kind: string, oid: string): MstoreError {

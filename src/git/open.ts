@@ -101,6 +101,8 @@ function fallingBack(first: GitRepository, makeSecond: () => GitRepository): Git
     listFiles: (commit, suffix) => ask((git) => git.listFiles(commit, suffix)),
     readFiles: (oids, bytesMax, use) => ask((git) => git.readFiles(oids, bytesMax, use)),
     references: () => ask((git) => git.references()),
+    annotatedTags: (wanted) => ask((git) => git.annotatedTags(wanted)),
+    createTag: (tag) => ask((git) => git.createTag(tag)),
     history: (from, suffix) => ask((git) => git.history(from, suffix)),
     ignored: (paths) => ask((git) => git.ignored(paths)),
     trackedBelow: (path, max) => ask((git) => git.trackedBelow(path, max)),

@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fromSystemError, systemCode } from '../base/errors.ts';
-import { readBounded } from '../base/files.ts';
+import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
+import { readBounded, removeFile } from '../base/files.ts';
+import { printable } from '../base/names.ts';
 import type { GitLayout } from './layout.ts';
 
 /** A loose reference holds an id or a name; FETCH_HEAD has a line for each branch that was fetched. */
@@ -64,11 +65,66 @@ export function listReferences(layout: GitLayout): Array<{ fullName: string; oid
   return [...found].map(([fullName, oid]) => ({ fullName, oid }));
 }
 
+/**
+ * Makes a reference that holds an id, unless the name is taken, as Git does: the lock file beside it
+ * keeps other writers out, and becomes the reference.
+ * @throws MstoreError `git-failed` when another reference is named like a folder of this one, or this
+ * like a folder of others; `locked` while another writer has the lock
+ */
+export function createReference(layout: GitLayout, name: string, oid: string): boolean {
+  const file = path.join(layout.commonDir, name);
+  const lock = `${file}.lock`;
+  try {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(lock, `${oid}\n`, { flag: 'wx' });
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST' && isFile(lock)) throw locked(lock);
+    if (['EEXIST', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw inTheWay(name);
+    throw fromSystemError(error, `writing ${file}`);
+  }
+  try {
+    const packed = [...readPacked(layout.commonDir).keys()];
+    if (readLoose(layout, name) !== undefined || packed.includes(name)) return false;
+    const isInTheWay = (other: string) =>
+      other.startsWith(`${name}/`) || name.startsWith(`${other}/`);
+    if (packed.some(isInTheWay) || fs.existsSync(file)) throw inTheWay(name);
+    fs.renameSync(lock, file);
+    return true;
+  } finally {
+    removeFile(lock);
+  }
+}
+
+/** A path through a file is no file either. */
+function isFile(file: string): boolean {
+  try {
+    return fs.statSync(file).isFile();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false;
+    throw fromSystemError(error, `looking at ${printable(file)}`);
+  }
+}
+
+function locked(lock: string): MstoreError {
+  return new MstoreError('locked', `Another process holds ${printable(lock)}`, {
+    hint: 'Wait for it to end; if no Git runs in this repository, remove the file',
+    details: { path: lock },
+  });
+}
+
+function inTheWay(name: string): MstoreError {
+  return new MstoreError(
+    'git-failed',
+    `Git cannot have ${printable(name)} beside another reference with which it shares a folder`,
+    { hint: 'Look at "git tag" for a tag named like the beginning of this one', details: { name } },
+  );
+}
+
 function readLoose(layout: GitLayout, name: string): Target | undefined {
   // HEAD and its like belong to one working tree; what is below refs belongs to all.
   const folder = name.startsWith('refs/') ? layout.commonDir : layout.gitDir;
   const file = path.join(folder, name);
-  if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return undefined;
+  if (!isFile(file)) return undefined;
   const text = readBounded(file, referenceBytesMax)?.toString('utf8') ?? '';
   const symbolic = /^ref:\s*(\S+)\s*$/.exec(text)?.[1];
   if (symbolic !== undefined) return isInside(symbolic) ? { name: symbolic } : undefined;

@@ -1,3 +1,5 @@
+import type { AnnotatedTag, NewTag } from './tag-object.ts';
+
 /** A file of a commit, as Git names it. */
 export interface GitFile {
   /** Path from the top of the repository, `/`-separated. */
@@ -31,7 +33,8 @@ export interface GitReference {
 }
 
 /**
- * What mstore reads from a Git repository. Nothing here writes. Every method may be called any number
+ * What mstore reads from a Git repository, and the one thing it writes there: tags, by
+ * {@link GitRepository.createTag}. Every method may be called any number
  * of times and in parallel; answers about a commit never change, answers about references may be stale
  * by the time they arrive. Failures of Git itself are `git-failed`.
  */
@@ -71,6 +74,20 @@ export interface GitRepository {
 
   /** Lists all branches, tags and remote branches that lead to commits. */
   references(): Promise<GitReference[]>;
+
+  /**
+   * Lists the annotated tags that lead to commits and whose short names are wanted, unordered.
+   * @throws MstoreError `too-large` for a tag with more than 1 MiB of text
+   */
+  annotatedTags(wanted: (name: string) => boolean): Promise<AnnotatedTag[]>;
+
+  /**
+   * Makes an annotated tag, and never changes one that is there: of several writers of a name one is
+   * told `created`, the others `exists`. It is not signed, and nothing is pushed.
+   * @throws MstoreError `git-failed` for a name that Git does not take, also because another reference
+   * is named like a folder of it; `internal` for a commit that is no object id
+   */
+  createTag(tag: NewTag): Promise<'created' | 'exists'>;
 
   /**
    * Lists every distinct file whose path ends with `suffix` in any commit reachable from `from`

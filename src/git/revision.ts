@@ -42,7 +42,7 @@ export function formatRevision(revision: Revision): string {
 const forbiddenInNames = /[\u0000-\u0020\u007f~^:?*[\\\p{Surrogate}]|\.\.|@\{|\/\/|^[-/]|[/.]$/u;
 
 /** Tells whether a name obeys `git check-ref-format --allow-onelevel` and does not look like an option. */
-function isReferenceName(name: string): boolean {
+export function isReferenceName(name: string): boolean {
   if (name === '' || name === '@' || forbiddenInNames.test(name)) return false;
   return name.split('/').every((part) => !part.startsWith('.') && !part.endsWith('.lock'));
 }

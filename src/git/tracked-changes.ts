@@ -4,9 +4,9 @@ import { Breather } from '../base/abort.ts';
 import { fromSystemError, systemCode } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import { gitBlobId } from './blob-id.ts';
 import type { IndexEntry } from './index-file.ts';
 import { findLayout, type GitLayout } from './layout.ts';
+import { gitObjectId } from './object-id.ts';
 import { readHead } from './refs.ts';
 
 /** Bytes of files that are read for one answer, and of one file; what lies beyond is taken for changed. */
@@ -89,10 +89,10 @@ function contentDiffers(file: string, stat: fs.BigIntStats, oid: string): boolea
     ? fs.readlinkSync(file, { encoding: 'buffer' })
     : readBounded(file, fileBytesMax);
   if (bytes === undefined) return true;
-  if (gitBlobId(bytes, 'sha1') === oid) return false;
+  if (gitObjectId('blob', bytes) === oid) return false;
   if (!bytes.includes('\r\n')) return true;
   const withoutReturns = Buffer.from(bytes.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
-  return gitBlobId(withoutReturns, 'sha1') !== oid;
+  return gitObjectId('blob', withoutReturns) !== oid;
 }
 
 /** A submodule that is not checked out has not moved. */

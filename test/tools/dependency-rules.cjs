@@ -32,7 +32,7 @@ module.exports = {
       ['base'],
       'a remote moves keys and bytes: it must not know what a chunk or a pack is',
     ),
-    layer('git', ['base'], 'Git is read, and nothing of ours is known there'),
+    layer('git', ['base'], 'nothing of ours is known there: Git is read, and tagged'),
     layer(
       'worktree',
       ['base'],

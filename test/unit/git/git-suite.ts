@@ -8,6 +8,7 @@ import { historySuite } from './git-suite-history.ts';
 import { identitySuite } from './git-suite-identity.ts';
 import { ignoredSuite, trackedSuite } from './git-suite-index.ts';
 import { lineageSuite, remoteUrlSuite } from './git-suite-lineage.ts';
+import { tagSuite } from './git-suite-tags.ts';
 
 const suffix = '.mstore';
 
@@ -27,6 +28,7 @@ export function gitSuite(
     lineageSuite(open);
     remoteUrlSuite(open);
     identitySuite(open);
+    tagSuite(open);
   });
 }
 
