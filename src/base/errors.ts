@@ -41,6 +41,7 @@ const exitOfCode = {
   'link-leaves': exitCodes.usage,
   'link-loop': exitCodes.usage,
   'remote-exists': exitCodes.usage,
+  'import-refused': exitCodes.usage,
   'not-found': exitCodes.notFound,
   'not-tracked': exitCodes.notFound,
   'no-workspace': exitCodes.notFound,

@@ -33,6 +33,8 @@ export const limits = {
   ignoreBytesMax: 1024 * 1024,
   /** One root record of a remote. */
   rootBytesMax: 64 * 1024 * 1024,
+  /** A file with a whole registry, for import. */
+  registryFileBytesMax: 64 * 1024 * 1024,
   /** A file of metrics. */
   metricsBytesMax: 1024 * 1024,
   /** Values of a file of metrics, and levels of names they may stand below. */

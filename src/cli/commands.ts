@@ -137,6 +137,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/history.ts')).historyCommand,
   },
   {
+    name: 'registry',
+    about: 'Print the registry as one JSON, or import one',
+    load: async () => (await import('./commands/registry.ts')).registryCommand,
+  },
+  {
     name: 'config',
     about: 'Read and change the configuration',
     load: async () => (await import('./commands/config.ts')).configCommand,

@@ -17,6 +17,8 @@ export interface ChangeOptions extends RemoteCallOptions {
   readonly reason?: string | undefined;
   /** Passes what the rules refuse; needs a reason, and is recorded. */
   readonly force?: boolean;
+  /** Tells of the change by annotated Git tags too, in GTO's convention. */
+  readonly gitTag?: boolean;
   readonly jobs?: number | undefined;
 }
 

@@ -11,6 +11,7 @@ import { liveStack, rollbackVersions } from '../registry/timeline.ts';
 import { authorOf } from './author.ts';
 import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
 import { type PassedGate, passGate } from './gate.ts';
+import { GitTags, writeTags } from './git-tags.ts';
 import { nameTaken } from './register.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -37,6 +38,8 @@ export interface MoveResult {
   readonly number?: number;
   readonly remote?: string;
   readonly gate?: GateDecision;
+  /** Names of the Git tags that were made, or would be; absent where none were asked for. */
+  readonly gitTags?: readonly string[];
   /** What should be known, such as that the version is deprecated. */
   readonly warnings: readonly string[];
 }
@@ -242,10 +245,15 @@ class Mover {
       ...(this.#options.remote === undefined ? {} : { remote: this.#options.remote.name }),
       warnings: this.#warnings(found),
     };
-    if (unchanged) return result;
-    await this.#checkSteps(action, environment, version, force);
-    const gate = action === 'rollback' ? {} : await this.#passGate(environment, found);
+    if (!unchanged) await this.#checkSteps(action, environment, version, force);
+    const isFree = unchanged || action === 'rollback';
+    const gate = isFree ? {} : await this.#passGate(environment, found);
     result.warnings.push(...(gate.warnings ?? []));
+    const tags = this.#options.gitTag
+      ? await GitTags.open(this.#workspace, this.#model)
+      : undefined;
+    await tags?.planAssign(environment, found.record.value, reason);
+    if (unchanged) return { ...result, ...(await writeTags(tags, dryRun)) };
     const entry: NewEntry<EnvironmentEntry> = {
       model: this.#model,
       environment,
@@ -260,9 +268,9 @@ class Mover {
       ...(gate.decision === undefined ? {} : { gate: gate.decision }),
     };
     const judged = gate.decision === undefined ? result : { ...result, gate: gate.decision };
-    if (dryRun) return judged;
+    if (dryRun) return { ...judged, ...(await writeTags(tags, dryRun)) };
     const written = await this.#append(entry, before);
-    return { ...judged, number: written.value.number };
+    return { ...judged, number: written.value.number, ...(await writeTags(tags)) };
   }
 
   #passGate(environment: string, { record }: FoundVersion): Promise<PassedGate> {

@@ -4,10 +4,12 @@ import { printable } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
 import { checkRegistryName } from '../registry/names.ts';
 import type { GitSource, VersionContent, VersionRecord } from '../registry/record.ts';
+import type { Registry } from '../registry/registry.ts';
 import { type Sealed, seal } from '../registry/sealed.ts';
 import type { WorkOptions } from './add.ts';
 import { authorOf } from './author.ts';
 import { checkPresent } from './checkout.ts';
+import { GitTags, writeTags } from './git-tags.ts';
 import { localRegistry } from './registry.ts';
 import { status } from './status.ts';
 import { pointerPath, selectTracked, type Tracked, trackedInWorkspace } from './tracked.ts';
@@ -39,6 +41,14 @@ export interface RegisterResult {
   readonly record: Sealed<VersionRecord>;
   /** False when the same was registered before. */
   readonly created: boolean;
+  /** Names of the Git tags that were made; absent where none were asked for. */
+  readonly gitTags?: readonly string[];
+}
+
+/** Options of {@link register}. */
+export interface RegisterOptions extends WorkOptions {
+  /** Makes an annotated Git tag of the version, in GTO's convention. */
+  readonly gitTag?: boolean;
 }
 
 /**
@@ -50,7 +60,7 @@ export interface RegisterResult {
 export async function register(
   workspace: Workspace,
   registration: Registration,
-  options: WorkOptions = {},
+  options: RegisterOptions = {},
 ): Promise<RegisterResult> {
   const { model, version } = registration;
   checkRegistryName('model', model);
@@ -62,9 +72,27 @@ export async function register(
   const tracked = choosePath(workspace, registration.path);
   const before = await registry.record(model, version);
   const record = seal(await newRecord(workspace, registration, tracked));
-  if (before !== undefined) return { record: sameOrConflict(before, record), created: false };
-  await checkUnchanged(workspace, tracked, options);
-  checkPresent(workspace.store, [tracked]);
+  const known = before && sameOrConflict(before, record);
+  if (known === undefined) {
+    await checkUnchanged(workspace, tracked, options);
+    checkPresent(workspace.store, [tracked]);
+  }
+  const { content, description, source } = (known ?? record).value;
+  const tags = options.gitTag ? await GitTags.open(workspace, model) : undefined;
+  await tags?.planRegister(version, content, { commit: source?.git?.commit, description });
+  const result =
+    known === undefined
+      ? await create(workspace, registry, record)
+      : { record: known, created: false };
+  return { ...result, ...(await writeTags(tags)) };
+}
+
+async function create(
+  workspace: Workspace,
+  registry: Registry,
+  record: Sealed<VersionRecord>,
+): Promise<RegisterResult> {
+  const { model, version } = record.value;
   workspace.store.prepareWriting();
   if ((await registry.createRecord(record)) === 'created') return { record, created: true };
   const first = await registry.record(model, version);
@@ -80,6 +108,12 @@ export function nameTaken(model: string, name: string, what: string): MstoreErro
   );
 }
 
+/** Says of a tracked path what a version record holds of it. */
+export function contentOf({ path, pointer }: Tracked): VersionContent {
+  const content = { path, kind: pointer.kind, sha256: pointer.sha256, size: pointer.size } as const;
+  return pointer.kind === 'file' && pointer.executable ? { ...content, executable: true } : content;
+}
+
 async function newRecord(
   workspace: Workspace,
   registration: Registration,
@@ -87,9 +121,7 @@ async function newRecord(
 ): Promise<VersionRecord> {
   const { model, version, description, changelog, status: state, labels } = registration;
   const { metrics = {}, metadata, source, created } = registration;
-  const base = { path, kind: pointer.kind, sha256: pointer.sha256, size: pointer.size } as const;
-  const content: VersionContent =
-    pointer.kind === 'file' && pointer.executable ? { ...base, executable: true } : base;
+  const content = contentOf({ path, pointer });
   const git = await gitSource(workspace, path);
   const sources = { ...(git === undefined ? {} : { git }), ...source };
   return {

@@ -6,6 +6,7 @@ import { type ModelNames, type NewEntry, type Registry, stateLog } from '../regi
 import { rollbackVersions } from '../registry/timeline.ts';
 import { authorOf } from './author.ts';
 import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
+import { GitTags, writeTags } from './git-tags.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Versions that an environment keeps to go back to, unless the configuration says otherwise. */
@@ -20,6 +21,8 @@ export interface StateResult {
   /** Whether it was in that state already. */
   readonly unchanged: boolean;
   readonly remote?: string;
+  /** Names of the Git tags that were made; absent where none were asked for. */
+  readonly gitTags?: readonly string[];
 }
 
 /** How many versions an environment keeps to go back to. */
@@ -48,7 +51,9 @@ export async function setVersionState(
   const unchanged = found.state === state;
   const where = remote === undefined ? {} : { remote: remote.name };
   const result = { model, version, state, before: found.state, unchanged, ...where };
-  if (unchanged) return result;
+  const tags = options.gitTag ? await GitTags.open(workspace, model) : undefined;
+  tags?.planState(version, state === 'active', reason);
+  if (unchanged) return { ...result, ...(await writeTags(tags)) };
   if (state !== 'active' && !force) {
     await checkUnused(registry, await registry.namesOf(model), version, rollbackWindow(workspace));
   }
@@ -69,7 +74,7 @@ export async function setVersionState(
       details: { model, version, by: won.by, at: won.at },
     });
   });
-  return result;
+  return { ...result, ...(await writeTags(tags)) };
 }
 
 /** What an environment needs must stay in use. */

@@ -33,7 +33,11 @@ export async function readDataFile(file: string, options: DataFileOptions): Prom
  * Parses the bytes of a data file; see {@link readDataFile}.
  * @param name of the file, for its format and for errors
  */
-async function parseData(bytes: Uint8Array, name: string, code: ErrorCode): Promise<unknown> {
+export async function parseData(
+  bytes: Uint8Array,
+  name: string,
+  code: ErrorCode,
+): Promise<unknown> {
   const fail = (problem: string, hint: string): MstoreError =>
     new MstoreError(code, `${printable(name)} ${problem}`, { hint, details: { path: name } });
   const text = decode(bytes);

@@ -138,6 +138,24 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'history', 'history', 'm', '--at', '2999-12-31');
   });
 
+  it('have the fields that the guide names, of whole registries and Git tags', async () => {
+    const workspace = await makeModel();
+    await workspace.run('remote', 'remove', 'origin');
+    const tagged = ['--git-tag'];
+    await expectDocumented(workspace, 'register', 'register', 'm@v1.0.0', 'model', ...tagged);
+    const deploying = ['deploy', 'm@v1.0.0', '--env', 'staging', ...tagged];
+    await expectDocumented(workspace, 'deploy', ...deploying);
+    await expectDocumented(workspace, 'archive', 'archive', 'm@v1.0.0', ...forced, '--git-tag');
+    const { stdout } = await workspace.run('registry', 'export');
+    const parts = documented.get('registry export');
+    expect(Object.keys(JSON.parse(stdout) as object)).toEqual([...(parts ?? [])]);
+    workspace.write('../registry.json', stdout);
+    workspace.remove('.modelstore/store/refs');
+    await expectDocumented(workspace, 'registry import', 'registry', 'import', '../registry.json');
+  });
+
+  const forced = ['--force', '--reason', 'x'];
+
   it('are events with the result last', async () => {
     const workspace = await makeModel();
     workspace.write('another', 'bytes');

@@ -6,9 +6,9 @@ import type { JsonObject } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';
 import type { Metrics } from '../../registry/metrics.ts';
 import type { Args, Command } from '../command.ts';
-import { listOf, textOf } from '../command.ts';
+import { flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { modelAndName } from './registry-options.ts';
+import { gitTagAbout, modelAndName, tellTags } from './registry-options.ts';
 
 export const registerCommand: Command = {
   positionals: '<name> [path]',
@@ -49,7 +49,8 @@ export const registerCommand: Command = {
         type: 'string',
         requiresArg: true,
         describe: 'A label as NAME=TEXT; once for each',
-      }),
+      })
+      .option('git-tag', { type: 'boolean', describe: gitTagAbout }),
   examples: [
     [
       'mstore register ranker@v1.2.0 models/ranker --metric accuracy=0.91',
@@ -63,7 +64,7 @@ export const registerCommand: Command = {
     const { register } = await import('../../flow/register.ts');
     const tracked = textOf(args, 'path');
     const measured = await measuredOf(context, args);
-    const { record, created } = await register(
+    const { record, created, gitTags } = await register(
       workspace,
       {
         model,
@@ -75,7 +76,7 @@ export const registerCommand: Command = {
         labels: pairsOf(listOf(args, 'label')),
         ...measured,
       },
-      { signal: context.signal, progress: context.progress },
+      { signal: context.signal, progress: context.progress, gitTag: flagOf(args, 'git-tag') },
     );
     const { content } = record.value;
     const what = `${printable(content.path)}, ${formatBytes(content.size)}, record ${shortDigest(record.sha256)}`;
@@ -84,7 +85,9 @@ export const registerCommand: Command = {
         ? `Registered ${model}@${version}: ${what}`
         : `${model}@${version} is registered already, and is the same: ${what}`,
     );
-    context.result({ created, sha256: record.sha256, record: record.value }, []);
+    tellTags(context, gitTags);
+    const tagged = gitTags === undefined ? {} : { gitTags };
+    context.result({ created, sha256: record.sha256, record: record.value, ...tagged }, []);
     return undefined;
   },
 };

@@ -22,6 +22,9 @@ export function placeOptions(parser: Argv): Argv {
     });
 }
 
+/** What `--git-tag` does, for the help. */
+export const gitTagAbout = 'Tell of it by annotated Git tags too, as GTO does';
+
 /** Adds the options of commands that change what counts. */
 export function changeOptions(parser: Argv): Argv {
   return placeOptions(parser)
@@ -29,7 +32,8 @@ export function changeOptions(parser: Argv): Argv {
     .option('force', {
       type: 'boolean',
       describe: 'Pass what the rules refuse; needs a reason, and the history tells of it',
-    });
+    })
+    .option('git-tag', { type: 'boolean', describe: gitTagAbout });
 }
 
 /** Opens the remote that decides; undefined where the local registry does. */
@@ -51,6 +55,7 @@ export async function changeSettings(context: Context, workspace: Workspace, arg
     remote: await decidingRemote(context, workspace, args),
     reason: textOf(args, 'reason'),
     force: flagOf(args, 'force'),
+    gitTag: flagOf(args, 'git-tag'),
     signal: context.signal,
     jobs: context.options.jobs,
   };
@@ -80,5 +85,21 @@ export function tellMove(context: Context, result: MoveResult): void {
     context.note(`${name} is live in ${environment}${where} now (entry ${result.number}${change})`);
     if (isNew) context.note(`${environment} is a new environment of ${model}`);
   }
+  tellTags(context, result.gitTags, dryRun);
   context.result(result, []);
+}
+
+/** Tells which Git tags were made, and how to share them. */
+export function tellTags(
+  context: Context,
+  tags: readonly string[] | undefined,
+  dryRun = false,
+): void {
+  if (tags === undefined) return;
+  if (tags.length === 0) context.note('Git has its tags already');
+  else if (dryRun) context.note(`Git tags would be made: ${tags.join(', ')}`);
+  else {
+    const names = tags.map((tag) => `'refs/tags/${tag}'`).join(' ');
+    context.note(`Git tags made; share them with: git push origin ${names}`);
+  }
 }

@@ -1,7 +1,7 @@
 import type { VersionState } from '../../registry/entry.ts';
 import type { Command } from '../command.ts';
 import { textOf } from '../command.ts';
-import { changeOptions, changeSettings, modelAndName } from './registry-options.ts';
+import { changeOptions, changeSettings, modelAndName, tellTags } from './registry-options.ts';
 
 /** Makes the command that brings a version to a state. */
 function stateCommand(state: VersionState, examples: Command['examples']): Command {
@@ -22,6 +22,7 @@ function stateCommand(state: VersionState, examples: Command['examples']): Comma
           ? `${name} is ${state} already`
           : `${name} is ${state} now; it was ${result.before}`,
       );
+      tellTags(context, result.gitTags);
       context.result(result, []);
       return undefined;
     },
