@@ -1,3 +1,4 @@
+import { MstoreError } from '../base/errors.ts';
 import { canonicalJson, compareUtf8, isJsonObject, type JsonValue } from '../base/json.ts';
 import type { VersionRecord } from '../registry/record.ts';
 import { diffVersions, type PathDiff } from './diff.ts';
@@ -45,6 +46,8 @@ export function diffReferences(
   before: Targets,
   after: Targets,
 ): ReferenceDiff {
+  requireList(workspace, before);
+  requireList(workspace, after);
   const [a, b] = [before.version, after.version];
   if (a === undefined || b === undefined) {
     const [old, now] = [samePaths(before, after), samePaths(after, before)];
@@ -62,6 +65,21 @@ export function diffReferences(
       fields: diffMaps(fieldsOf(a.record.value), fieldsOf(b.record.value)),
     },
   };
+}
+
+/** The record of a version says how large a directory is; which files it has, only the store can tell. */
+function requireList({ store }: Workspace, { tracked, version }: Targets): void {
+  const item = tracked.find(
+    ({ pointer }) =>
+      pointer.kind === 'tree' && pointer.files === undefined && !store.has(pointer.sha256),
+  );
+  if (item === undefined || version === undefined) return;
+  const { model, version: name } = version.record.value;
+  throw new MstoreError(
+    'objects-missing',
+    `${model}@${name} is known here, and the list of its files is not in the local store`,
+    { hint: `Run "mstore fetch ${model}@${name}" to get it`, details: { paths: [item.path] } },
+  );
 }
 
 /** Of a commit that is compared with a version, what is at the path of the version. */

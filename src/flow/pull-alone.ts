@@ -16,7 +16,7 @@ import { type FetchResult, fetch } from './fetch.ts';
 import { isRemoteFailure } from './fetch-receive.ts';
 import type { RegistryFailure } from './fetch-registry.ts';
 import { remoteRegistry } from './registry.ts';
-import type { ChosenRemote } from './remotes.ts';
+import type { ChooseOptions, ChosenRemote } from './remotes.ts';
 import { chooseFetchRemotes, type RemoteChoice } from './several-remotes.ts';
 import type { Surroundings } from './surroundings.ts';
 import { contentOf, findByWord, withFileLists } from './version-content.ts';
@@ -32,6 +32,8 @@ export interface AlonePull {
   readonly directory: string;
   /** Absolute folder that relative paths start from. */
   readonly cwd: string;
+  /** How the remotes are opened. */
+  readonly choose?: ChooseOptions;
 }
 
 /** What {@link pullAlone} did. */
@@ -51,7 +53,7 @@ export interface AlonePullResult {
  * @throws MstoreError `destination-exists` before anything is fetched, `unknown-model`, `unknown-version`, `usage`
  */
 export async function pullAlone(
-  { reference, remotes, directory, cwd }: AlonePull,
+  { reference, remotes, directory, cwd, choose }: AlonePull,
   surroundings: Surroundings,
   options: CheckoutToOptions = {},
 ): Promise<AlonePullResult> {
@@ -59,7 +61,7 @@ export async function pullAlone(
   checkDestination(directory, options.force ?? false);
   return withWorkspaceBeside(directory, surroundings, async (workspace) => {
     refuseLinksIntoIt(workspace, options);
-    const choices = await chooseFetchRemotes(workspace, remotes, cwd);
+    const choices = await chooseFetchRemotes(workspace, remotes, cwd, choose);
     const { found, failures } = await findThere(workspace, choices, parsed, reference, options);
     const content = contentOf(workspace.store, found.record.value, {});
     const fetched = await fetch(workspace, [content], choices, options);

@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MstoreError } from '../../src/base/errors.ts';
+import { diffReferences } from '../../src/flow/diff-versions.ts';
 import { deploy } from '../../src/flow/environments.ts';
 import { fetch } from '../../src/flow/fetch.ts';
 import { fetchRegistry, type RegistryFetchOptions } from '../../src/flow/fetch-registry.ts';
@@ -384,6 +385,27 @@ describe('a fetch of versions', () => {
     const none = { cwd: one.root, remotes: async () => [] };
     const alone = await findFetchTargets(workspace, ['production'], none);
     expect(alone.targets.version?.record.value.version).toBe('v1');
+  });
+
+  it('of the registry alone brings no data, and a comparison says what to fetch', async () => {
+    const { projects } = await hosts(2);
+    const [one, two] = projects as [Project, Project];
+    await addVersion(one, 'bert@v1');
+    await addVersion(one, 'bert@v2');
+    await push(one);
+    await pull(two, 'bert@v1');
+    const diff = async () =>
+      diffReferences(
+        await two.open(),
+        await findTargets(await two.open(), ['v1'], two.root),
+        await findTargets(await two.open(), ['v2'], two.root),
+      );
+    await expect(diff()).rejects.toMatchObject({
+      code: 'objects-missing',
+      hint: 'Run "mstore fetch bert@v2" to get it',
+    });
+    await pull(two, 'v2');
+    expect((await diff()).paths).toHaveLength(1);
   });
 
   it('passes over a remote without a registry, for one listing', async () => {

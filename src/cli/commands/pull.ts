@@ -7,6 +7,7 @@ import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import {
+  chooseOptions,
   fetchFrom,
   noteFetch,
   noteRegistry,
@@ -102,7 +103,8 @@ async function pullWithout(context: Context, args: Args): Promise<object> {
   const { cwd, surroundings } = context;
   const [reference = ''] = listOf(args, 'target');
   const directory = path.resolve(cwd, textOf(args, 'to') ?? '');
-  const wanted = { reference, remotes: listOf(args, 'remote'), directory, cwd };
+  const remotes = listOf(args, 'remote');
+  const wanted = { reference, remotes, directory, cwd, choose: chooseOptions(args) };
   const options = { ...writingOptionsOf(context, args), keep: [cwd] };
   const { found, fetched, written, failures } = await pullAlone(wanted, surroundings, options);
   for (const { remote, error } of failures) {

@@ -85,6 +85,7 @@ describe('readConfig', () => {
     const values: Record<string, string> = {
       'core.remote': 'a',
       'core.author': 'Ann <ann@example.com>',
+      'core.model': 'bert',
       'core.git': 'binary',
       'store.path': '/s',
       'store.compression': 'auto',
