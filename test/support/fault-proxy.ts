@@ -410,7 +410,15 @@ function refusal({ status, code, retryAfter }: Exclude<ProxyFaultKind, string>):
 
 function written(stream: http.OutgoingMessage, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
-    stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+    // What is written to a connection that is about to close is kept for ever, and nobody called.
+    const gone = () => reject(new Broken());
+    if (stream.closed) return gone();
+    stream.once('close', gone);
+    stream.write(bytes, (error) => {
+      stream.removeListener('close', gone);
+      if (error) reject(error);
+      else resolve();
+    });
   });
 }
 
