@@ -10,15 +10,32 @@ export { type AddResult, add, type WorkOptions } from './flow/add.ts';
 export { type CheckoutOptions, type CheckoutResult, checkout } from './flow/checkout.ts';
 export { type CheckoutToResult, checkoutTo } from './flow/checkout-to.ts';
 export { diffVersions, diffWorkspace, type PathDiff } from './flow/diff.ts';
+export type { MoveOptions, MoveResult } from './flow/environments.ts';
 export { type FetchResult, fetch } from './flow/fetch.ts';
+export { type FetchTargets, findFetchTargets } from './flow/fetch-targets.ts';
+export { gate } from './flow/gate.ts';
 export { allVersions } from './flow/history.ts';
 export { initWorkspace } from './flow/init.ts';
 export { findFile, type Listing, list, readFile } from './flow/list.ts';
+export {
+  type ModelChange,
+  ModelRegistry,
+  type OpenRegistryOptions,
+  openRegistry,
+} from './flow/model-registry.ts';
+export { type AlonePullResult, pullAlone } from './flow/pull-alone.ts';
 export { type PushResult, push } from './flow/push.ts';
+export { type PushWithVersionsResult, pushWithVersions } from './flow/push-versions.ts';
+export type { RegisterResult, Registration } from './flow/register.ts';
+export type { HistoryEntry, ModelHistory } from './flow/registry-history.ts';
+export type { ModelSummary, VersionList, VersionSummary } from './flow/registry-read.ts';
 export { addRemote, chooseRemote, listRemotes, removeRemote } from './flow/remotes.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
 export type { Tracked } from './flow/tracked.ts';
 export { untrack } from './flow/untrack.ts';
+export type { StateResult } from './flow/version-states.ts';
 export { openWorkspace, type Workspace } from './flow/workspace.ts';
+export type { EnvironmentEntry, GateDecision, VersionState } from './registry/entry.ts';
+export type { VersionRecord } from './registry/record.ts';

@@ -26,7 +26,8 @@ describe('completion', () => {
     git(repo, 'commit', '-qm', 'one');
     git(repo, 'tag', 'model-v1');
     expect(await proposals(repo, 'che')).toEqual(['checkout']);
-    expect(await proposals(repo, 'remote', '')).toEqual(['add', 'list', 'remove', 'check']);
+    const actions = ['add', 'list', 'remove', 'check', 'uploads'];
+    expect(await proposals(repo, 'remote', '')).toEqual(actions);
     expect(await proposals(repo, 'checkout', '--li')).toEqual(['--link']);
     expect(await proposals(repo, 'checkout', 'mod')).toEqual(['models/a.bin', 'model-v1']);
     expect(await proposals(path.join(repo, 'models'), 'status', '')).toEqual(['a.bin']);

