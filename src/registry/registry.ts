@@ -95,7 +95,10 @@ export class Registry {
       'unknown-model',
       `There is no model ${printable(model)} in ${this.place.location}`,
       {
-        hint: near === undefined ? 'Run "mstore models" to see them' : `Did you mean ${near}?`,
+        hint:
+          near === undefined
+            ? 'Run "mstore models" to see them, or "mstore fetch" for those of the remote'
+            : `Did you mean ${near}?`,
         details: { model },
       },
     );
