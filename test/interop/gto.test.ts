@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { deploy, promote, rollback } from '../../src/flow/environments.ts';
 import { importGitTags } from '../../src/flow/import-git-tags.ts';
@@ -32,6 +33,13 @@ function shown(): Record<string, unknown> {
 
 function history(): Event[] {
   return JSON.parse(gto(project.root, 'history', model, '--json', '--asc')) as Event[];
+}
+
+/** Waits until a tag that is made now is newer than all others; tags have times in whole seconds. */
+async function afterTags(): Promise<void> {
+  const times = git(project.root, 'for-each-ref', '--format=%(taggerdate:unix)', 'refs/tags');
+  const newest = Math.max(...times.trim().split('\n').map(Number));
+  await delay(Math.max(0, (newest + 1) * 1000 - Date.now()));
 }
 
 beforeAll(() => installGto(), 300_000);
@@ -80,7 +88,8 @@ describe('with the real gto', () => {
     expect(shown()).toMatchObject({ version: 'v1.0.0' });
     await setVersionState(workspace, { model, version: 'v1.1.0', state: 'active' }, { gitTag });
     expect(shown()).toMatchObject({ version: 'v1.1.0' });
-    // GTO goes on where we stopped.
+    // GTO goes on where we stopped, by the clock, which many tags in one second have run ahead of.
+    await afterTags();
     gto(project.root, 'assign', model, '--version', 'v1.1.0', '--stage', 'production');
     expect(shown()).toMatchObject({ stage: { production: 'v1.1.0' } });
     git(project.root, 'fsck', '--strict');
@@ -90,12 +99,12 @@ describe('with the real gto', () => {
     const first = await commitVersion('one');
     gto(project.root, 'register', model, '--version', 'v1.0.0');
     gto(project.root, 'assign', model, '--version', 'v1.0.0', '--stage', 'staging');
-    await wait();
+    await afterTags();
     const second = await commitVersion('two');
     gto(project.root, 'register', model, '--version', 'v1.1.0', '--message', 'More data');
-    await wait();
+    await afterTags();
     gto(project.root, 'assign', model, '--version', 'v1.1.0', '--stage', 'staging');
-    await wait();
+    await afterTags();
     gto(project.root, 'deprecate', model, 'v1.0.0');
     const result = await importGitTags(await project.open());
     expect(result).toMatchObject({
@@ -119,8 +128,3 @@ describe('with the real gto', () => {
     expect(again).toMatchObject({ versions: [], entries: [], states: [] });
   });
 });
-
-/** The times of tags are whole seconds. */
-function wait(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 1_100));
-}
