@@ -29,4 +29,4 @@ gcsFacts(target, {
   },
 });
 directSuites(target);
-proxySuites(target);
+proxySuites(target, { kills: 10 });

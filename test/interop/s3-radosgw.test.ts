@@ -50,4 +50,4 @@ describe('remote check with a service that ignores the condition for objects in 
 });
 s3Commands(target);
 directSuites(target);
-proxySuites(target);
+proxySuites(target, { kills: 10 });

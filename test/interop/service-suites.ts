@@ -6,7 +6,6 @@ import { freshFolder, type ServiceTarget } from '../support/service-target.ts';
 
 /** The least size of a part that is not the last, as S3 has it. */
 const partBytes = 5 * 1024 * 1024;
-const kills = 50;
 const hosts = 6;
 
 /** What a service must stand by any way to it: the contract, and many hosts at once. */
@@ -16,8 +15,11 @@ export function directSuites(target: ServiceTarget): void {
   hostsSuite(target, hosts);
 }
 
-/** What goes by the proxy, for which the service must be reached by HTTP: faults, and kills. */
-export function proxySuites(target: ServiceTarget): void {
+/**
+ * What goes by the proxy, for which the service must be reached by HTTP: faults, and kills.
+ * @param kills how often a push is killed; most of the time goes by there, so not every server has all
+ */
+export function proxySuites(target: ServiceTarget, { kills = 50 } = {}): void {
   faultSuite(target, { stallMsMax: 1000, partBytes });
   killSuite(target, kills);
 }
