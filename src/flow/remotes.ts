@@ -178,7 +178,7 @@ function configuredRate({ config }: Workspace, name: string): number | undefined
 }
 
 /** What the configuration says of a remote beside its URL. */
-function settingsOf({ config }: Workspace, name: string): ServiceSettings {
+function settingsOf({ config }: Pick<Workspace, 'config'>, name: string): ServiceSettings {
   const text = (key: string) => config.string(`remote.${name}.${key}`);
   const sse = text('sse');
   return {
@@ -256,7 +256,8 @@ export async function addRemote(
   }
   const { openRemote, offline, clock, random } = workspace.surroundings;
   const where = { base: workspace.root, offline, clock, random };
-  const settings = settingsOf(workspace, name);
+  const config = workspace.config.withRemote(name, workspace.surroundings.env);
+  const settings = settingsOf({ config }, name);
   const remote = await openRemote(kept, { ...where, settings });
   let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
   if (options.create) {

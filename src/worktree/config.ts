@@ -207,6 +207,12 @@ export class Config {
     this.policies = policies;
   }
 
+  /** This configuration with what the environment says of a remote that no file names yet. */
+  withRemote(name: string, env: NodeJS.ProcessEnv): Config {
+    const keys = remoteKeys(name).filter((key) => !key.endsWith('.url'));
+    return new Config([...this.#entries.values(), ...environmentEntries(keys, env)], this.policies);
+  }
+
   /** All values, sorted by key. */
   entries(): ConfigEntry[] {
     return [...this.#entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -286,15 +292,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
   for (const name of [...names].flatMap((key) => /^remote\.([^.]+)\.url$/.exec(key)?.[1] ?? [])) {
     for (const key of remoteKeys(name)) names.add(key);
   }
-  for (const key of names) {
-    const text = env[environmentName(key)];
-    if (text === undefined || text === '' || keyRule(key)?.readOnly) continue;
-    entries.push({
-      key,
-      value: parseValue(key, text, environmentName(key)),
-      source: 'environment',
-    });
-  }
+  entries.push(...environmentEntries(names, env));
   const config = new Config(entries, { value: committed['policy'], file: committedFile });
   const format = config.integer('core.format') ?? workspaceFormat;
   if (format <= workspaceFormat) return config;
@@ -303,6 +301,15 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
     `The workspace has format ${format}; this mstore reads ${workspaceFormat}`,
     { hint: 'Install a newer mstore', details: { path: folder, format } },
   );
+}
+
+function environmentEntries(keys: Iterable<string>, env: NodeJS.ProcessEnv): ConfigEntry[] {
+  return [...keys].flatMap((key): ConfigEntry[] => {
+    const where = environmentName(key);
+    const text = env[where];
+    if (text === undefined || text === '' || keyRule(key)?.readOnly) return [];
+    return [{ key, value: parseValue(key, text, where), source: 'environment' }];
+  });
 }
 
 /** The environment variable that sets a key. */

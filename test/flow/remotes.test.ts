@@ -50,6 +50,27 @@ describe('remotes of the configuration', () => {
     expect(remote.location).toBe(project.at('sub/here'));
   });
 
+  it('are added with what the environment says of them', async () => {
+    const project = await makePlainProject();
+    const { env } = (await project.open()).surroundings;
+    const asked: unknown[] = [];
+    const workspace = await projectAt(project.root, {
+      env: {
+        ...env,
+        MSTORE_REMOTE_MY_BUCKET_ENDPOINT: 'http://127.0.0.1:1',
+        MSTORE_REMOTE_MY_BUCKET_PATH_STYLE: 'true',
+      },
+      async openRemote(url, options) {
+        asked.push([url, options.settings]);
+        return openRemote(url, options);
+      },
+    }).open();
+    const options = { isDefault: false, create: false };
+    await addRemote(workspace, 'my-bucket', 's3://models/team', options, project.root);
+    const settings = { endpoint: 'http://127.0.0.1:1', endpointTrusted: true, pathStyle: true };
+    expect(asked).toEqual([['s3://models/team', expect.objectContaining(settings)]]);
+  });
+
   it('have one default: the first, then the one that is asked for', async () => {
     const project = await makePlainProject();
     await addTo(project, 'one', './one');
