@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { throwIfAborted } from '../base/abort.ts';
 import type { Clock, Random } from '../base/clock.ts';
-import { invariant, MstoreError } from '../base/errors.ts';
+import { invariant, isMstoreError, MstoreError } from '../base/errors.ts';
 import { GcsConnection } from './gcs-connection.ts';
 import { fromGcsError, GcsRefusal, noPayerError, notGcsAnswer } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
@@ -165,6 +165,27 @@ export class GcsPlace {
     call: GcsCall,
   ): Promise<Partial<T>> {
     return this.call(attempt, options, call, (answer) => this.parsed<T>(attempt, answer));
+  }
+
+  /**
+   * Asks for members of the resource of an object.
+   * @returns undefined when there is no such object
+   */
+  async resource(
+    attempt: string,
+    options: RemoteCallOptions | undefined,
+    key: string,
+    fields: string,
+  ): Promise<Partial<ObjectResource> | undefined> {
+    const call = { method: 'GET', path: this.objectPath(key), query: { fields }, key } as const;
+    try {
+      const found = await this.json<ObjectResource>(attempt, options, call);
+      if (found.generation === undefined) throw notGcsAnswer(attempt, this.location);
+      return found;
+    } catch (error) {
+      if (isMstoreError(error, 'not-found')) return undefined;
+      throw error;
+    }
   }
 
   /** Reads the JSON of an answer; throws as {@link json} does. */

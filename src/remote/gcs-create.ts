@@ -5,7 +5,7 @@ import { type GcsPart, GcsUpload } from './gcs-upload.ts';
 import { checkKey } from './keys.ts';
 import type { RemoteCallOptions, RemoteSource } from './remote.ts';
 import { answerStatus } from './service-errors.ts';
-import { cut, readSource } from './source.ts';
+import { cut, readSource, sendWhole } from './source.ts';
 import {
   mayBeDone,
   type UnclearWrites,
@@ -46,26 +46,14 @@ export async function createGcsObject(
   });
 }
 
-async function createAtOnce(
+function createAtOnce(
   gcs: GcsPlace,
   write: GcsWrite,
   source: RemoteSource,
 ): Promise<'created' | 'exists'> {
-  const signal = write.options?.signal;
-  const bytes = await gcs.memory.take(source.size, signal);
-  let arrived = false;
-  try {
-    let filled = 0;
-    for await (const block of readSource(write.key, source, signal)) {
-      bytes.set(block, filled);
-      filled += block.length;
-    }
-    const outcome = await postAtOnce(gcs, write, bytes);
-    arrived = outcome === 'created';
-    return outcome;
-  } finally {
-    gcs.memory.give(bytes, arrived);
-  }
+  return sendWhole(gcs.memory, write.key, source, write.options?.signal, (bytes) =>
+    postAtOnce(gcs, write, bytes),
+  );
 }
 
 /** Sends a whole object in one request. */
@@ -167,24 +155,11 @@ function created(
 }
 
 /** Asks for what is known of an object; undefined when there is none. */
-async function findObject(
+function findObject(
   gcs: GcsPlace,
   { key, attempt, options }: GcsWrite,
 ): Promise<Partial<ObjectResource> | undefined> {
-  const query = { fields: resourceFields };
-  try {
-    const found = await gcs.json<ObjectResource>(attempt, options, {
-      method: 'GET',
-      path: gcs.objectPath(key),
-      query,
-      key,
-    });
-    if (found.generation === undefined) throw notGcsAnswer(attempt, gcs.location);
-    return found;
-  } catch (error) {
-    if (isMstoreError(error, 'not-found')) return undefined;
-    throw error;
-  }
+  return gcs.resource(attempt, options, key, resourceFields);
 }
 
 /** Tells whether an object was made by this write, or an earlier try of it. */

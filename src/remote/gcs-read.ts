@@ -1,6 +1,6 @@
 import { throwIfAborted } from '../base/abort.ts';
-import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { crcText, type GcsPlace, loadCrc32c, type ObjectResource } from './gcs-client.ts';
+import { MstoreError } from '../base/errors.ts';
+import { crcText, type GcsPlace, loadCrc32c } from './gcs-client.ts';
 import { damagedError, notGcsAnswer } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { checkKey, checkRange, noObject, shortObject } from './keys.ts';
@@ -14,22 +14,10 @@ export async function statObject(
   options: RemoteCallOptions | undefined,
 ): Promise<number | undefined> {
   const attempt = `read ${key} from`;
-  const query = { fields: 'size,generation' };
-  try {
-    const found = await gcs.json<ObjectResource>(attempt, options, {
-      method: 'GET',
-      path: gcs.objectPath(key),
-      query,
-      key,
-    });
-    if (found.generation === undefined || !/^\d+$/.test(found.size ?? '')) {
-      throw notGcsAnswer(attempt, gcs.location);
-    }
-    return Number(found.size);
-  } catch (error) {
-    if (isMstoreError(error, 'not-found')) return undefined;
-    throw error;
-  }
+  const found = await gcs.resource(attempt, options, key, 'size,generation');
+  if (found === undefined) return undefined;
+  if (!/^\d+$/.test(found.size ?? '')) throw notGcsAnswer(attempt, gcs.location);
+  return Number(found.size);
 }
 
 interface OpenBytes {

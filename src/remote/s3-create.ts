@@ -14,7 +14,7 @@ import {
 import { uploadToContinue } from './s3-resume.ts';
 import { endUpload } from './s3-uploads.ts';
 import { answerStatus } from './service-errors.ts';
-import { readSource } from './source.ts';
+import { sendWhole } from './source.ts';
 import {
   mayBeDone,
   type UnclearWrites,
@@ -62,23 +62,11 @@ async function createAtOnce(
     const there = await outcomeThere(s3, write);
     if (there !== undefined) return there;
   }
-  const signal = write.call?.signal;
-  const bytes = await s3.memory.take(source.size, signal);
-  let arrived = false;
-  try {
-    let filled = 0;
-    for await (const block of readSource(write.key, source, signal)) {
-      bytes.set(block, filled);
-      filled += block.length;
-    }
-    const outcome = await settled(s3, write, () =>
+  return sendWhole(s3.memory, write.key, source, write.call?.signal, (bytes) =>
+    settled(s3, write, () =>
       onCondition(s3, (condition) => putAtOnce(s3, write, bytes, condition)),
-    );
-    arrived = outcome === 'created';
-    return outcome;
-  } finally {
-    s3.memory.give(bytes, arrived);
-  }
+    ),
+  );
 }
 
 /** The precondition of a request that makes an object appear. */

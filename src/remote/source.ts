@@ -46,6 +46,33 @@ export async function* readSource(
   }
 }
 
+/**
+ * Gathers a source in one buffer of the memory for bodies and sends it. A buffer whose bytes were not taken
+ * is not filled anew: a request that broke off may still be reading it.
+ */
+export async function sendWhole(
+  memory: PartMemory,
+  key: string,
+  source: RemoteSource,
+  signal: AbortSignal | undefined,
+  send: (bytes: Buffer) => Promise<'created' | 'exists'>,
+): Promise<'created' | 'exists'> {
+  const bytes = await memory.take(source.size, signal);
+  let arrived = false;
+  try {
+    let filled = 0;
+    for await (const block of readSource(key, source, signal)) {
+      bytes.set(block, filled);
+      filled += block.length;
+    }
+    const outcome = await send(bytes);
+    arrived = outcome === 'created';
+    return outcome;
+  } finally {
+    memory.give(bytes, arrived);
+  }
+}
+
 function watchAbort(signal: AbortSignal | undefined): {
   readonly happened: Promise<never>;
   stop(): void;
