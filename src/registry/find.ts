@@ -6,7 +6,7 @@ import { latestName } from './names.ts';
 import type { VersionRecord } from './record.ts';
 import type { ModelNames, Registry } from './registry.ts';
 import { corruptRegistry, type Sealed } from './sealed.ts';
-import { latestOf } from './version-order.ts';
+import { latestOf, latestRelease } from './version-order.ts';
 
 /** A version that a reference led to. */
 export interface FoundVersion {
@@ -50,23 +50,15 @@ export async function findVersion(
   );
 }
 
-/** Lists the versions of a model that were not deleted, unordered. */
-async function listVersions(registry: Registry, names: ModelNames): Promise<Array<FoundVersion>> {
-  const states = await registry.states(names);
-  const there = [...names.versions].filter((version) => states.get(version) !== 'deleted');
-  const records = await registry.records(names.model, there);
-  return records.map((record) => ({
-    record,
-    state: states.get(record.value.version) ?? 'active',
-  }));
-}
-
 async function findLatest(registry: Registry, names: ModelNames): Promise<FoundVersion> {
-  const found = await listVersions(registry, names);
-  const active = found.filter(({ state }) => state === 'active');
-  const latest = latestOf(active.map(({ record }) => record.value));
-  const version = active.find(({ record }) => record.value === latest);
-  if (version !== undefined) return { ...version, by: latestName };
+  const states = await registry.states(names);
+  const active = [...names.versions].filter((name) => (states.get(name) ?? 'active') === 'active');
+  const release = latestRelease(active);
+  // Of thousands of versions one is read, unless their names do not tell which.
+  const records = await registry.records(names.model, release === undefined ? active : [release]);
+  const latest = latestOf(records.map(({ value }) => value));
+  const record = records.find(({ value }) => value === latest);
+  if (record !== undefined) return { record, state: 'active', by: latestName };
   throw new MstoreError('unknown-version', `${names.model} has no version in use`, {
     hint: `Register one: mstore register ${names.model}@v1.0.0 PATH`,
     details: { model: names.model },

@@ -55,6 +55,17 @@ export function latestOf<T extends OrderedVersion>(versions: readonly T[]): T | 
   return sorted.findLast(({ version }) => !isPreRelease(version)) ?? sorted.at(-1);
 }
 
+/**
+ * Chooses the latest of some versions by their names alone, where these suffice.
+ * @returns undefined where no name is the number of a release: when they were registered decides then
+ */
+export function latestRelease(names: readonly string[]): string | undefined {
+  const releases = names.filter(
+    (name) => parseVersionNumber(name) !== undefined && !isPreRelease(name),
+  );
+  return latestOf(releases.map((version) => ({ version, created: '' })))?.version;
+}
+
 function isPreRelease(version: string): boolean {
   return (parseVersionNumber(version)?.preRelease.length ?? 0) > 0;
 }

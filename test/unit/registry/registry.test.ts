@@ -8,6 +8,7 @@ import { environmentLog, Registry, stateLog } from '../../../src/registry/regist
 import { seal } from '../../../src/registry/sealed.ts';
 import { memoryRemote } from '../../../src/remote/memory.ts';
 import { bytesSource, type RemotePruner } from '../../../src/remote/remote.ts';
+import { counting } from '../../../src/remote/wrappers/counting.ts';
 import { environmentDraft, madeRecord, stateDraft } from '../../support/registry.ts';
 import { readObject } from '../../support/remote-bytes.ts';
 
@@ -135,6 +136,17 @@ describe('a registry', () => {
     await expect(found('produktion')).rejects.toMatchObject({
       hint: expect.stringContaining('m@production'),
     });
+  });
+});
+
+describe('the latest of many versions', () => {
+  it('is found by reading one record, where names tell which it is', async () => {
+    const remote = counting(memoryRemote());
+    const registry = new Registry(remote);
+    for (let n = 0; n < 20; n++) await registry.createRecord(madeRecord('m', `v1.${n}.0`));
+    const { record } = await findVersion(registry, 'm', 'latest');
+    expect(record.value.version).toBe('v1.19.0');
+    expect(remote.counts().get.calls).toBe(1);
   });
 });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareVersions, latestOf } from '../../../src/registry/version-order.ts';
+import { compareVersions, latestOf, latestRelease } from '../../../src/registry/version-order.ts';
 import { runs } from '../../support/runs.ts';
 
 const created = (n: number): string => new Date(Date.UTC(2026, 0, 1) + n * 1000).toISOString();
@@ -66,5 +66,11 @@ describe('the latest version', () => {
     [[], undefined],
   ])('of %j is %s', (names, expected) => {
     expect(latestOf(versions(...names))?.version).toBe(expected);
+    expect([undefined, expected]).toContain(latestRelease(names));
+  });
+
+  it('is told by the names alone where one is the number of a release', () => {
+    expect(latestRelease(['v1.0.0', 'nightly', 'v1.2.0', 'v2.0.0-rc.1'])).toBe('v1.2.0');
+    expect(latestRelease(['nightly', 'v2.0.0-rc.1'])).toBeUndefined();
   });
 });
