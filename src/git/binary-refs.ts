@@ -76,6 +76,19 @@ export async function references(git: Binary): Promise<GitReference[]> {
   return result;
 }
 
+/** Lists what references, HEADs and reflogs of all working trees lead to. */
+export async function keptCommits(git: Binary): Promise<string[]> {
+  const found = new Set<string>();
+  const which = ['--no-walk=unsorted', '--ignore-missing', '--all', '--reflog'];
+  await git.run(['rev-list', ...which], {
+    onData: recordCutter(10, (line) => {
+      found.add(line.toString('latin1'));
+      return true;
+    }),
+  });
+  return [...found].filter(isObjectId);
+}
+
 interface FoundReference {
   readonly fullName: string;
   readonly oid: string;

@@ -6,14 +6,15 @@ import {
   type Binary,
   createTag,
   head,
+  keptCommits,
   references,
   resolveAll,
 } from './binary-refs.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
-import type { GitLayout } from './layout.ts';
+import { type GitLayout, otherRoots } from './layout.ts';
 import { anyUntracked, remoteUrlOf } from './lineage.ts';
 import { gitFailure, gitRunner } from './process.ts';
-import type { GitFile, GitLineage, GitRepository } from './repository.ts';
+import type { GitFile, GitLineage, GitRepository, HistoricFile } from './repository.ts';
 import { formatRevision, isObjectId, parseRevision } from './revision.ts';
 import { batchReader, inParts, recordCutter } from './stream-records.ts';
 
@@ -44,6 +45,9 @@ export function openBinary(
     listFiles: (commit, suffix) => listFiles(git, commit, suffix),
     readFiles: (oids, bytesMax, use) => readFiles(git, oids, bytesMax, use),
     references: () => references(git),
+    keptCommits: () => keptCommits(git),
+    indexedFiles: (suffix) => indexedFiles(git, suffix),
+    otherRoots: () => otherRoots(layout),
     annotatedTags: (wanted) => annotatedTags(git, wanted),
     createTag: (tag) => createTag(git, tag),
     history: (from, suffix) => history(git, from, suffix),
@@ -131,16 +135,17 @@ async function history(
   git: Binary,
   from: readonly string[],
   suffix: string,
-): Promise<Array<GitFile & { readonly commit: string }>> {
+): Promise<HistoricFile[]> {
   for (const commit of from) checkObjectId(commit);
   // Without a commit, Git would begin at HEAD.
   if (from.length === 0) return [];
-  const found = new Map<string, GitFile & { readonly commit: string }>();
-  const onRecord = rawLogReader((commit, oid, pathBytes) => {
+  const found = new Map<string, HistoricFile>();
+  const onRecord = rawLogReader(({ commit, time }, oid, pathBytes) => {
     const path = fittingPath(pathBytes, suffix);
     if (path === undefined) return;
     const key = `${oid} ${path}`;
-    if (!found.has(key)) found.set(key, { path, oid, commit });
+    const before = found.get(key);
+    if (before === undefined || time < before.time) found.set(key, { path, oid, commit, time });
   });
   // --full-history: else Git skips side branches whose changes a merge threw away. -m: a merge is
   // compared with each parent, so that what only the merge itself brought is seen.
@@ -148,7 +153,7 @@ async function history(
     [
       ...['-c', 'log.follow=false', '-c', 'log.showSignature=false'],
       ...['log', '--full-history', '-m', '--root', '--raw', '-z', '--no-abbrev', '--no-renames'],
-      ...['--no-color', '--no-notes', '--diff-filter=AMT', '--format=%H', '--stdin', '--'],
+      ...['--no-color', '--no-notes', '--diff-filter=AMT', '--format=%H %ct', '--stdin', '--'],
       `:(top,glob)**/*${suffix.replace(/[\\*?[\]]/g, '\\$&')}`,
     ],
     { input: inParts(new Set(from), '\n'), onData: recordCutter(0, onRecord) },
@@ -156,23 +161,24 @@ async function history(
   return [...found.values()];
 }
 
-/** Reads `log --raw -z --format=%H`: commit ids, and pairs of a line of ids and a path. */
+/** Reads `log --raw -z --format='%H %ct'`: commits with their times, and pairs of a line of ids and a path. */
 function rawLogReader(
-  onFile: (commit: string, oid: string, path: Buffer) => void,
+  onFile: (at: { commit: string; time: number }, oid: string, path: Buffer) => void,
 ): (record: Buffer) => boolean {
-  let commit = '';
+  let at = { commit: '', time: 0 };
   let change: readonly string[] | undefined;
   return (record) => {
     if (change !== undefined) {
       // :OLDMODE SP NEWMODE SP OLDOID SP NEWOID SP LETTER
       const [, mode, , oid] = change;
-      if (isRegularMode(mode) && oid !== undefined) onFile(commit, oid, record);
+      if (isRegularMode(mode) && oid !== undefined) onFile(at, oid, record);
       change = undefined;
       return true;
     }
     const text = record.toString('latin1').replace(/^\n+/, '');
+    const [commit = '', seconds] = text.split(' ');
     if (text.startsWith(':')) change = text.split(' ');
-    else if (isObjectId(text)) commit = text;
+    else if (isObjectId(commit)) at = { commit, time: Number(seconds) * 1000 };
     else if (text !== '') throw new MstoreError('git-failed', `Git log said ${printable(text)}`);
     return true;
   };
@@ -213,6 +219,21 @@ async function trackedBelow(git: Binary, path: string, max: number): Promise<str
     }),
   });
   return [...found];
+}
+
+async function indexedFiles(git: Binary, suffix: string): Promise<GitFile[]> {
+  const found = new Map<string, GitFile>();
+  // Indexes name trees too (their cache); the filter leaves the files.
+  const which = ['--objects', '--no-walk', '--indexed-objects', '--filter=object:type=blob'];
+  await git.run(['rev-list', ...which], {
+    onData: recordCutter(10, (record) => {
+      const oid = record.toString('latin1', 0, record.indexOf(32));
+      const path = fittingPath(record.subarray(oid.length + 1), suffix);
+      if (path !== undefined && isObjectId(oid)) found.set(`${oid} ${path}`, { path, oid });
+      return true;
+    }),
+  });
+  return sortEntries([...found.values()]);
 }
 
 async function lineage(git: Binary, paths: readonly string[]): Promise<GitLineage> {

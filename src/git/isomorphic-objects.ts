@@ -62,7 +62,7 @@ export async function peel(
 export async function linksOf(git: Isomorphic, commit: string): Promise<CommitLinks> {
   const links = parseCommit(commit, await need(git, commit, 'commit'));
   if (links.parents.length === 0 || !readShallow(git.layout.commonDir).has(commit)) return links;
-  return { tree: links.tree, parents: [] };
+  return { ...links, parents: [] };
 }
 
 /** Reads an object that must be there and of a type. */

@@ -11,6 +11,7 @@ import {
 import { gitSettings, readGitConfigFile } from './config-file.ts';
 import { readIdentity } from './identity.ts';
 import { type IndexEntry, readIndex } from './index-file.ts';
+import { keptCommits } from './isomorphic-kept.ts';
 import {
   absent,
   gitNeeded,
@@ -21,11 +22,18 @@ import {
   peel,
   walkTree,
 } from './isomorphic-objects.ts';
-import type { GitLayout } from './layout.ts';
+import { type GitLayout, gitDirectories, otherRoots } from './layout.ts';
 import { anyUntracked, remoteUrlOf } from './lineage.ts';
 import { openObjects, parseCommit, readShallow, writeObject } from './objects.ts';
 import { createReference, listReferences, readHead, readReference } from './refs.ts';
-import type { GitFile, GitHead, GitLineage, GitReference, GitRepository } from './repository.ts';
+import type {
+  GitFile,
+  GitHead,
+  GitLineage,
+  GitReference,
+  GitRepository,
+  HistoricFile,
+} from './repository.ts';
 import {
   describeReference,
   parseRevision,
@@ -70,6 +78,9 @@ export function openIsomorphic(layout: GitLayout, env: NodeJS.ProcessEnv): GitRe
     listFiles: (commit, suffix) => known(() => listFiles(git, commit, suffix)),
     readFiles: (oids, bytesMax, use) => known(() => readFiles(git, oids, bytesMax, use)),
     references: () => known(() => references(git)),
+    keptCommits: () => known(() => keptCommits(git)),
+    indexedFiles: (suffix) => known(async () => indexedFiles(layout, suffix)),
+    otherRoots: () => otherRoots(layout),
     annotatedTags: (wanted) => known(() => annotatedTags(git, wanted)),
     createTag: (tag) => known(() => createTag(git, tag)),
     history: (from, suffix) => known(() => history(git, from, suffix)),
@@ -205,17 +216,12 @@ async function history(
   git: Isomorphic,
   from: readonly string[],
   suffix: string,
-): Promise<Array<GitFile & { readonly commit: string }>> {
+): Promise<HistoricFile[]> {
   for (const commit of from) checkObjectId(commit);
-  const found = new Map<string, GitFile & { readonly commit: string }>();
-  const seenCommits = new Set(from);
+  const found = new Map<string, HistoricFile>();
   // A tree with the same id at the same place has the same files: most of a commit is its parent's.
   const seenTrees = new Set<string>();
-  const shallow = readShallow(git.layout.commonDir);
-  const waiting = [...seenCommits];
-  for (let commit = waiting.pop(); commit !== undefined; commit = waiting.pop()) {
-    const { tree, parents } = parseCommit(commit, await need(git, commit, 'commit'));
-    const holder = commit;
+  for (const { commit, tree, time } of await commitsFrom(git, from)) {
     await walkTree(
       git,
       tree,
@@ -223,17 +229,44 @@ async function history(
       ({ path, oid }, mode) => {
         const key = `${oid} ${path}`;
         if (!isRegularMode(mode) || !path.endsWith(suffix) || found.has(key)) return;
-        found.set(key, { path, oid, commit: holder });
+        found.set(key, { path, oid, commit, time });
       },
     );
+  }
+  return [...found.values()];
+}
+
+/** Lists all commits that can be reached, the earliest first. */
+async function commitsFrom(
+  git: Isomorphic,
+  from: readonly string[],
+): Promise<Array<{ commit: string; tree: string; time: number }>> {
+  const seen = new Set(from);
+  const shallow = readShallow(git.layout.commonDir);
+  const commits: Array<{ commit: string; tree: string; time: number }> = [];
+  const waiting = [...seen];
+  for (let commit = waiting.pop(); commit !== undefined; commit = waiting.pop()) {
+    const { tree, parents, time } = parseCommit(commit, await need(git, commit, 'commit'));
+    commits.push({ commit, tree, time });
     if (shallow.has(commit)) continue;
     for (const parent of parents) {
-      if (seenCommits.has(parent)) continue;
-      seenCommits.add(parent);
+      if (seen.has(parent)) continue;
+      seen.add(parent);
       waiting.push(parent);
     }
   }
-  return [...found.values()];
+  return commits.sort((a, b) => a.time - b.time);
+}
+
+function indexedFiles(layout: GitLayout, suffix: string): GitFile[] {
+  const found = new Map<string, GitFile>();
+  for (const gitDir of gitDirectories(layout)) {
+    for (const { path, oid, mode, intentToAdd } of readIndex({ ...layout, gitDir })) {
+      if (intentToAdd || !isRegularMode(mode) || !path.endsWith(suffix)) continue;
+      if (!path.includes('\ufffd')) found.set(`${oid} ${path}`, { path, oid });
+    }
+  }
+  return sortEntries([...found.values()]);
 }
 
 async function ignored(git: Isomorphic, paths: readonly string[]): Promise<Set<string>> {

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fromSystemError, MstoreError } from '../base/errors.ts';
+import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type GitConfig, isTrue, parseGitConfig, readGitConfigFile } from './config-file.ts';
@@ -146,6 +146,41 @@ function readPath(file: string): string | undefined {
     ?.toString('utf8')
     .replace(/[\r\n]+$/, '');
   return text === '' ? undefined : text;
+}
+
+/** Lists the tops of all working trees of a repository but this one, also of those that are gone. */
+export function otherRoots({ commonDir, root, mainRoot }: GitLayout): string[] {
+  const linked = namesIn(path.join(commonDir, 'worktrees')).flatMap((name) => {
+    // The path of the `.git` of that working tree; relative ones start from the folder of this file.
+    const folder = path.join(commonDir, 'worktrees', name);
+    const dotGit = readPath(path.join(folder, 'gitdir'));
+    return dotGit === undefined ? [] : [realOrGiven(path.dirname(path.resolve(folder, dotGit)))];
+  });
+  const main = mainRoot === undefined ? [] : [realOrGiven(mainRoot)];
+  return [...new Set([...main, ...linked])].filter((each) => each !== root).sort();
+}
+
+/** Lists the Git directories of all working trees of a repository. */
+export function gitDirectories({ commonDir }: GitLayout): string[] {
+  const folder = path.join(commonDir, 'worktrees');
+  return [commonDir, ...namesIn(folder).map((name) => path.join(folder, name))];
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder).sort();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return [];
+    throw fromSystemError(error, `reading ${printable(folder)}`);
+  }
+}
+
+function realOrGiven(folder: string): string {
+  try {
+    return fs.realpathSync(folder);
+  } catch {
+    return folder;
+  }
 }
 
 /** What cannot be looked at counts as absent: the walk upwards passes folders of other users. */

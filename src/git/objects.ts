@@ -24,6 +24,8 @@ export interface TreeLine {
 export interface CommitLinks {
   readonly tree: string;
   readonly parents: readonly string[];
+  /** When it was made, by the clock of who made it: milliseconds since 1970-01-01 UTC. */
+  readonly time: number;
 }
 
 /** Reads objects of one repository without the program `git`. */
@@ -112,12 +114,16 @@ export function parseTree(oid: string, content: Buffer): TreeLine[] {
  * @throws MstoreError `git-failed`
  */
 export function parseCommit(oid: string, content: Buffer): CommitLinks {
-  const match = /^tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)/.exec(
-    content.toString('latin1'),
-  );
+  const text = content.toString('latin1');
+  const match = /^tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)/.exec(text);
   if (match === null) throw damaged('commit', oid);
   const parents = (match[2] ?? '').split('\n').filter((line) => line !== '');
-  return { tree: match[1] ?? '', parents: parents.map((line) => line.slice('parent '.length)) };
+  const seconds = /^committer [^\n]*> (\d{1,12}) [-+]\d{4}$/m.exec(text)?.[1];
+  return {
+    tree: match[1] ?? '',
+    parents: parents.map((line) => line.slice('parent '.length)),
+    time: Number(seconds ?? 0) * 1000,
+  };
 }
 
 function damaged(kind: string, oid: string): MstoreError {

@@ -49,15 +49,17 @@ export function readReference(layout: GitLayout, name: string): string | undefin
 
 /** Lists the full names of all branches, tags and remote branches with the ids they hold, by name. */
 export function listReferences(layout: GitLayout): Array<{ fullName: string; oid: string }> {
+  return allReferences(layout).filter(({ fullName }) =>
+    /^refs\/(?:heads|tags|remotes)\//.test(fullName),
+  );
+}
+
+/** Lists the full names of the references of every kind with the ids they hold, by name. */
+export function allReferences(layout: GitLayout): Array<{ fullName: string; oid: string }> {
   const found = new Map<string, string>();
   const names: string[] = [];
-  for (const kind of ['refs/heads', 'refs/tags', 'refs/remotes']) {
-    collectLoose(layout.commonDir, kind, 0, names);
-  }
-  const packed = readPacked(layout.commonDir);
-  for (const [name, oid] of packed) {
-    if (/^refs\/(?:heads|tags|remotes)\//.test(name)) found.set(name, oid);
-  }
+  collectLoose(layout.commonDir, 'refs', 0, names);
+  for (const [name, oid] of readPacked(layout.commonDir)) found.set(name, oid);
   for (const name of names) {
     const oid = readReference(layout, name);
     if (oid !== undefined) found.set(name, oid);

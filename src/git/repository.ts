@@ -8,6 +8,14 @@ export interface GitFile {
   readonly oid: string;
 }
 
+/** A file of the history. */
+export interface HistoricFile extends GitFile {
+  /** One commit that holds it: the earliest by its time. */
+  readonly commit: string;
+  /** When that commit was made, by the clock of who made it: milliseconds since 1970-01-01 UTC. */
+  readonly time: number;
+}
+
 /** What HEAD points to. */
 export interface GitHead {
   /** Short branch name; undefined when HEAD is detached. */
@@ -76,6 +84,21 @@ export interface GitRepository {
   references(): Promise<GitReference[]>;
 
   /**
+   * Lists the commits that Git itself keeps: those that references of every kind, stashes among them, HEADs
+   * and reflogs of all working trees lead to. What these name and is gone is left out.
+   */
+  keptCommits(): Promise<string[]>;
+
+  /**
+   * Lists the distinct files whose paths end with `suffix` in the indexes of all working trees, the versions
+   * of files in conflict among them.
+   */
+  indexedFiles(suffix: string): Promise<GitFile[]>;
+
+  /** Lists the absolute tops of all working trees but this one, also of those whose folders are gone. */
+  otherRoots(): string[];
+
+  /**
    * Lists the annotated tags that lead to commits and whose short names are wanted, unordered.
    * @throws MstoreError `too-large` for a tag with more than 1 MiB of text
    */
@@ -91,12 +114,9 @@ export interface GitRepository {
 
   /**
    * Lists every distinct file whose path ends with `suffix` in any commit reachable from `from`
-   * (commit ids); each pair of path and object id once, with one commit that holds it.
+   * (commit ids); each pair of path and object id once.
    */
-  history(
-    from: readonly string[],
-    suffix: string,
-  ): Promise<Array<GitFile & { readonly commit: string }>>;
+  history(from: readonly string[], suffix: string): Promise<HistoricFile[]>;
 
   /** Tells which of the paths (from the top) Git ignores and does not track. */
   ignored(paths: readonly string[]): Promise<Set<string>>;

@@ -32,9 +32,12 @@ export function historySuite(open: Open): void {
       allFiles(root, ['--all']),
     );
     expect(found.length).toBeGreaterThan(300);
-    for (const { path: name, oid, commit } of found.filter((_, i) => i % 40 === 0)) {
+    for (const { path: name, oid, commit, time } of found.filter((_, i) => i % 40 === 0)) {
       expect(git(root, 'rev-parse', `${commit}:${name}`)).toBe(oid);
+      expect(git(root, 'show', '-s', '--format=%ct', commit)).toBe(String(time / 1000));
     }
+    const first = found.find(({ commit }) => commit === git(root, 'rev-parse', 'main~20'));
+    expect(first?.time).toBeGreaterThan(1_600_000_000_000);
     // Only what is reachable from where it is told to begin.
     const early = git(root, 'rev-parse', 'main~20');
     const earlyFound = await repo.history([early, early], suffix);

@@ -7,6 +7,7 @@ import { filesSuite } from './git-suite-files.ts';
 import { historySuite } from './git-suite-history.ts';
 import { identitySuite } from './git-suite-identity.ts';
 import { ignoredSuite, trackedSuite } from './git-suite-index.ts';
+import { keptSuite } from './git-suite-kept.ts';
 import { lineageSuite, remoteUrlSuite } from './git-suite-lineage.ts';
 import { tagSuite } from './git-suite-tags.ts';
 
@@ -23,6 +24,7 @@ export function gitSuite(
     layoutSuite(open);
     filesSuite(open);
     historySuite(open);
+    keptSuite(open);
     ignoredSuite(open);
     trackedSuite(open);
     lineageSuite(open);
