@@ -57,6 +57,8 @@ export interface ObjectResource {
   /** Bytes, in digits. */
   readonly size: string;
   readonly generation: string;
+  /** RFC 3339. */
+  readonly timeCreated: string;
   /** Base64 of four bytes, the highest first. */
   readonly crc32c: string;
   readonly metadata: Readonly<Record<string, string>>;

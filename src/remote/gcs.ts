@@ -57,7 +57,7 @@ async function* listObjects(
   const query = {
     prefix: root + prefix,
     maxResults: '1000',
-    fields: 'kind,nextPageToken,items(name,size)',
+    fields: 'kind,nextPageToken,items(name,size,timeCreated)',
   };
   let pageToken: string | undefined;
   let last = '';
@@ -68,7 +68,7 @@ async function* listObjects(
       query: { ...query, pageToken },
     });
     if (page.kind !== 'storage#objects') throw notGcsAnswer(attempt, gcs.location);
-    for (const { name = '', size = '0' } of page.items ?? []) {
+    for (const { name = '', size = '0', timeCreated } of page.items ?? []) {
       const key = name.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
       const names = key.split('/');
@@ -76,7 +76,8 @@ async function* listObjects(
         continue;
       if (key <= last) throw unusableList(gcs, attempt, 'it lists objects in another order');
       last = key;
-      yield { key, size: Number(size) };
+      const time = Date.parse(timeCreated ?? '');
+      yield { key, size: Number(size), time: Number.isNaN(time) ? undefined : time };
       throwIfAborted(options?.signal);
     }
     const next: string | undefined = page.nextPageToken || undefined;

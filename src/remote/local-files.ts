@@ -153,6 +153,6 @@ export function* objectsBelow(folder: string, prefix: string): Generator<RemoteO
       continue;
     }
     const stat = fs.lstatSync(full, { throwIfNoEntry: false });
-    if (stat?.isFile()) yield { key: prefix + name, size: stat.size };
+    if (stat?.isFile()) yield { key: prefix + name, size: stat.size, time: stat.mtimeMs };
   }
 }

@@ -1,13 +1,18 @@
 import { throwIfAborted } from '../base/abort.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { checkKey, checkPrefix, checkRange, noObject } from './keys.ts';
 import type { RemotePruner } from './remote.ts';
 import { readSource } from './source.ts';
 
 const blockBytes = 1024 * 1024;
 
-/** Makes a remote that lives in memory: the reference for all others, and the remote of most tests. */
-export function memoryRemote(location = 'memory'): RemotePruner {
+/**
+ * Makes a remote that lives in memory: the reference for all others, and the remote of most tests.
+ * @param clock the clock of the place
+ */
+export function memoryRemote(location = 'memory', clock: Clock = systemClock): RemotePruner {
   const objects = new Map<string, Buffer>();
+  const times = new Map<string, number>();
   return {
     location,
 
@@ -38,7 +43,7 @@ export function memoryRemote(location = 'memory'): RemotePruner {
         const size = objects.get(key)?.length;
         if (size === undefined || !key.startsWith(prefix)) continue;
         throwIfAborted(options?.signal);
-        yield { key, size };
+        yield { key, size, time: times.get(key) };
       }
     },
 
@@ -53,6 +58,7 @@ export function memoryRemote(location = 'memory'): RemotePruner {
       throwIfAborted(options?.signal);
       if (objects.has(key)) return 'exists';
       objects.set(key, Buffer.concat(blocks));
+      times.set(key, clock.now());
       return 'created';
     },
 

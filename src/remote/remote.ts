@@ -6,6 +6,11 @@ export interface RemoteObject {
   readonly key: string;
   /** Bytes. */
   readonly size: number;
+  /**
+   * When it was created, by the clock of the place itself, in milliseconds since 1970-01-01 UTC; undefined
+   * where the place does not tell. Times of one place can be compared with each other, and with no others.
+   */
+  readonly time?: number | undefined;
 }
 
 /** A half-open range of an object, in bytes. */

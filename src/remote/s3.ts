@@ -229,7 +229,7 @@ async function* listObjects(
       ),
     );
     if (page.IsTruncated === undefined) throw notS3Answer(attempt, s3.location);
-    for (const { Key = '', Size = 0 } of page.Contents ?? []) {
+    for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
       const key = Key.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
       const names = key.split('/');
@@ -237,7 +237,7 @@ async function* listObjects(
         continue;
       if (key <= last) throw unusableList(s3, attempt, 'it lists objects in another order');
       last = key;
-      yield { key, size: Size };
+      yield { key, size: Size, time: timeOrNone(LastModified?.getTime()) };
       throwIfAborted(call?.signal);
     }
     const next = page.IsTruncated ? page.NextContinuationToken : undefined;
@@ -246,6 +246,11 @@ async function* listObjects(
     }
     token = next;
   } while (token !== undefined);
+}
+
+/** A date that cannot be read is none. */
+function timeOrNone(time: number | undefined): number | undefined {
+  return Number.isFinite(time) ? time : undefined;
 }
 
 function unusableList(s3: S3Place, attempt: string, what: string): MstoreError {

@@ -33,8 +33,22 @@ export function listTests(make: MakeRemote): void {
     const remote = await make();
     for (const key of [...sorted].reverse()) await remote.create(key, text(key));
     const objects = [];
-    for await (const object of remote.list('')) objects.push({ ...object });
+    for await (const { key, size } of remote.list('')) objects.push({ key, size });
     expect(objects).toEqual(sorted.map((key) => ({ key, size: key.length })));
+  });
+
+  it('tells when objects were created, by one clock', async () => {
+    const remote = await make();
+    const timeOf = async (key: string) => {
+      await remote.create(key, text(key));
+      for await (const object of remote.list('')) if (object.key === key) return object.time ?? 0;
+      return 0;
+    };
+    const first = await timeOf('gc/1');
+    // Some services count in seconds.
+    const margin = 2000;
+    expect(Math.abs(first - Date.now())).toBeLessThan(60_000);
+    expect(await timeOf('gc/0')).toBeGreaterThan(first - margin);
   });
 
   it('holds to the prefix', async () => {

@@ -45,6 +45,8 @@ export interface GcsObject {
   readonly generation: number;
   /** What the writer sent to be kept. */
   readonly resource: Readonly<Record<string, unknown>>;
+  /** Absent where a test put it there. */
+  readonly created?: Date;
 }
 
 interface Upload {
@@ -345,6 +347,7 @@ export class GcsServer {
     const kmsKeyName = query.get('kmsKeyName');
     const object: GcsObject = {
       bytes: received,
+      created: new Date(),
       generation: 1_700_000_000_000_000 + ++this.#numbers,
       resource: { ...resource, ...(kmsKeyName === null ? {} : { kmsKeyName }) },
     };
@@ -409,9 +412,19 @@ function splitParts(
   return { resource, bytes: body.subarray(start, -end.length) };
 }
 
-function resourceOf(bucket: string, name: string, { bytes, generation, resource }: GcsObject) {
+function resourceOf(
+  bucket: string,
+  name: string,
+  { bytes, generation, resource, created = new Date() }: GcsObject,
+) {
   const own = { kind: 'storage#object', bucket, name, size: String(bytes.length) };
-  return { ...resource, ...own, generation: String(generation), crc32c: crcText(bytes) };
+  return {
+    ...resource,
+    ...own,
+    timeCreated: created.toISOString(),
+    generation: String(generation),
+    crc32c: crcText(bytes),
+  };
 }
 
 function read({ bytes, generation }: GcsObject, { headers, how }: Ask): Answer {

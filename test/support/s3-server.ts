@@ -43,6 +43,8 @@ interface StoredObject {
   readonly etag: string;
   /** `x-amz-…` headers that the writer sent to be kept. */
   readonly headers: Readonly<Record<string, string>>;
+  /** When it was written; absent where a test put it there. */
+  readonly modified?: Date;
 }
 
 interface Upload {
@@ -263,7 +265,8 @@ export class S3Server {
   #put(objects: Map<string, StoredObject>, ask: Ask): Answer {
     const unmet = this.#unmet(objects, ask);
     if (unmet !== undefined) return unmet;
-    const object = { bytes: ask.body, etag: md5(ask.body), headers: keptHeaders(ask) };
+    const sent = { bytes: ask.body, etag: md5(ask.body), headers: keptHeaders(ask) };
+    const object = { ...sent, modified: new Date() };
     objects.set(ask.key, object);
     return { status: 200, headers: { etag: `"${object.etag}"` } };
   }
@@ -294,7 +297,7 @@ export class S3Server {
       }
       const drawn = this.#options.etags === 'drawn';
       const etag = drawn ? randomBytes(16).toString('hex') : md5(ask.body);
-      const part = { bytes: ask.body, etag, headers: {} };
+      const part = { bytes: ask.body, etag, headers: {}, modified: new Date() };
       upload.parts.set(Number(ask.query.get('partNumber')), part);
       return { status: 200, headers: { etag: `"${etag}"` } };
     }
@@ -325,7 +328,7 @@ export class S3Server {
     const bytes = Buffer.concat(parts.map((part) => part.bytes));
     const digests = Buffer.concat(parts.map(({ etag }) => Buffer.from(etag, 'hex')));
     const etag = `${md5(digests)}-${parts.length}`;
-    objects.set(ask.key, { bytes, etag, headers: upload.headers });
+    objects.set(ask.key, { bytes, etag, headers: upload.headers, modified: new Date() });
     this.uploads.delete(id);
     return xml('CompleteMultipartUploadResult', `<ETag>&quot;${etag}&quot;</ETag>`);
   }
@@ -382,10 +385,11 @@ export class S3Server {
       page.length < keys.length
         ? `<NextContinuationToken>${Buffer.from(page.at(-1) ?? '').toString('base64url')}</NextContinuationToken>`
         : '';
-    const contents = page.map(
-      (key) =>
-        `<Contents><Key>${escaped(key)}</Key><Size>${objects.get(key)?.bytes.length}</Size></Contents>`,
-    );
+    const contents = page.map((key) => {
+      const { bytes, modified = new Date() } = objects.get(key) as StoredObject;
+      const about = `<LastModified>${modified.toISOString()}</LastModified><Size>${bytes.length}</Size>`;
+      return `<Contents><Key>${escaped(key)}</Key>${about}</Contents>`;
+    });
     const truncated = `<IsTruncated>${next !== ''}</IsTruncated>`;
     return xml('ListBucketResult', `${truncated}${next}${contents.join('')}`);
   }
