@@ -1,5 +1,14 @@
 /** What a long piece of work is doing; the words are shown to people and sent as events. */
-export type ProgressPhase = 'scan' | 'add' | 'check' | 'push' | 'fetch' | 'checkout' | 'verify';
+export type ProgressPhase =
+  | 'scan'
+  | 'add'
+  | 'check'
+  | 'push'
+  | 'fetch'
+  | 'checkout'
+  | 'verify'
+  | 'wait'
+  | 'gc';
 
 /**
  * Receives the progress of long work. Passing none changes nothing about the result. Calls are cheap

@@ -117,6 +117,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/version-state.ts')).deleteCommand,
   },
   {
+    name: 'gc',
+    about: 'Free what nothing needs any more, here or on a remote',
+    load: async () => (await import('./commands/gc.ts')).gcCommand,
+  },
+  {
     name: 'models',
     about: 'List the models of the registry and what is live where',
     load: async () => (await import('./commands/models.ts')).modelsCommand,

@@ -19,6 +19,8 @@ const phaseNames: Record<ProgressPhase, string> = {
   fetch: 'Fetching',
   checkout: 'Writing files',
   verify: 'Verifying',
+  wait: 'Waiting for a clean-up',
+  gc: 'Cleaning up',
 };
 
 /** Milliseconds before anything is shown: short work stays silent. */

@@ -18,7 +18,8 @@ import { diskState } from './disk.ts';
 import { externalData, filesBeside, type NamedFile } from './external-data.ts';
 import { keepTree } from './known-trees.ts';
 import { clearLeftovers } from './leftovers.ts';
-import { pointerPath } from './tracked.ts';
+import { storing } from './store-watch.ts';
+import { pointerPath, trackedInWorkspace } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Options of long work. */
@@ -69,6 +70,25 @@ export async function add(
   workspace: Workspace,
   paths: readonly string[],
   options: WorkOptions = {},
+): Promise<AddResult> {
+  return storing(workspace, options, {
+    work: () => addOnce(workspace, paths, options),
+    needed: () => trackedInWorkspace(workspace).tracked,
+    merge: (first, again) => ({
+      paths: first.paths,
+      bytesRead: first.bytesRead + again.bytesRead,
+      chunks: first.chunks,
+      chunksNew: first.chunksNew + again.chunksNew,
+      bytesNew: first.bytesNew + again.bytesNew,
+      bytesStored: first.bytesStored + again.bytesStored,
+    }),
+  });
+}
+
+async function addOnce(
+  workspace: Workspace,
+  paths: readonly string[],
+  options: WorkOptions,
 ): Promise<AddResult> {
   const progress = options.progress ?? silentProgress;
   progress.start('scan');

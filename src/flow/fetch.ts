@@ -8,6 +8,7 @@ import { FetchSource } from './fetch-source.ts';
 import { type MissingPath, missingError } from './missing.ts';
 import type { ChosenRemote } from './remotes.ts';
 import type { RemoteChoice } from './several-remotes.ts';
+import { storing } from './store-watch.ts';
 import { type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -62,6 +63,19 @@ export async function fetch(
   const choices = 'name' in remotes ? [remotes] : remotes;
   invariant(choices.length > 0, 'a fetch has a remote to ask');
   const sources = choices.map((choice) => new FetchSource(workspace, choice, options));
+  await storing(workspace, options, {
+    work: () => fetchAll(workspace, tracked, sources),
+    needed: () => tracked,
+    merge: () => undefined,
+  });
+  return resultOf(sources, tracked.length);
+}
+
+async function fetchAll(
+  workspace: Workspace,
+  tracked: readonly Tracked[],
+  sources: readonly FetchSource[],
+): Promise<undefined> {
   // A large tree lists its files itself: it is needed before they are known.
   const unlisted = tracked.filter(
     ({ pointer }) => pointer.kind === 'tree' && pointer.files === undefined,
@@ -73,7 +87,7 @@ export async function fetch(
   await fetchWishes(workspace.store, trees, sources);
   const all = tracked.map((item) => ({ item, blobs: neededBlobs(workspace.store, [item]) }));
   await fetchWishes(workspace.store, all, sources);
-  return resultOf(sources, tracked.length);
+  return undefined;
 }
 
 interface Wish {

@@ -23,8 +23,12 @@ import type { WorkOptions } from './add.ts';
 import { type MissingPath, missingError } from './missing.ts';
 import { type ChosenRemote, chosenJobs, requestJobs, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
+import { SweepWatch } from './sweep-watch.ts';
 import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
+
+/** Times that a push looks again because a clean-up ran meanwhile. */
+const triesMax = 8;
 
 /** What {@link push} did. */
 export interface PushResult {
@@ -62,26 +66,41 @@ export async function push(
     requestsMax: chosenJobs(workspace, options.jobs),
   };
   const requests = { ...transfer, jobs: requestJobs(workspace, options.jobs, chosen) };
-  const there = await RemoteStore.open(remote, workspace.store);
-  const plan = await planPush(workspace, unique([...tracked, ...versions]), there, requests);
   const progress = options.progress ?? silentProgress;
-  progress.start('push', { bytesTotal: plan.bytes });
-  const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
-  const packsSent = await sender.send(plan);
-  await sendIndexes(there, remote, requests);
-  await sendRecipes(plan.recipes, there, remote, requests);
-  await publishRoot(workspace, remote, tracked, transfer);
-  await publishRoot(workspace, remote, versions, transfer);
-  progress.finish();
+  const { clock } = workspace.surroundings;
+  const watch = await SweepWatch.begin(remote, clock, { signal: options.signal, progress });
+  const items = unique([...tracked, ...versions]);
+  const sent = { blobs: 0, chunksSent: 0, packsSent: 0 };
+  for (let tries = 1; ; tries++) {
+    const there = await RemoteStore.open(remote, workspace.store);
+    const plan = await planPush(workspace, items, there, requests);
+    progress.start('push', { bytesTotal: plan.bytes });
+    const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
+    sent.packsSent += await sender.send(plan);
+    sent.chunksSent += plan.chunks;
+    sent.blobs = plan.blobs;
+    await sendIndexes(there, remote, requests);
+    await sendRecipes(plan.recipes, there, remote, requests);
+    await publishRoot(workspace, remote, tracked, transfer);
+    await publishRoot(workspace, remote, versions, { ...transfer, forVersions: true });
+    progress.finish();
+    if (!(await watch.mayHaveLost())) break;
+    if (tries === triesMax) throw neverQuiet(remote);
+  }
   return {
     remote: name,
     location: remote.location,
     paths: tracked.length,
-    blobs: plan.blobs,
-    chunksSent: plan.chunks,
-    packsSent,
+    ...sent,
     bytesSent: remote.counts().create.bytes,
   };
+}
+
+function neverQuiet({ location }: RemoteWriter): MstoreError {
+  return new MstoreError('locked', `Clean-ups of ${location} kept overtaking this push`, {
+    hint: 'Look who runs "mstore gc --remote" in a loop, then push again',
+    details: { location },
+  });
 }
 
 /** Leaves out what is the same path with the same content. */

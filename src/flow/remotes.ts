@@ -342,7 +342,7 @@ export function chosenJobs(workspace: Workspace, jobs: number | undefined): numb
 export function requestJobs(
   workspace: Workspace,
   jobs: number | undefined,
-  { isService }: ChosenRemote,
+  { isService }: Pick<ChosenRemote, 'isService'>,
 ): number {
   return chosenJobs(workspace, jobs) ?? (isService ? serviceRequestsDefault : jobsDefault);
 }

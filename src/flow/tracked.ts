@@ -57,13 +57,13 @@ function trackedPath(pointer: string): string {
 }
 
 /** Reads the pointers of the working tree. */
-export function trackedInWorkspace(workspace: Workspace): TrackedSet {
-  const rules = workspace.git === undefined ? [] : [ignoreFileRules(workspace.root, '.gitignore')];
+export function trackedInWorkspace({ root, git }: Pick<Workspace, 'root' | 'git'>): TrackedSet {
+  const rules = git === undefined ? [] : [ignoreFileRules(root, '.gitignore')];
   const tracked: Tracked[] = [];
   const broken: BrokenPointer[] = [];
-  for (const where of findPointers(workspace.root, rules)) {
+  for (const where of findPointers(root, rules)) {
     try {
-      const pointer = readPointer(workspace.absolute(where), where);
+      const pointer = readPointer(path.join(root, where), where);
       if (pointer !== undefined) tracked.push({ path: trackedPath(where), pointer });
     } catch (error) {
       if (!isMstoreError(error)) throw error;
@@ -86,11 +86,19 @@ export async function trackedAt(workspace: Workspace, commit: string): Promise<T
   return readPointers(workspace, files);
 }
 
+/** A tracked path that was read from a file of Git. */
+export interface TrackedFile<F extends GitFile> extends Tracked {
+  readonly file: F;
+}
+
 /** Reads pointers out of Git by their object ids. */
-export async function readPointers(
+export async function readPointers<F extends GitFile>(
   workspace: Workspace,
-  files: readonly GitFile[],
-): Promise<TrackedSet> {
+  files: readonly F[],
+): Promise<{
+  readonly tracked: ReadonlyArray<TrackedFile<F>>;
+  readonly broken: readonly BrokenPointer[];
+}> {
   const git = requireGit(workspace);
   const contents = new Map<string, Buffer>();
   await git.readFiles(
@@ -100,9 +108,10 @@ export async function readPointers(
       contents.set(oid, content);
     },
   );
-  const tracked: Tracked[] = [];
+  const tracked: Array<TrackedFile<F>> = [];
   const broken: BrokenPointer[] = [];
-  for (const { path: full, oid } of files) {
+  for (const file of files) {
+    const { path: full, oid } = file;
     const where = full.slice(workspace.gitPrefix.length);
     if (path.posix.basename(where) === pointerSuffix || isOwn(where)) continue;
     try {
@@ -110,7 +119,7 @@ export async function readPointers(
         parsePointer(contents.get(oid) ?? Buffer.alloc(0), where),
         where,
       );
-      tracked.push({ path: trackedPath(where), pointer });
+      tracked.push({ path: trackedPath(where), pointer, file });
     } catch (error) {
       if (!isMstoreError(error)) throw error;
       broken.push({ path: trackedPath(where), error });

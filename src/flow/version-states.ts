@@ -26,7 +26,7 @@ export interface StateResult {
 }
 
 /** How many versions an environment keeps to go back to. */
-function rollbackWindow({ config }: Workspace): number {
+export function rollbackWindow({ config }: Workspace): number {
   return config.integer('registry.rollback_window') ?? rollbackWindowDefault;
 }
 

@@ -11,6 +11,8 @@ export const packsPrefix = 'packs/';
 export const indexPrefix = 'index/';
 export const recipesPrefix = 'recipes/';
 export const rootsPrefix = 'roots/';
+/** What clean-ups and writers tell each other. */
+export const cleanUpPrefix = 'gc/';
 /** Small objects with which remotes are tried out; no data is ever below it. */
 export const probesPrefix = 'probes/';
 

@@ -37,7 +37,7 @@ export class Store {
   readonly #clock: Clock;
   readonly #random: Random;
   #index: ChunkIndex | undefined;
-  readonly #packs: PackFiles;
+  #packs: PackFiles;
   #writable = false;
 
   constructor(folder: string, clock: Clock = systemClock, random: Random = systemRandom) {
@@ -97,6 +97,12 @@ export class Store {
   index(): ChunkIndex {
     this.#index ??= this.#openIndex();
     return this.#index;
+  }
+
+  /** Forgets what is known of the packs, so that the next call looks again: a clean-up has run. */
+  reopen(): void {
+    this.#index = undefined;
+    this.#packs = new PackFiles(this.folder, this.tempsFolder);
   }
 
   /** Returns the footer of a pack that is here and whole, read if need be. */

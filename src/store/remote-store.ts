@@ -126,21 +126,30 @@ export class RemoteStore {
   /** Identity of the remote, whatever it is called here. */
   readonly id: string;
   readonly #kept: KeptIndexes;
+  readonly #last: ReadonlySet<Digest>;
   #index: ChunkIndex | undefined;
   /** Packs that have an index object there. */
   readonly #indexed = new Set<Digest>();
   readonly #damage = new Map<string, MstoreError>();
   #recipes: Set<Digest> | undefined;
 
-  private constructor(remote: RemoteReader, id: string, store: Store) {
+  private constructor(remote: RemoteReader, id: string, store: Store, last: ReadonlySet<Digest>) {
     this.remote = remote;
     this.id = id;
     this.#kept = new KeptIndexes(store, id);
+    this.#last = last;
   }
 
-  /** Opens a remote and checks its header. */
-  static async open(remote: RemoteReader, store: Store): Promise<RemoteStore> {
-    return new RemoteStore(remote, (await readHeader(remote)).id, store);
+  /**
+   * Opens a remote and checks its header.
+   * @param last packs in which a chunk is found only if no other has it
+   */
+  static async open(
+    remote: RemoteReader,
+    store: Store,
+    last: ReadonlySet<Digest> = new Set(),
+  ): Promise<RemoteStore> {
+    return new RemoteStore(remote, (await readHeader(remote)).id, store, last);
   }
 
   /**
@@ -159,7 +168,7 @@ export class RemoteStore {
     const listed: ListedPack[] = [];
     for await (const { key, size } of this.remote.list(packsPrefix, options)) {
       const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
-      if (pack !== undefined) listed.push({ pack, size, time: 0 });
+      if (pack !== undefined) listed.push({ pack, size, time: this.#last.has(pack) ? -1 : 0 });
     }
     for await (const { key } of this.remote.list(indexPrefix, options)) {
       const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;
@@ -171,7 +180,7 @@ export class RemoteStore {
     await mapConcurrently([...attached, ...far], options.jobs, async (one) => {
       // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
       const footer = await this.#footer(one, options);
-      if (footer?.packBytes === one.size) index.addPack(footer);
+      if (footer?.packBytes === one.size) index.addPack(footer, one.time);
       else this.#noteDamage(packKey(one.pack), packDamage(one.size, footer?.packBytes));
     });
     index.settle();

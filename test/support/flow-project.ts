@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { type AddResult, add } from '../../src/flow/add.ts';
 import { type CheckoutOptions, type CheckoutResult, checkout } from '../../src/flow/checkout.ts';
 import { type CheckoutToResult, checkoutTo } from '../../src/flow/checkout-to.ts';
@@ -30,11 +31,16 @@ export function testSurroundings(change: SurroundingsChange = {}): Surroundings 
   return { ...systemSurroundings(env), ...change };
 }
 
-/** A remote in memory that is a remote already. */
-export async function emptyRemote(location = 'memory://test'): Promise<RemotePruner> {
-  const remote = memoryRemote(location);
-  const { clock, random } = testSurroundings();
-  await initRemote(remote, clock, random);
+/**
+ * A remote in memory that is a remote already.
+ * @param clock that of the place
+ */
+export async function emptyRemote(
+  location = 'memory://test',
+  clock: Clock = systemClock,
+): Promise<RemotePruner> {
+  const remote = memoryRemote(location, clock);
+  await initRemote(remote, clock, testSurroundings().random);
   return remote;
 }
 

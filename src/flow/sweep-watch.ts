@@ -1,0 +1,127 @@
+import { sleep } from '../base/abort.ts';
+import type { Clock } from '../base/clock.ts';
+import { MstoreError } from '../base/errors.ts';
+import { type Progress, silentProgress } from '../base/progress.ts';
+import type { RemoteCallOptions, RemoteWriter } from '../remote/remote.ts';
+import { type CleanUp, endSweep, listCleanUps, sweeperIsGone } from '../store/clean-up.ts';
+
+/** A sweep ends itself within this time, and whoever waits for one gives up after it. */
+export const sweepMsMax = 10 * 60_000;
+/** Objects of clean-ups are kept much longer than this: whoever works longer cannot rely on seeing them. */
+const workMsMax = 24 * 60 * 60_000;
+const waitMsMax = 2_000;
+
+/** Options of {@link SweepWatch}. */
+export interface WatchOptions extends RemoteCallOptions {
+  readonly progress?: Progress | undefined;
+}
+
+/**
+ * Tells a writer whether a sweep may have taken away what it relied on. A sweep says that it begins, then reads
+ * roots, then deletes. So a writer whose root is there before it looks for sweeps, and who finds none
+ * that it has not seen ended before it began, knows that every later one reads its root. Otherwise it
+ * waits for the end of those, and looks again at what is there. Nothing depends on clocks, but that listings
+ * of the place are not stale.
+ */
+export class SweepWatch {
+  readonly #place: RemoteWriter;
+  readonly #clock: Clock;
+  readonly #options: WatchOptions;
+  #since: { readonly wall: number; readonly monotonic: number };
+  /** Sweeps that ended before the work began, or were waited for. */
+  #known: ReadonlySet<string>;
+
+  private constructor(
+    place: RemoteWriter,
+    clock: Clock,
+    known: ReadonlySet<string>,
+    options: WatchOptions,
+  ) {
+    this.#place = place;
+    this.#clock = clock;
+    this.#known = known;
+    this.#options = options;
+    this.#since = { wall: clock.now(), monotonic: clock.monotonic() };
+  }
+
+  /**
+   * Begins to watch; to be called before the index of the place is opened.
+   * @param options `isEmpty` for a place that is not there yet
+   */
+  static async begin(
+    place: RemoteWriter,
+    clock: Clock,
+    { isEmpty = false, ...options }: WatchOptions & { readonly isEmpty?: boolean } = {},
+  ): Promise<SweepWatch> {
+    const { ended } = sweepsOf(isEmpty ? [] : await listCleanUps(place, options));
+    return new SweepWatch(place, clock, ended, options);
+  }
+
+  /**
+   * To be called when roots are published. Waits for sweeps that are under way.
+   * @returns whether it must be looked again whether everything is there
+   * @throws MstoreError `locked` when a sweep does not end
+   */
+  async mayHaveLost(): Promise<boolean> {
+    const { signal, progress = silentProgress } = this.#options;
+    const began = this.#clock.monotonic();
+    let waits = 0;
+    for (;;) {
+      const { ended, open } = sweepsOf(await listCleanUps(this.#place, this.#options));
+      const isNews = open.length > 0 || [...ended].some((name) => !this.#known.has(name));
+      if (open.length === 0) {
+        const tooLong = this.#worked() > workMsMax;
+        this.#known = ended;
+        this.#since = { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
+        if (waits > 0) progress.finish();
+        return isNews || tooLong;
+      }
+      if (await this.#endDead(open)) continue;
+      if (this.#clock.monotonic() - began > sweepMsMax) throw this.#stuck(open);
+      if (waits === 0) progress.start('wait');
+      await sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
+    }
+  }
+
+  /** Ends sweeps whose processes ran on this host and are gone; tells whether there were any. */
+  async #endDead(open: readonly string[]): Promise<boolean> {
+    let any = false;
+    for (const name of open) {
+      const [id = '', number = ''] = name.split('/');
+      if (!(await sweeperIsGone(this.#place, id, number, this.#options))) continue;
+      await endSweep(this.#place, id, number, this.#options);
+      any = true;
+    }
+    return any;
+  }
+
+  /** Clocks that count time asleep may jump, and those that do not jump do not count it. */
+  #worked(): number {
+    const wall = Math.abs(this.#clock.now() - this.#since.wall);
+    return Math.max(wall, this.#clock.monotonic() - this.#since.monotonic);
+  }
+
+  #stuck(open: readonly string[]): MstoreError {
+    const { location } = this.#place;
+    return new MstoreError(
+      'locked',
+      `A clean-up of ${location} is taking things away and does not end: it may have removed what this needs`,
+      {
+        hint: 'Run "mstore gc" on that place again if it was broken off, then run this command again',
+        details: { location, sweeps: open },
+      },
+    );
+  }
+}
+
+function sweepsOf(cleanUps: readonly CleanUp[]): { ended: Set<string>; open: string[] } {
+  const ended = new Set<string>();
+  const open: string[] = [];
+  for (const { id, sweeps } of cleanUps) {
+    for (const sweep of sweeps) {
+      if (sweep.ended) ended.add(`${id}/${sweep.number}`);
+      else open.push(`${id}/${sweep.number}`);
+    }
+  }
+  return { ended, open };
+}
