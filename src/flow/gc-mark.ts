@@ -82,8 +82,6 @@ export class Marker {
     const transfer = transferOf(place, options);
     const listing = await listPlace(place, transfer);
     const marked = await readMarks(place, transfer);
-    const there = await RemoteStore.open(place.remote, workspace.store, marked.packs);
-    const index = await there.index(transfer);
     const { plan, policy, forget } = options;
     const roots = await placeRoots(
       workspace,
@@ -95,6 +93,9 @@ export class Marker {
       { without: marked.roots, placeNow: workspace.surroundings.clock.now() },
       transfer,
     );
+    // After the roots: what they lead to is in it.
+    const there = await RemoteStore.open(place.remote, workspace.store, marked.packs);
+    const index = await there.index(transfer);
     const reach = new Reach(there, workspace.store, transfer);
     await reach.add(roots.kept);
     if (!place.isLocal) refuseMissing(place, reach);

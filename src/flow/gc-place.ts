@@ -22,6 +22,7 @@ export interface GcPlace {
 /** Makes a place of the local store of a workspace. */
 export async function localPlace(workspace: Workspace, jobs?: number): Promise<GcPlace> {
   const { store, root, surroundings } = workspace;
+  store.prepareWriting();
   return {
     name: 'the local store',
     remote: await surroundings.openRemote(store.folder, { base: root }),

@@ -192,8 +192,6 @@ class Sweeper {
   /** @returns whether all was done that was to be done */
   async #sweep(mark: Mark, begun: { wall: number; monotonic: number }): Promise<boolean> {
     const { remote } = this.#place;
-    const there = await RemoteStore.open(remote, this.#workspace.store, new Set(mark.packs));
-    const index = await there.index(this.#transfer);
     const without = new Set(mark.roots);
     const { kept } = await placeRoots(
       this.#workspace,
@@ -203,6 +201,9 @@ class Sweeper {
       { without, placeNow: undefined },
       this.#transfer,
     );
+    // After the roots: what they lead to is in it.
+    const there = await RemoteStore.open(remote, this.#workspace.store, new Set(mark.packs));
+    const index = await there.index(this.#transfer);
     const reach = new Reach(there, this.#workspace.store, this.#transfer);
     await reach.add(kept);
     if (!this.#place.isLocal) refuseMissing(this.#place, reach);

@@ -166,9 +166,9 @@ export class RemoteStore {
     // Before the listing: a table of packs that are not listed yet would be taken for useless.
     const index = this.#kept.openIndex();
     const listed: ListedPack[] = [];
-    for await (const { key, size } of this.remote.list(packsPrefix, options)) {
+    for await (const { key, size, time = 0 } of this.remote.list(packsPrefix, options)) {
       const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
-      if (pack !== undefined) listed.push({ pack, size, time: this.#last.has(pack) ? -1 : 0 });
+      if (pack !== undefined) listed.push({ pack, size, time: this.#last.has(pack) ? -1 : time });
     }
     for await (const { key } of this.remote.list(indexPrefix, options)) {
       const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;

@@ -92,7 +92,7 @@ export async function readRoot(
  * @param where names it in errors
  * @throws MstoreError `corrupt-remote`, `newer-format`
  */
-export function parseRoot(bytes: Uint8Array, key: string, where: string): RootRecord {
+function parseRoot(bytes: Uint8Array, key: string, where: string): RootRecord {
   const problem = (what: string, cause?: unknown) =>
     new MstoreError('corrupt-remote', `The record ${printable(where)} cannot be used: ${what}`, {
       hint: 'Nothing can be cleaned up as long as it is unknown what it keeps: restore it, or remove it if you know that its repository has pushed again since',

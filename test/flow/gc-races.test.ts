@@ -1,0 +1,158 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { push } from '../../src/flow/push.ts';
+import { chooseRemote } from '../../src/flow/remotes.ts';
+import { findTargets } from '../../src/flow/targets.ts';
+import { memoryRemote } from '../../src/remote/memory.ts';
+import type { RemotePruner } from '../../src/remote/remote.ts';
+import { bytesSource } from '../../src/remote/remote.ts';
+import { endSweep, listCleanUps } from '../../src/store/clean-up.ts';
+import {
+  cloneProject,
+  emptyRemote,
+  makeProject,
+  type Project,
+  type SurroundingsChange,
+  withRemotes,
+} from '../support/flow-project.ts';
+import { checkRemote } from '../support/flow-remote-check.ts';
+import { clearScratch, noise } from '../support/flow-scratch.ts';
+import { cleaners } from '../support/gc.ts';
+import { listKeys, readObject } from '../support/remote-bytes.ts';
+import { hooked } from '../support/remote-hook.ts';
+
+const kib = 1024;
+
+/** A remote with data that nothing keeps, and a project about to push just that. */
+async function scene(): Promise<{ project: Project; objects: ReadonlyMap<string, Buffer> }> {
+  const remote = await emptyRemote();
+  const project = await makeProject(withRemotes({ origin: remote }));
+  project.write('kept.bin', noise(300 * kib, 'kept'));
+  project.write('m.bin', noise(1200 * kib, 'm'));
+  await project.add('kept.bin', 'm.bin');
+  project.commit();
+  await project.push(['m.bin']);
+  for (const key of await listKeys(remote)) {
+    if (key.startsWith('roots/')) await remote.delete(key);
+  }
+  await project.push(['kept.bin']);
+  project.write('new.bin', noise(400 * kib, 'new'));
+  await project.add('new.bin');
+  const objects = new Map<string, Buffer>();
+  for (const key of await listKeys(remote)) objects.set(key, await readObject(remote, key));
+  return { project, objects };
+}
+
+async function copyOf(objects: ReadonlyMap<string, Buffer>): Promise<RemotePruner> {
+  const remote = memoryRemote('memory://copy');
+  for (const [key, bytes] of objects) await remote.create(key, bytesSource(bytes));
+  return remote;
+}
+
+/** All that was pushed can be pulled by somebody who has nothing. */
+async function checkWhole(project: Project, remote: RemotePruner): Promise<void> {
+  await checkRemote(remote);
+  const fresh = cloneProject(project, withRemotes({ origin: remote }));
+  for (const name of ['kept.bin', 'm.bin', 'new.bin']) {
+    fresh.write(`${name}.mstore`, project.read(`${name}.mstore`));
+  }
+  await fresh.pull();
+  for (const name of ['kept.bin', 'm.bin', 'new.bin']) {
+    expect(fresh.read(name).equals(project.read(name)), name).toBe(true);
+  }
+}
+
+describe('gc at the same time as others', () => {
+  it('may run whole between any two calls of a push', async () => {
+    const { project, objects } = await scene();
+    const other = cloneProject(project);
+    let swept = 0;
+    for (let call = 1, happened = true; happened; call++) {
+      const place = await copyOf(objects);
+      const remote = hooked(place);
+      remote.before(call, async () => {
+        const there = withRemotes({ origin: place });
+        const cleaner = { ...other, open: () => other.open(there) };
+        swept += (await cleaners(cleaner).gcRemote({ graceMs: 0 })).swept.packs;
+      });
+      const pusher = withRemotes({ origin: remote });
+      await pushAll(project, pusher);
+      happened = remote.happened;
+      await checkWhole(project, place);
+    }
+    // It was not all for nothing: the data was taken away in the middle of pushes.
+    expect(swept).toBeGreaterThan(3);
+    clearScratch();
+  });
+
+  it('may be overtaken by a whole push between any two of its calls', async () => {
+    const { project, objects } = await scene();
+    const other = cloneProject(project);
+    for (let call = 1, happened = true; happened; call++) {
+      const place = await copyOf(objects);
+      const remote = hooked(place);
+      let pushing: Promise<unknown> = Promise.resolve();
+      remote.before(call, async () => {
+        pushing = pushAll(project, withRemotes({ origin: place }));
+        // Where a sweep is under way, the push waits for its end, which is ours.
+        await Promise.race([pushing, delay(150)]);
+      });
+      const there = withRemotes({ origin: remote });
+      await cleaners({ ...other, open: () => other.open(there) }).gcRemote({ graceMs: 0 });
+      await pushing;
+      happened = remote.happened;
+      if (happened) await checkWhole(project, place);
+    }
+    clearScratch();
+  });
+
+  it('is gone on with after it was killed between any two of its calls', async () => {
+    const { project, objects } = await scene();
+    const other = cloneProject(project);
+    const killed = new Error('killed');
+    for (let call = 1, happened = true; happened; call++) {
+      const place = await copyOf(objects);
+      const remote = hooked(place);
+      // From then on nothing works for it any more, as for a process that is gone.
+      const gone = () => {
+        remote.before(1, async () => {
+          gone();
+          throw killed;
+        });
+      };
+      remote.before(call, async () => {
+        gone();
+        throw killed;
+      });
+      const cleaner = (at: RemotePruner) =>
+        cleaners({ ...other, open: () => other.open(withRemotes({ origin: at })) });
+      let failed = false;
+      await cleaner(remote)
+        .gcRemote({ graceMs: 0 })
+        .catch((error: unknown) => {
+          failed = error === killed;
+        });
+      happened = failed;
+      await endSweeps(place);
+      await cleaner(place).gcRemote({ graceMs: 0 });
+      await pushAll(project, withRemotes({ origin: place }));
+      await checkWhole(project, place);
+      const left = (await listKeys(place)).filter((key) => key.endsWith('/mark.json'));
+      expect(left).toEqual([]);
+    }
+    clearScratch();
+  });
+});
+
+async function pushAll(project: Project, change: SurroundingsChange): Promise<void> {
+  const workspace = await project.open(change);
+  const { tracked } = await findTargets(workspace, [], project.root);
+  await push(workspace, tracked, await chooseRemote(workspace, 'memory://origin', project.root));
+}
+
+/** Says of the sweeps that were killed what an hour would say: that they are over. */
+async function endSweeps(place: RemotePruner): Promise<void> {
+  for (const { id, sweeps } of await listCleanUps(place)) {
+    for (const { number, ended } of sweeps) if (!ended) await endSweep(place, id, number);
+  }
+}
