@@ -55,6 +55,13 @@ export function parseSpan(text: string): number | undefined {
   return digits === undefined ? undefined : Number(digits) * (spanMs[unit] ?? Number.NaN);
 }
 
+/** Reads an amount of bytes, `500M`, `50G` or `1.5TiB`, in powers of 1024; undefined when it is none. */
+export function parseSize(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d{1,9}(?:\.\d{1,3})?)([KMGT])(?:i?B)?$/i.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  return Math.round(Number(digits) * 1024 ** ('KMGT'.indexOf(unit.toUpperCase()) + 1));
+}
+
 /** Writes a number of things: `1 file`, `3 files`. */
 export function count(number: number, thing: string, plural = `${thing}s`): string {
   // What the language offers for this loads its tables of all languages, at a tenth of a command's time.

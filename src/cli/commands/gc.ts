@@ -3,13 +3,14 @@ import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { GcResult, TakenBack } from '../../flow/gc.ts';
+import type { Evicted } from '../../flow/gc-evict.ts';
 import type { GcOptions } from '../../flow/gc-options.ts';
 import type { GcPlace } from '../../flow/gc-place.ts';
 import type { PendingMark } from '../../flow/gc-sweep.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { count, formatSeconds, parseSpan, table } from '../text.ts';
+import { count, formatSeconds, parseSize, parseSpan, table } from '../text.ts';
 
 /** Lines about what is not kept any more. */
 const namesMax = 20;
@@ -56,6 +57,12 @@ export const gcCommand: Command = {
         type: 'boolean',
         default: true,
         describe: 'Write packs anew of which half is not needed (--no-rewrite: leave them)',
+      })
+      .option('max-size', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Then remove from the local store what remotes hold, least recently used first, until it fits: 50G',
       })
       .option('plan', {
         type: 'string',
@@ -118,10 +125,32 @@ export const gcCommand: Command = {
       applied === undefined ? undefined : await gc.readPlan(place, path.resolve(cwd, applied), how);
     const result = await gc.cleanUp(workspace, place, { ...how, plan });
     await endUploads(context, workspace, chosen && { chosen, place }, how);
-    tell(context, result);
+    const bytesMax = sizeOf(args);
+    const evicted =
+      bytesMax === undefined ? undefined : await shrink(context, workspace, place, bytesMax, how);
+    tell(context, result, evicted);
     return undefined;
   },
 };
+
+/** Removes what remotes hold from the local store, until the rest fits. */
+async function shrink(
+  { cwd }: Context,
+  workspace: Workspace,
+  place: GcPlace,
+  bytesMax: number,
+  how: GcOptions,
+): Promise<Evicted> {
+  const [{ evict }, { chooseToClear, listRemotes }] = await Promise.all([
+    import('../../flow/gc-evict.ts'),
+    import('../../flow/remotes.ts'),
+  ]);
+  const remotes = [];
+  for (const { name } of listRemotes(workspace)) {
+    remotes.push(await chooseToClear(workspace, name, cwd));
+  }
+  return evict(workspace, place, remotes, { ...how, bytesMax });
+}
 
 /** Ends uploads that killed pushes left, when they are so old that none can be under way. */
 async function endUploads(
@@ -152,7 +181,20 @@ async function endUploads(
 const uploadAgeMs = 7 * 86_400_000;
 const uploadAgeMsMin = 86_400_000;
 
+function sizeOf(args: Args): number | undefined {
+  const text = textOf(args, 'max-size');
+  if (text === undefined) return undefined;
+  const bytes = parseSize(text);
+  if (bytes === undefined) throw wrong('max-size', text, 'Write a size such as 500M or 50G');
+  const other = ['remote', 'apply'].find((name) => textOf(args, name) !== undefined);
+  if (other === undefined) return bytes;
+  throw new MstoreError('usage', `--max-size and --${other} do not go together`, {
+    hint: 'It is about the local store: run it apart',
+  });
+}
+
 function optionsOf(args: Args): GcOptions {
+  sizeOf(args);
   const last = textOf(args, 'keep-last');
   const within = textOf(args, 'keep-within');
   const tags = listOf(args, 'keep-tag');
@@ -222,12 +264,12 @@ function wrong(option: string, value: string, hint: string): MstoreError {
   return new MstoreError('usage', `--${option} cannot be ${printable(value)}`, { hint });
 }
 
-function tell(context: Context, result: GcResult): void {
+function tell(context: Context, result: GcResult, evicted?: Evicted): void {
   const { place, dryRun, kept, marked, givenUp, youngBytes, rewritten, swept, pending } = result;
   for (const warning of result.warnings) context.warn(warning);
   const shown = givenUp.slice(0, namesMax);
   const rows = shown.map(({ name, size }) => [name, formatBytes(size)]);
-  context.result(result, table(rows, [1]));
+  context.result(evicted === undefined ? result : { ...result, evicted }, table(rows, [1]));
   if (givenUp.length > shown.length) {
     context.note(`and ${givenUp.length - shown.length} more versions that are not kept`);
   }
@@ -249,8 +291,25 @@ function tell(context: Context, result: GcResult): void {
       `Left ${formatBytes(youngBytes)} that was just written, for commands that may be under way; --grace 0 takes it too`,
     );
   }
+  if (evicted !== undefined) tellEvicted(context, evicted);
   const isNothing = marked.bytes + rewritten.packs + swept.packs + swept.recipes + youngBytes === 0;
-  if (isNothing && pending.length === 0) context.note('Nothing to clean up');
+  if (isNothing && pending.length === 0 && evicted === undefined) {
+    context.note('Nothing to clean up');
+  }
+}
+
+function tellEvicted(context: Context, evicted: Evicted): void {
+  const { dryRun, packs, bytesBefore, bytesAfter, unsaved } = evicted;
+  for (const warning of evicted.warnings) context.warn(warning);
+  const what = `${formatBytes(bytesBefore - bytesAfter)} in ${count(packs, 'pack')}`;
+  context.note(
+    packs === 0
+      ? `The local store takes ${formatBytes(bytesAfter)}`
+      : `${dryRun ? 'Would remove' : 'Removed'} ${what} that remotes hold; ${formatBytes(bytesAfter)} stay`,
+  );
+  if (unsaved > 0) {
+    context.note(`Kept ${count(unsaved, 'older pack')} that no remote holds whole: push first`);
+  }
 }
 
 function amount({
