@@ -361,7 +361,10 @@ export class GcsServer {
     const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
     const most = Math.min(Number(query.get('maxResults') ?? 1000), this.#options.pageMax);
     const page = keys.slice(0, 1 + Math.floor(Math.random() * most));
-    const items = page.map((name) => ({ name, size: String(objects.get(name)?.bytes.length) }));
+    const items = page.map((name) => {
+      const { bytes, created = new Date() } = objects.get(name) as GcsObject;
+      return { name, size: String(bytes.length), timeCreated: created.toISOString() };
+    });
     const nextPageToken = Buffer.from(page.at(-1) ?? '').toString('base64url');
     return json(200, {
       kind: 'storage#objects',
