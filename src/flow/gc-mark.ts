@@ -123,6 +123,11 @@ export class Marker {
     return { packs, bytes, blobs: reach.blobs.size };
   }
 
+  /** Identity of the place. */
+  get placeId(): string {
+    return this.#found.there.id;
+  }
+
   /** Blobs that are needed. */
   get neededBlobs(): ReadonlySet<Digest> {
     return this.#found.reach.blobs;

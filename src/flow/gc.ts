@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { readBounded, writeAtomically } from '../base/files.ts';
 import { isJsonObject, parseJsonBytes } from '../base/json.ts';
@@ -65,7 +66,7 @@ export async function cleanUp(
   const { swept, pending, damage } = dryRun
     ? { swept: noneSwept, pending: await pendingOf(workspace, place, options), damage: [] }
     : await sweepPlace(workspace, place, options);
-  if (place.isLocal && !dryRun) clearCopies(workspace, marker.neededBlobs);
+  if (place.isLocal && !dryRun) clearCopies(workspace, marker);
   const { packs, recipes, roots, bytes, youngBytes } = marker.needless;
   const unreadable = marker.unreadable();
   return {
@@ -116,12 +117,14 @@ async function pendingOf(
   return pending;
 }
 
-/** Takes whole copies of blobs that nothing needs from the local store, and what was kept to look at it. */
-function clearCopies({ store }: Workspace, needed: ReadonlySet<string>): void {
+/** Takes whole copies of blobs that nothing needs from the local store, and the tables made to look at it. */
+function clearCopies({ store }: Workspace, { neededBlobs, placeId }: Marker): void {
+  fs.rmSync(store.file(`remotes/${placeId}`), { recursive: true, force: true });
   const top = store.file('files');
   for (const shard of fs.existsSync(top) ? fs.readdirSync(top) : []) {
     for (const name of fs.readdirSync(path.join(top, shard))) {
-      if (!needed.has(name.replace(/\.x$/, ''))) fs.rmSync(path.join(top, shard, name));
+      if (!neededBlobs.has(name.replace(/\.x$/, '') as Digest))
+        fs.rmSync(path.join(top, shard, name));
     }
   }
 }

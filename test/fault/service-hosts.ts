@@ -64,4 +64,36 @@ export function hostsSuite(target: ServiceTarget, count: number): void {
       expect((await serviceOk(host.root, 'push', '--json')).json.bytesSent).toBe(0);
     }
   });
+
+  it(`${count} hosts push to ${target.name} while one cleans up without any grace period`, {
+    timeout: 300_000,
+  }, async () => {
+    const { folder, remote } = await newServiceRemote(target);
+    const base = await makeProject();
+    base.commit();
+    const hosts = Array.from({ length: count }, () => cloneProject(base));
+    const cleaner = cloneProject(base);
+    for (const host of [cleaner, ...hosts]) useRemote(host, target, folder);
+    for (const [n, host] of hosts.entries()) await addVersion(host, n, 0);
+    let isOver = false;
+    const cleaning = (async () => {
+      for (let runs = 0; !isOver || runs === 0; runs++) {
+        await serviceOk(cleaner.root, 'gc', '--remote', 'origin', '--grace', '0');
+      }
+    })();
+    try {
+      await Promise.all(hosts.map((host) => serviceOk(host.root, 'push')));
+    } finally {
+      isOver = true;
+      await cleaning;
+    }
+    for (const host of hosts) {
+      const reader = cloneProject(host);
+      useRemote(reader, target, folder);
+      await serviceOk(reader.root, 'pull');
+      expect(stateOf(reader.root)).toEqual(stateOf(host.root));
+    }
+    await serviceOk(cleaner.root, 'gc', '--remote', 'origin', '--grace', '0');
+    expect(await checkRemote(remote)).toBe(count);
+  });
 }
