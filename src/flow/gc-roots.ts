@@ -91,6 +91,11 @@ export async function placeRoots(
   });
   kept.push(...judged.kept, ...judged.renewed);
   givenUp.push(...judged.givenUp);
+  if (judged.young > 0) {
+    warnings.push(
+      `${judged.young} records of this repository were pushed within the last day; they are kept for now`,
+    );
+  }
   if (judged.unknown > 0) {
     warnings.push(
       `${judged.unknown} records of this repository list versions that are not in the history here; they are kept`,
@@ -106,6 +111,8 @@ interface Judgement {
   readonly expired: string[];
   /** Records of this repository that could not be judged. */
   unknown: number;
+  /** Records of this repository that are too young to be given up. */
+  young: number;
 }
 
 interface JudgeParts {
@@ -131,7 +138,14 @@ function judgeRecords(records: readonly RootRecord[], parts: JudgeParts): Judgem
   const known = new Map(
     [...(own?.past ?? []), ...(own?.current ?? [])].map((root) => [contentName(root.item), root]),
   );
-  const result: Judgement = { kept: [], renewed: [], givenUp: [], expired: [], unknown: 0 };
+  const result: Judgement = {
+    kept: [],
+    renewed: [],
+    givenUp: [],
+    expired: [],
+    unknown: 0,
+    young: 0,
+  };
   for (const record of records) {
     const roots = recordRoots(record);
     const names = roots.map(({ item }) => contentName(item));
@@ -142,12 +156,15 @@ function judgeRecords(records: readonly RootRecord[], parts: JudgeParts): Judgem
     } else if (record.forVersions && isOld(record) && names.every((name) => versions.has(name))) {
       // The registry has them, and says itself what is kept.
       result.expired.push(record.key);
-    } else if (record.repository !== repository || !isOld(record)) {
+    } else if (record.repository !== repository) {
       result.kept.push(...roots);
     } else if (!names.every((name) => known.has(name) || versions.has(name))) {
       result.unknown++;
       result.kept.push(...roots);
     } else if (names.every((name) => keptNames.has(name))) {
+      result.kept.push(...roots);
+    } else if (!isOld(record)) {
+      result.young++;
       result.kept.push(...roots);
     } else {
       result.expired.push(record.key);

@@ -5,6 +5,7 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { readBounded, writeAtomically } from '../base/files.ts';
 import { isJsonObject, parseJsonBytes } from '../base/json.ts';
 import { printable } from '../base/names.ts';
+import { silentProgress } from '../base/progress.ts';
 import {
   formatMark,
   listCleanUps,
@@ -59,7 +60,8 @@ export async function cleanUp(
   place: GcPlace,
   options: GcOptions = {},
 ): Promise<GcResult> {
-  const { dryRun = false } = options;
+  const { dryRun = false, progress = silentProgress } = options;
+  progress.start('gc');
   const marker = await Marker.open(workspace, place, options);
   const rewriting = dryRun ? await sparseOf(marker) : await marker.rewrite();
   if (!dryRun) await marker.mark();
@@ -67,6 +69,7 @@ export async function cleanUp(
     ? { swept: noneSwept, pending: await pendingOf(workspace, place, options), damage: [] }
     : await sweepPlace(workspace, place, options);
   if (place.isLocal && !dryRun) clearCopies(workspace, marker);
+  progress.finish();
   const { packs, recipes, roots, bytes, youngBytes } = marker.needless;
   const unreadable = marker.unreadable();
   return {

@@ -50,6 +50,8 @@ describe('gc', () => {
 
   test('marks on a remote, tells when it is removed, takes it back, and removes at once', async () => {
     const ws = await threeVersions();
+    const young = await ws.ok('gc', '--remote', '--keep-last', '1');
+    expect(young.stderr).toContain('2 records of this repository were pushed within the last day');
     // Records that were just written are not given up: these are of last week.
     const roots = path.join(ws.remote, 'roots');
     const [repository = ''] = fs.readdirSync(roots);
