@@ -5,6 +5,7 @@ import { damagedError, notGcsAnswer } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { checkKey, checkRange, noObject, shortObject } from './keys.ts';
 import type { ByteRange, RemoteCallOptions } from './remote.ts';
+import { holdsAsked, parseContentRange, toldBytes } from './service.ts';
 import { answerStatus } from './service-errors.ts';
 
 /** Asks for the size of an object in bytes; undefined when there is none. */
@@ -16,8 +17,9 @@ export async function statObject(
   const attempt = `read ${key} from`;
   const found = await gcs.resource(attempt, options, key, 'size,generation');
   if (found === undefined) return undefined;
-  if (!/^\d+$/.test(found.size ?? '')) throw notGcsAnswer(attempt, gcs.location);
-  return Number(found.size);
+  const size = toldBytes(found.size);
+  if (size === undefined) throw notGcsAnswer(attempt, gcs.location);
+  return size;
 }
 
 interface OpenBytes {
@@ -70,14 +72,11 @@ async function openBytes(
     return { body, close, size: length, length, crc32c };
   }
   const contentRange = answer.header('content-range');
-  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange ?? '') ?? [];
-  const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
-  const right =
-    range !== undefined &&
-    start === range.start &&
-    end === Math.min(range.end, size) &&
-    length === end - start;
-  if (right) return { body, close, size, length, crc32c: length === size ? crc32c : undefined };
+  const held = parseContentRange(contentRange);
+  if (held !== undefined && holdsAsked(held, range, length)) {
+    const { size } = held;
+    return { body, close, size, length, crc32c: length === size ? crc32c : undefined };
+  }
   if (range !== undefined && contentRange === undefined) throw refuse(noRanges(gcs, key));
   throw refuse(wrongAnswer(gcs, key, 'it answers with other bytes than those asked for'));
 }

@@ -1,13 +1,14 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { drain, type GcsOptions, GcsPlace, type ObjectResource } from './gcs-client.ts';
+import { isJsonObject } from '../base/json.ts';
+import { drain, type GcsOptions, GcsPlace } from './gcs-client.ts';
 import { createGcsObject } from './gcs-create.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
 import { gcsProbe } from './gcs-probe.ts';
 import { readObject, statObject } from './gcs-read.ts';
 import { checkKey, checkPrefix, isKeyName, reservedName } from './keys.ts';
 import type { RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
-import type { BucketPlace } from './service.ts';
+import { type BucketPlace, pagesWithoutMax, toldBytes } from './service.ts';
 import type { UnclearWrites } from './unclear-writes.ts';
 
 /**
@@ -42,8 +43,8 @@ export function gcsRemote(place: BucketPlace, options: GcsOptions): RemotePruner
 
 interface ObjectPage {
   readonly kind: string;
-  readonly nextPageToken: string;
-  readonly items: ReadonlyArray<Partial<ObjectResource>>;
+  readonly nextPageToken: unknown;
+  readonly items: unknown;
 }
 
 async function* listObjects(
@@ -61,14 +62,17 @@ async function* listObjects(
   };
   let pageToken: string | undefined;
   let last = '';
+  let pagesWithout = 0;
   do {
+    const before = last;
     const page = await gcs.json<ObjectPage>(attempt, options, {
       method: 'GET',
       path: gcs.objectsPath,
       query: { ...query, pageToken },
     });
-    if (page.kind !== 'storage#objects') throw notGcsAnswer(attempt, gcs.location);
-    for (const { name = '', size = '0', timeCreated } of page.items ?? []) {
+    const objects = page.kind === 'storage#objects' ? objectsOf(page.items ?? []) : undefined;
+    if (objects === undefined) throw notGcsAnswer(attempt, gcs.location);
+    for (const { name, size, time } of objects) {
       const key = name.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
       const names = key.split('/');
@@ -76,16 +80,34 @@ async function* listObjects(
         continue;
       if (key <= last) throw unusableList(gcs, attempt, 'it lists objects in another order');
       last = key;
-      const time = Date.parse(timeCreated ?? '');
-      yield { key, size: Number(size), time: Number.isNaN(time) ? undefined : time };
+      yield { key, size, time };
       throwIfAborted(options?.signal);
     }
-    const next: string | undefined = page.nextPageToken || undefined;
-    if (next !== undefined && next === pageToken) {
+    const next = page.nextPageToken || undefined;
+    if (next !== undefined && typeof next !== 'string') throw notGcsAnswer(attempt, gcs.location);
+    pagesWithout = last === before ? pagesWithout + 1 : 0;
+    if (next !== undefined && (next === pageToken || pagesWithout > pagesWithoutMax)) {
       throw unusableList(gcs, attempt, 'its list has no end');
     }
     pageToken = next;
   } while (pageToken !== undefined);
+}
+
+/** An object of a list: its full name, and what {@link RemoteObject} tells. */
+type Listed = Omit<RemoteObject, 'key'> & { readonly name: string };
+
+/** Reads the objects of a page; undefined when one of them is none. */
+function objectsOf(items: unknown): Listed[] | undefined {
+  if (!Array.isArray(items)) return undefined;
+  const objects = items.map((item: unknown): Listed | undefined => {
+    if (!isJsonObject(item)) return undefined;
+    const { name, timeCreated } = item;
+    const size = toldBytes(item['size']);
+    if (typeof name !== 'string' || size === undefined) return undefined;
+    const time = typeof timeCreated === 'string' ? Date.parse(timeCreated) : Number.NaN;
+    return { name, size, time: Number.isNaN(time) ? undefined : time };
+  });
+  return objects.every((object) => object !== undefined) ? objects : undefined;
 }
 
 function unusableList(gcs: GcsPlace, attempt: string, what: string): MstoreError {

@@ -15,7 +15,13 @@ import { createS3Object } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
 import { s3Probe } from './s3-probe.ts';
 import { s3Uploads } from './s3-uploads.ts';
-import type { BucketPlace } from './service.ts';
+import {
+  type BucketPlace,
+  holdsAsked,
+  pagesWithoutMax,
+  parseContentRange,
+  toldBytes,
+} from './service.ts';
 import { answerStatus } from './service-errors.ts';
 import type { UnclearWrites } from './unclear-writes.ts';
 
@@ -66,8 +72,11 @@ async function statObject(
     const head = await s3.call(`read ${key} from`, call, ({ sdk, client }, request) =>
       client.send(new sdk.HeadObjectCommand(s3.object(key)), request),
     );
-    if (head.ETag === undefined) throw notS3Answer(`read ${key} from`, s3.location);
-    return head.ContentLength;
+    const size = toldBytes(head.ContentLength);
+    if (head.ETag === undefined || size === undefined) {
+      throw notS3Answer(`read ${key} from`, s3.location);
+    }
+    return size;
   } catch (error) {
     if (isMissing(error)) return undefined;
     if (!isMstoreError(error, 'remote-refused')) throw error;
@@ -125,17 +134,13 @@ async function openBytes(
     close();
     throw notS3Answer(attempt, s3.location);
   }
-  const length = answer.ContentLength;
+  const length = toldBytes(answer.ContentLength);
   if (range === undefined && length !== undefined)
     return { size: length, length, body, close, moved };
-  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '') ?? [];
-  const [start, end, size] = [Number(first), Number(last) + 1, Number(total)];
-  const right =
-    range !== undefined &&
-    start === range.start &&
-    end === Math.min(range.end, size) &&
-    length === end - start;
-  if (right) return { size, length, body, close, moved };
+  const held = parseContentRange(answer.ContentRange);
+  if (held !== undefined && length !== undefined && holdsAsked(held, range, length)) {
+    return { size: held.size, length, body, close, moved };
+  }
   close();
   if (range !== undefined && answer.ContentRange === undefined) {
     throw new MstoreError(
@@ -216,7 +221,9 @@ async function* listObjects(
   const root = s3.place.prefix;
   let token: string | undefined;
   let last = '';
+  let pagesWithout = 0;
   do {
+    const before = last;
     const page = await s3.call(attempt, call, ({ sdk, client }, request) =>
       client.send(
         new sdk.ListObjectsV2Command({
@@ -229,7 +236,7 @@ async function* listObjects(
       ),
     );
     if (page.IsTruncated === undefined) throw notS3Answer(attempt, s3.location);
-    for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+    for (const { Key = '', Size, LastModified } of page.Contents ?? []) {
       const key = Key.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
       const names = key.split('/');
@@ -237,11 +244,15 @@ async function* listObjects(
         continue;
       if (key <= last) throw unusableList(s3, attempt, 'it lists objects in another order');
       last = key;
-      yield { key, size: Size, time: timeOrNone(LastModified?.getTime()) };
+      const size = toldBytes(Size);
+      if (size === undefined) throw notS3Answer(attempt, s3.location);
+      yield { key, size, time: timeOrNone(LastModified?.getTime()) };
       throwIfAborted(call?.signal);
     }
     const next = page.IsTruncated ? page.NextContinuationToken : undefined;
-    if (page.IsTruncated && (next === undefined || next === token)) {
+    pagesWithout = last === before ? pagesWithout + 1 : 0;
+    const endless = next === undefined || next === token || pagesWithout > pagesWithoutMax;
+    if (page.IsTruncated && endless) {
       throw unusableList(s3, attempt, 'its list has no end');
     }
     token = next;

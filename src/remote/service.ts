@@ -1,5 +1,6 @@
 import { MstoreError } from '../base/errors.ts';
 import { isKeyName, reservedName } from './keys.ts';
+import type { ByteRange } from './remote.ts';
 
 /** How a remote that is a service is reached and written to. No credentials are here: they are the SDK's to find. */
 export interface ServiceSettings {
@@ -64,6 +65,49 @@ export function checkSettings(
       'Set it to projects/P/locations/L/keyRings/R/cryptoKeys/K',
     );
   }
+}
+
+/** Pages of a list in a row without an object of ours, after which it is taken to have no end. */
+export const pagesWithoutMax = 10_000;
+
+/**
+ * Reads a number of bytes as a service tells it: a number, or digits.
+ * @returns undefined for what is no size of an object
+ */
+export function toldBytes(told: unknown): number | undefined {
+  const digits = typeof told === 'string' && /^\d{1,16}$/.test(told);
+  const bytes = digits ? Number(told) : told;
+  return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
+}
+
+/** A range of an object that an answer holds. */
+interface AnsweredRange extends ByteRange {
+  /** Bytes of the whole object. */
+  readonly size: number;
+}
+
+/**
+ * Reads the header Content-Range of an answer, `bytes 2-5/9`. Source: RFC 9110, section 14.4.
+ * @returns undefined for another form, or a range that is in no object
+ */
+export function parseContentRange(header: string | undefined): AnsweredRange | undefined {
+  const told = /^bytes (\d+)-(\d+)\/(\d+)$/
+    .exec(header ?? '')
+    ?.slice(1)
+    .map(toldBytes);
+  const [start, last, size] = told ?? [];
+  if (start === undefined || last === undefined || size === undefined) return undefined;
+  return start <= last && last < size ? { start, end: last + 1, size } : undefined;
+}
+
+/** Tells whether an answer of `length` bytes holds the part of a range that its object has. */
+export function holdsAsked(
+  { start, end, size }: AnsweredRange,
+  asked: ByteRange | undefined,
+  length: number | undefined,
+): boolean {
+  if (asked === undefined || start !== asked.start) return false;
+  return end === Math.min(asked.end, size) && length === end - start;
 }
 
 /** A bucket and the folder of it that holds a remote. */
