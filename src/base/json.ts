@@ -26,6 +26,16 @@ export function parseJsonBytes(bytes: Uint8Array): unknown {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/**
+ * Shows a value of a file in a message. An object is not turned into text: it may have a `toString` of its
+ * own, which is no function.
+ */
+export function valueText(value: unknown): string {
+  if (value instanceof Date) return 'a date';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
 /** Compares two strings by their UTF-8 bytes, which is also the order of their code points. */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -43,7 +53,13 @@ export function compareUtf8(a: string, b: string): number {
 }
 
 /** Levels of objects and lists in each other; more are a fault, and would take the stack away. */
-const depthMax = 200;
+export const jsonDepthMax = 200;
+
+/** Tells whether a value has more levels than {@link jsonDepthMax}; it looks no further. */
+export function isTooDeep(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth >= jsonDepthMax || Object.values(value).some((inner) => isTooDeep(inner, depth + 1));
+}
 
 /**
  * Writes a value as canonical JSON (RFC 8785): no white space, the keys of objects in the order of their
@@ -52,7 +68,7 @@ const depthMax = 200;
  * @throws RangeError for more than 200 levels of objects and lists in each other
  */
 export function canonicalJson(value: JsonValue, depth = 0): string {
-  if (depth > depthMax) throw new RangeError('JSON with too many levels');
+  if (depth > jsonDepthMax) throw new RangeError('JSON with too many levels');
   if (Array.isArray(value)) {
     return `[${value.map((item: JsonValue) => canonicalJson(item, depth + 1)).join(',')}]`;
   }

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { type ErrorCode, MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 
 /** How a data file is read and what its errors are. */
@@ -42,7 +43,13 @@ export async function parseData(
     new MstoreError(code, `${printable(name)} ${problem}`, { hint, details: { path: name } });
   const text = decode(bytes);
   if (text === undefined) throw fail('is not UTF-8', 'Write the file in UTF-8');
-  return isJson(name, text) ? parseJson(text, fail) : parseYaml(text, fail);
+  if (isJson(name, text)) return parseJson(text, fail);
+  if (bytes.length <= limits.yamlBytesMax) return parseYaml(text, fail);
+  throw new MstoreError(
+    'too-large',
+    `${printable(name)} holds ${bytes.length} bytes; at most ${limits.yamlBytesMax} of YAML are read`,
+    { hint: 'Write it in JSON', details: { path: name, size: bytes.length } },
+  );
 }
 
 type Fail = (problem: string, hint: string) => MstoreError;
@@ -91,13 +98,17 @@ function reasonOf(error: unknown): string {
 /** Finds a name that an object of a valid JSON text has twice; parsers keep the last one silently. */
 function repeatedName(text: string): string | undefined {
   const open: Array<Set<string>> = [];
-  let last: string | undefined;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
+  const sign = /["{}:]/g;
+  let last = '""';
+  for (let found = sign.exec(text); found !== null; found = sign.exec(text)) {
+    const [token] = found;
     if (token === '{') open.push(new Set());
     else if (token === '}') open.pop();
-    else if (token !== ':') last = token;
-    else {
-      const name = JSON.parse(last ?? '""') as string;
+    else if (token === '"') {
+      sign.lastIndex = endOfText(text, found.index);
+      last = text.slice(found.index, sign.lastIndex);
+    } else {
+      const name = JSON.parse(last) as string;
       const names = open.at(-1);
       if (names?.has(name)) return name;
       names?.add(name);
@@ -106,13 +117,20 @@ function repeatedName(text: string): string | undefined {
   return undefined;
 }
 
+/** Returns the place behind a text of valid JSON; one pattern for it would need as much stack as it is long. */
+function endOfText(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    at = text.indexOf('"', at);
+    let escapes = at;
+    while (text[escapes - 1] === '\\') escapes--;
+    if ((at - escapes) % 2 === 0) return at + 1;
+  }
+}
+
 async function parseYaml(text: string, fail: Fail): Promise<unknown> {
   const yaml = await import('./yaml-parser.ts');
   try {
-    // The parser's own search for names that stand twice takes time by the square of their number.
-    const document = yaml.parseDocument(text, { uniqueKeys: false, merge: true });
-    const problem = document.errors[0] ?? document.warnings[0];
-    if (problem !== undefined) throw problem;
+    const document = yaml.parseYamlDocument(text);
     const twice = repeatedYamlName(yaml, document);
     if (twice !== undefined) throw fail(`names ${printable(twice)} twice`, twiceHint);
     return document.toJS() as unknown;
@@ -126,7 +144,7 @@ type Yaml = typeof import('./yaml-parser.ts');
 
 function repeatedYamlName(
   yaml: Yaml,
-  document: ReturnType<Yaml['parseDocument']>,
+  document: ReturnType<Yaml['parseYamlDocument']>,
 ): string | undefined {
   let twice: string | undefined;
   yaml.visit(document, {

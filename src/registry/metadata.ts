@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { canonicalJson, isJsonObject, type JsonObject } from '../base/json.ts';
+import { canonicalJson, isJsonObject, type JsonObject, jsonDepthMax } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { readDataFile } from './data-file.ts';
@@ -26,7 +26,7 @@ export async function readMetadata(file: string): Promise<JsonObject> {
   }
   // A YAML file of few bytes may stand for a tree without end.
   let left = limits.metricsMax;
-  const lost = findLost(value, '', () => left-- > 0);
+  const lost = findLost(value, { path: '', depth: 0 }, () => left-- > 0);
   if (lost !== undefined) {
     throw bad(`holds ${lost}`, 'Write it as a text, in quotes, or leave it out');
   }
@@ -46,8 +46,13 @@ export function metricsOf(metadata: JsonObject | undefined, where: string): Metr
 }
 
 /** Finds a value that would come back as another one, and describes it. */
-function findLost(value: unknown, path: string, more: () => boolean): string | undefined {
+function findLost(
+  value: unknown,
+  { path, depth }: { readonly path: string; readonly depth: number },
+  more: () => boolean,
+): string | undefined {
   if (!more()) return `more than ${limits.metricsMax} values`;
+  if (depth > jsonDepthMax) return `more than ${jsonDepthMax} levels`;
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) return `the number ${value} at ${printable(path)}`;
     // Below 1e21 it would be written with all its digits, and not with those that were read.
@@ -60,7 +65,8 @@ function findLost(value: unknown, path: string, more: () => boolean): string | u
   if (!Array.isArray(value) && !isPlain(value))
     return `a value of no kind of JSON at ${printable(path)}`;
   for (const [key, inner] of Object.entries(value)) {
-    const lost = findLost(inner, path === '' ? key : `${path}.${key}`, more);
+    const place = { path: path === '' ? key : `${path}.${key}`, depth: depth + 1 };
+    const lost = findLost(inner, place, more);
     if (lost !== undefined) return lost;
   }
   return undefined;
