@@ -3,6 +3,9 @@ import { readBounded } from '../base/files.ts';
 /** Configuration grows with every branch; a hundred thousand of them stay below this. */
 const gitConfigBytesMax = 16 * 1024 * 1024;
 
+/** A line that is longer says nothing that is asked here; a pattern could not look at all of it. */
+const lineLengthMax = 1024 * 1024;
+
 /** Settings of one Git configuration file by `section.key` or `section.subsection.key`; the last one wins. */
 export type GitConfig = ReadonlyMap<string, string>;
 
@@ -24,6 +27,11 @@ export function parseGitConfig(text: string): GitConfig {
 export function* gitSettings(text: string): Generator<[key: string, value: string]> {
   let section = '';
   for (const line of logicalLines(text)) {
+    if (line.length > lineLengthMax) {
+      // What follows the header of a section must not be taken for that of the one before.
+      if (/^\s*\[/.test(line)) section = '';
+      continue;
+    }
     const header = /^\s*\[\s*([-.\w]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]/.exec(line);
     if (header !== null) {
       const name = (header[1] ?? '').toLowerCase();

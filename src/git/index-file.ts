@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
+import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import type { GitLayout } from './layout.ts';
 
@@ -62,7 +63,7 @@ export function readIndex(layout: GitLayout): IndexEntry[] {
   let last = Buffer.alloc(0);
   for (let left = bytes.readUInt32BE(8); left > 0; left--) {
     const read = readEntry(bytes.subarray(0, end), at, version, last);
-    if (read === undefined) throw failed('it ends within an entry');
+    if (read === undefined) throw failed('it ends within an entry, or one has no known form');
     entries.push(read.entry);
     last = read.path;
     at = read.next;
@@ -72,7 +73,7 @@ export function readIndex(layout: GitLayout): IndexEntry[] {
   return entries;
 }
 
-/** Reads one entry; undefined when the bytes end too early. */
+/** Reads one entry; undefined when the bytes end too early, or its path is longer than a system takes. */
 function readEntry(
   bytes: Buffer,
   at: number,
@@ -93,6 +94,8 @@ function readEntry(
   }
   const stop = bytes.indexOf(0, start);
   if (stop < 0) return undefined;
+  // Version 4 repeats paths: without a bound, a small file could stand for any number of long ones.
+  if (kept + stop - start > limits.pathBytesMax) return undefined;
   const name = Buffer.concat([last.subarray(0, kept), bytes.subarray(start, stop)]);
   const time = (from: number) =>
     BigInt(bytes.readUInt32BE(from)) * 1_000_000_000n + BigInt(bytes.readUInt32BE(from + 4));

@@ -115,15 +115,16 @@ export function parseTree(oid: string, content: Buffer): TreeLine[] {
  */
 export function parseCommit(oid: string, content: Buffer): CommitLinks {
   const text = content.toString('latin1');
-  const match = /^tree ([0-9a-f]{40})\n((?:parent [0-9a-f]{40}\n)*)/.exec(text);
-  if (match === null) throw damaged('commit', oid);
-  const parents = (match[2] ?? '').split('\n').filter((line) => line !== '');
+  const tree = /^tree ([0-9a-f]{40})\n/.exec(text);
+  if (tree === null) throw damaged('commit', oid);
+  const parents: string[] = [];
+  const line = /parent ([0-9a-f]{40})\n/y;
+  line.lastIndex = tree[0].length;
+  for (let found = line.exec(text); found !== null; found = line.exec(text)) {
+    parents.push(found[1] ?? '');
+  }
   const seconds = /^committer [^\n]*> (\d{1,12}) [-+]\d{4}$/m.exec(text)?.[1];
-  return {
-    tree: match[1] ?? '',
-    parents: parents.map((line) => line.slice('parent '.length)),
-    time: Number(seconds ?? 0) * 1000,
-  };
+  return { tree: tree[1] ?? '', parents, time: Number(seconds ?? 0) * 1000 };
 }
 
 function damaged(kind: string, oid: string): MstoreError {

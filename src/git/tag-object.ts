@@ -53,16 +53,24 @@ export function parseTagContent(content: Buffer): TagContent {
   const text = content.toString('utf8');
   const end = text.indexOf('\n\n');
   const head = end < 0 ? text : text.slice(0, end);
-  const tagger = /^tagger (.*?) ?<(.*)> (-?\d{1,15}) [-+]\d{4}$/m.exec(head);
+  const { tagger, seconds } = readTagger(head);
   const message = (end < 0 ? '' : text.slice(end + 2)).split(
     /^-----BEGIN (?:PGP|SSH|SIGNED)[A-Z ]*-----$/m,
   );
-  return {
-    tagger: tagger === null ? undefined : { name: tagger[1] ?? '', mail: tagger[2] ?? '' },
-    seconds: Number(tagger?.[3] ?? 0),
-    message: (message[0] ?? '').trim(),
-  };
+  return { tagger, seconds, message: (message[0] ?? '').trim() };
 }
+
+/** Reads `tagger NAME <MAIL> SECONDS ZONE`, step by step: one pattern of it takes the square of its length. */
+function readTagger(head: string): Pick<TagContent, 'tagger' | 'seconds'> {
+  const line = head.split('\n').find((one) => one.startsWith(taggerKey)) ?? '';
+  const end = /> (-?\d{1,15}) [-+]\d{4}$/.exec(line);
+  const start = line.indexOf('<');
+  if (end === null || start < 0 || start > end.index) return { tagger: undefined, seconds: 0 };
+  const name = line.slice(taggerKey.length, start).replace(/ $/, '');
+  return { tagger: { name, mail: line.slice(start + 1, end.index) }, seconds: Number(end[1]) };
+}
+
+const taggerKey = 'tagger ';
 
 /** Makes the content of the object of a new tag; what could end a field early is taken out. */
 export function formatTag({ name, commit, tagger, seconds, message }: NewTag): Buffer {
