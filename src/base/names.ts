@@ -6,8 +6,12 @@ import { limits } from './limits.ts';
  * that change the direction of text are written as escapes.
  */
 export function printable(name: string): string {
-  return name.replace(unprintable, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+  const shown = name.length > shownLengthMax ? `${name.slice(0, shownLengthMax)}…` : name;
+  return shown.replace(unprintable, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
 }
+
+/** No path is longer; what a damaged file calls a name may be. */
+const shownLengthMax = limits.pathBytesMax;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
@@ -39,17 +43,19 @@ export function nameProblem(name: string): string | undefined {
   if (name.length <= limits.nameBytesMax && plainName.test(name)) return undefined;
   if (name === '') return 'an empty name';
   if (name === '.' || name === '..') return `the name ${name}`;
+  // First of all that looks at each character: bringing marks in order takes the square of their number.
+  if (Buffer.byteLength(name) > limits.nameBytesMax) {
+    return `a name of more than ${limits.nameBytesMax} bytes`;
+  }
   if (name.includes('/')) return 'a slash in a name';
   if (forbidden.test(name)) {
     return name.includes('\\') ? 'a backslash' : 'a control character such as a newline';
   }
   if (isKeptFolder(name)) return 'a name that belongs to Git or mstore itself';
   if (loneSurrogate.test(name) || name.includes('\ufffd')) return 'bytes that are not UTF-8';
-  if (name.normalize('NFC') !== name) return 'letters in a decomposed Unicode form (not NFC)';
-  if (Buffer.byteLength(name) > limits.nameBytesMax) {
-    return `a name of more than ${limits.nameBytesMax} bytes`;
-  }
-  return undefined;
+  return name.normalize('NFC') === name
+    ? undefined
+    : 'letters in a decomposed Unicode form (not NFC)';
 }
 
 /** Says what makes a relative `/`-separated path unfit, or undefined. */

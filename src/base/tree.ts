@@ -2,7 +2,9 @@ import { type Digest, isDigest, sha256 } from './digest.ts';
 import { MstoreError } from './errors.ts';
 import { compareUtf8, isJsonObject, type JsonObject, parseJsonBytes } from './json.ts';
 import { limits } from './limits.ts';
-import { collisionKey, pathProblem, printable } from './names.ts';
+import { TreeLinks } from './links.ts';
+import { pathProblem, printable } from './names.ts';
+import { TreePlaces } from './tree-places.ts';
 
 /** A regular file of a tree. */
 export interface FileEntry {
@@ -162,110 +164,22 @@ function checkFile(path: string, value: JsonObject): FileEntry {
 
 /** Checks what concerns several entries at once. */
 function checkStructure(entries: readonly TreeEntry[]): void {
-  const kinds = new Map<string, 'leaf' | 'folder'>();
-  const keys = new Map<string, string>();
-  const claim = (path: string): void => {
-    const key = collisionKey(path);
-    const other = keys.get(key);
-    if (other !== undefined && other !== path) {
-      throw new TreeProblem(
-        `${printable(other)} and ${printable(path)} differ only by case or Unicode form`,
-      );
-    }
-    keys.set(key, path);
-  };
-  for (const entry of entries) {
-    kinds.set(entry.path, 'leaf');
-    claim(entry.path);
-    if (depthOf(entry.path) > limits.treeDepthMax) {
-      throw new TreeProblem(
-        `more than ${limits.treeDepthMax} directories above ${printable(entry.path)}`,
-      );
-    }
-    for (
-      let cut = entry.path.lastIndexOf('/');
-      cut > 0;
-      cut = entry.path.lastIndexOf('/', cut - 1)
-    ) {
-      const parent = entry.path.slice(0, cut);
-      const kind = kinds.get(parent);
-      if (kind === 'folder') break;
-      if (kind === 'leaf') {
-        throw new TreeProblem(`${printable(parent)} is a file where a directory must be`);
-      }
-      kinds.set(parent, 'folder');
-      claim(parent);
-    }
+  const places = new TreePlaces();
+  for (const { path } of entries) {
+    const problem = places.add(path);
+    if (problem !== undefined) throw new TreeProblem(problem);
   }
   checkLinks(entries);
-}
-
-/** Directories above an entry. */
-function depthOf(path: string): number {
-  let depth = 0;
-  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) depth++;
-  return depth;
 }
 
 /** Checks that every link of a tree stays inside it, as the system would follow it, and ends. */
 function checkLinks(entries: readonly TreeEntry[]): void {
   const links = new Map<string, string>();
   for (const entry of entries) if (isLinkEntry(entry)) links.set(entry.path, entry.link);
+  const tree = new TreeLinks(links);
   for (const [path, target] of links) {
-    const problem = linkProblem(path, target, links);
+    const problem = tree.problem(path);
     if (problem === undefined) continue;
     throw new TreeProblem(`the link ${printable(path)} -> ${printable(target)} ${problem.what}`);
   }
-}
-
-/** Why a link cannot be kept. */
-export interface LinkProblem {
-  readonly kind: 'leaves' | 'loops' | 'malformed';
-  readonly what: string;
-}
-
-/**
- * Follows a link component by component through the other links of its tree, as the system does; a
- * purely textual check would miss `a/b/../..` where `a/b` is itself a link.
- */
-export function linkProblem(
-  path: string,
-  target: string,
-  links: ReadonlyMap<string, string>,
-): LinkProblem | undefined {
-  const form = linkFormProblem(target);
-  if (form !== undefined) return form;
-  const at = path.split('/').slice(0, -1);
-  const todo = target.split('/').reverse();
-  let hops = 0;
-  while (todo.length > 0) {
-    const name = todo.pop();
-    if (name === undefined || name === '' || name === '.') continue;
-    if (name === '..') {
-      if (at.pop() === undefined) return { kind: 'leaves', what: 'leaves the directory' };
-      continue;
-    }
-    at.push(name);
-    const next = links.get(at.join('/'));
-    if (next === undefined) continue;
-    if (++hops > limits.linkHopsMax) return { kind: 'loops', what: 'is part of a loop of links' };
-    at.pop();
-    if (next.startsWith('/')) return { kind: 'leaves', what: 'leaves the directory' };
-    for (const part of next.split('/').reverse()) todo.push(part);
-  }
-  return undefined;
-}
-
-function linkFormProblem(target: string): LinkProblem | undefined {
-  if (target === '') return { kind: 'malformed', what: 'has an empty target' };
-  if (target.startsWith('/')) return { kind: 'leaves', what: 'leaves the directory' };
-  if (Buffer.byteLength(target) > limits.pathBytesMax) {
-    return { kind: 'malformed', what: 'has a target that is too long' };
-  }
-  for (const name of target.split('/')) {
-    if (name === '' || name === '.' || name === '..') continue;
-    const problem = pathProblem(name);
-    if (problem !== undefined) return { kind: 'malformed', what: `has a target with ${problem}` };
-  }
-  return undefined;
 }

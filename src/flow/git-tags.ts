@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
-import { isJsonObject } from '../base/json.ts';
+import { isJsonObject, valueText } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import type { GitRepository } from '../git/repository.ts';
@@ -235,7 +235,7 @@ export class GitTags {
     const stages = isJsonObject(config) ? config['stages'] : undefined;
     if (!Array.isArray(stages) || stages.length === 0 || stages.includes(environment)) return;
     throw new MstoreError('bad-name', `${environment} is no stage of ${printable(file)}`, {
-      hint: `Its stages are ${stages.map((stage) => printable(String(stage))).join(', ')}`,
+      hint: `Its stages are ${stages.map((stage) => printable(valueText(stage))).join(', ')}`,
       details: { environment },
     });
   }

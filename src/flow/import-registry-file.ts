@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { isMstoreError } from '../base/errors.ts';
-import { isJsonObject, type JsonObject, type JsonValue } from '../base/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue, valueText } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
@@ -125,7 +125,7 @@ class RegistryFile {
     const name = `${model}@${version}`;
     const fail = (what: string) => this.#importer.problem(`${name}: ${what}`);
     if (!isJsonObject(told)) return fail('it is no object');
-    if (String(told['version'] ?? version) !== version) return fail('it says another version');
+    if (valueText(told['version'] ?? version) !== version) return fail('it says another version');
     const created = this.#time(told['registered_at']);
     if (created === undefined) return fail('its registered_at is no time of ISO 8601');
     const tracked = this.#tracked(model, version, fail);
@@ -224,7 +224,7 @@ class RegistryFile {
     }
     const match =
       /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)\s?(Z|[+-]\d\d:?\d\d)?)?$/.exec(
-        String(value),
+        valueText(value),
       );
     if (match === null) return undefined;
     const [, day, time = '00:00', zone = 'Z'] = match;
@@ -232,7 +232,9 @@ class RegistryFile {
     const full = new Date(`${day}T${clock}${zone.replace(/(\d\d)(\d\d)$/, '$1:$2')}`);
     if (Number.isNaN(full.getTime())) return undefined;
     const milliseconds = Number(fraction.padEnd(3, '0').slice(0, 3));
-    return new Date(full.getTime() + milliseconds).toISOString();
+    const iso = new Date(full.getTime() + milliseconds).toISOString();
+    // A zone may lead out of the years that have four digits, which no record can say.
+    return /^\d{4}-/.test(iso) ? iso : undefined;
   }
 }
 

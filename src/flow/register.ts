@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { canonicalJson, type JsonObject } from '../base/json.ts';
+import { canonicalJson, type JsonObject, valueText } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
 import { checkRegistryName } from '../registry/names.ts';
@@ -159,9 +159,9 @@ async function gitSource(
 /** A metadata file that speaks of another version was taken by mistake. */
 function checkMetadataNames({ model, version, metadata = {} }: Registration): void {
   const plain = (name: string): string => name.replace(/^v(?=\d)/, '');
-  const saysModel = metadata['model_name'] ?? model;
-  const saysVersion = metadata['version'] ?? version;
-  if (String(saysModel) === model && plain(String(saysVersion)) === plain(version)) return;
+  const saysModel = valueText(metadata['model_name'] ?? model);
+  const saysVersion = valueText(metadata['version'] ?? version);
+  if (saysModel === model && plain(saysVersion) === plain(version)) return;
   throw new MstoreError(
     'usage',
     `The metadata speak of ${printable(`${saysModel} ${saysVersion}`)}, not of ${model} ${version}`,

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { parseBytes } from '../base/format-bytes.ts';
+import { valueText } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { readConfigFile } from './config-file.ts';
@@ -276,8 +277,8 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
   const [committed, local] = [readConfigFile(committedFile), readConfigFile(localFile)];
   if (local['policy'] !== undefined) throw localPolicy(localFile);
   const entries: ConfigEntry[] = [
-    ...flatten(committed, '', committedFile, 'config'),
-    ...flatten(local, '', localFile, 'local'),
+    ...flatten(committed, [], committedFile, 'config'),
+    ...flatten(local, [], localFile, 'local'),
   ];
   const names = new Set(entries.map(({ key }) => key));
   for (const [key, rule] of Object.entries(configKeys)) {
@@ -343,7 +344,7 @@ function checkValue(
   throw new MstoreError(
     'config-invalid',
     // A URL that is refused for the password in it must not show it.
-    `${key} cannot be ${printable(String(value).replace(/\/\/[^/]*@/, '//…@'))} (${where})`,
+    `${key} cannot be ${printable(valueText(value).replace(/\/\/[^/]*@/, '//…@'))} (${where})`,
     {
       hint: rule.about,
       details: { key },
@@ -367,15 +368,25 @@ function localPolicy(file: string): MstoreError {
   });
 }
 
-function flatten(table: object, prefix: string, file: string, source: ConfigSource): ConfigEntry[] {
+/** Names that a key has at most: what lies deeper is none of ours. */
+const keyPartsMax = 3;
+
+function flatten(
+  table: object,
+  above: readonly string[],
+  file: string,
+  source: ConfigSource,
+): ConfigEntry[] {
+  if (above.length === keyPartsMax) return [];
   return Object.entries(table).flatMap(([name, value]): ConfigEntry[] => {
-    const key = prefix === '' ? name : `${prefix}.${name}`;
+    const names = [...above, name];
+    const key = names.join('.');
     const rule = keyRule(key);
     if (rule !== undefined) {
       checkValue(key, rule, value, file);
       return [{ key, value, source }];
     }
     const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return nested && !(value instanceof Date) ? flatten(value, key, file, source) : [];
+    return nested && !(value instanceof Date) ? flatten(value, names, file, source) : [];
   });
 }

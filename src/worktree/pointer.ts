@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { type Digest, isDigest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { readBounded, writeAtomically } from '../base/files.ts';
-import { isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
+import { isJsonObject, isTooDeep, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { nameProblem, printable } from '../base/names.ts';
 import {
@@ -152,6 +152,7 @@ function checkPointer(value: JsonObject, problem: (what: string) => MstoreError)
     throw problem('its size is no size');
   // Made from entries, so that a key __proto__ is kept like any other.
   const extra = Object.fromEntries(Object.entries(value).filter(([key]) => !knownKeys.has(key)));
+  if (isTooDeep(extra)) throw problem('a key that is not known has too many levels');
   if (kind === 'file') {
     if (files !== undefined) throw problem('a file has no list of files');
     if (executable !== undefined && executable !== true)

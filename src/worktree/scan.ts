@@ -4,6 +4,7 @@ import { type ErrorCode, fromSystemError, MstoreError } from '../base/errors.ts'
 import { isTempName } from '../base/files.ts';
 import type { IgnoreRules } from '../base/ignore-rules.ts';
 import { limits } from '../base/limits.ts';
+import { TreeLinks } from '../base/links.ts';
 import {
   collisionKey,
   type NamePlatform,
@@ -11,7 +12,7 @@ import {
   nameProblem,
   printable,
 } from '../base/names.ts';
-import { linkProblem, sortEntries } from '../base/tree.ts';
+import { sortEntries } from '../base/tree.ts';
 import { pointerSuffix } from './pointer.ts';
 import type { FileStat } from './stat-cache.ts';
 
@@ -248,8 +249,9 @@ function findCollisions(scan: Scan): void {
 function findBadLinks(scan: Scan): void {
   const links = new Map<string, string>();
   for (const entry of scan.entries) if (entry.kind === 'link') links.set(entry.path, entry.link);
+  const tree = new TreeLinks(links);
   for (const [at, target] of links) {
-    const problem = linkProblem(at, target, links);
+    const problem = tree.problem(at);
     if (problem === undefined) continue;
     const code = problem.kind === 'loops' ? 'link-loop' : 'link-leaves';
     addProblem(
