@@ -1,0 +1,17 @@
+import type { FuzzTarget } from './target.ts';
+import * as dataFiles from './targets/data-files.ts';
+import * as git from './targets/git.ts';
+import * as registry from './targets/registry.ts';
+import * as services from './targets/services.ts';
+import * as store from './targets/store.ts';
+import * as tables from './targets/tables.ts';
+import * as values from './targets/values.ts';
+import * as weights from './targets/weights.ts';
+
+/** Everything that reads bytes from outside, by name. */
+export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
+  [store, tables, weights, registry, dataFiles, git, values, services]
+    .flatMap((targets): FuzzTarget[] => Object.values(targets))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((target) => [target.name, target]),
+);

@@ -1,0 +1,126 @@
+import type { ByteReader } from '../../../src/weights/byte-reader.ts';
+import { readGgufLayout } from '../../../src/weights/gguf.ts';
+import { findHardCuts } from '../../../src/weights/hard-cuts.ts';
+import { readOnnxExternalData, readOnnxTensors } from '../../../src/weights/onnx.ts';
+import { readSafetensorsLayout } from '../../../src/weights/safetensors.ts';
+import { readZipMembers } from '../../../src/weights/zip.ts';
+import { ggufFile, ggufFloats, ggufText, ggufTexts } from '../../support/gguf.ts';
+import { externalTensor, field, nodeProto, onnxModel, tensorProto } from '../../support/onnx.ts';
+import { safetensorsFile } from '../../support/safetensors.ts';
+import { zipFile } from '../../support/zip.ts';
+import { type FuzzTarget, promise } from '../target.ts';
+
+/** Tensors from this size on count in all of these. */
+const bytesMin = 16;
+
+/** Reads bytes in memory as a file, and counts what is read. */
+function fileOf(bytes: Buffer): ByteReader & { readonly bytesRead: () => number } {
+  let read = 0;
+  return {
+    size: bytes.length,
+    read(offset, length) {
+      const sane = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+      promise(sane && offset >= 0 && length >= 0, 'what is read is a range');
+      // A reader may ask for more than there is, and must not be handed memory for it.
+      const part = bytes.subarray(offset, offset + length);
+      read += part.length;
+      return part;
+    },
+    bytesRead: () => read,
+  };
+}
+
+function checkExtents(extents: readonly { start: number; end: number }[], size: number): void {
+  for (const { start, end } of extents) {
+    promise(start >= 0 && start <= end && end <= size, 'tensors lie in their file');
+  }
+}
+
+/** Runs a reader of one format; a file is read a few times at most, whatever its header claims. */
+function reader(
+  name: string,
+  seeds: () => Record<string, Uint8Array>,
+  words: readonly string[],
+  read: (file: ByteReader) => readonly { start: number; end: number }[],
+): FuzzTarget {
+  return {
+    name,
+    bytesMax: 64 * 1024,
+    seeds,
+    words,
+    run(bytes) {
+      const file = fileOf(bytes);
+      checkExtents(read(file), bytes.length);
+      promise(
+        file.bytesRead() <= 4 * bytes.length + 64 * 1024,
+        'a header is read a few times at most',
+      );
+      const cuts = findHardCuts(fileOf(bytes), bytesMin);
+      for (const [i, cut] of cuts.entries()) {
+        promise(cut > (cuts[i - 1] ?? 0) && cut < bytes.length, 'cuts ascend, inside the file');
+      }
+    },
+  };
+}
+
+const part = { name: 'weight', bytes: Buffer.alloc(64, 7) };
+
+export const safetensors = reader(
+  'safetensors',
+  () => ({
+    two: safetensorsFile([part, { name: 'bias', bytes: Buffer.alloc(8, 1) }]),
+    none: safetensorsFile([], '"__metadata__":{"format":"pt"}'),
+  }),
+  ['"data_offsets":[', '"__metadata__"', '"dtype":"F32"', '"shape":['],
+  (file) => readSafetensorsLayout(file)?.tensors ?? [],
+);
+
+export const gguf = reader(
+  'gguf',
+  () => ({
+    tensors: ggufFile([part, { name: 'bias', bytes: Buffer.alloc(32, 1) }]),
+    values: ggufFile([part], {
+      metadata: {
+        note: ggufText('text'),
+        floats: ggufFloats(Buffer.alloc(64)),
+        list: ggufTexts(['a', 'b']),
+      },
+      alignment: 64,
+    }),
+  }),
+  ['GGUF', 'general.alignment'],
+  (file) => {
+    const layout = readGgufLayout(file, bytesMin);
+    return layout === undefined ? [] : [...layout.tensors, ...layout.values];
+  },
+);
+
+const external = { location: 'weights.bin', offset: '7', length: '64' };
+
+function onnxSeeds(): Record<string, Uint8Array> {
+  const attribute = Buffer.concat([field(1, 'a'), field(6, [field(5, tensorProto(part))])]);
+  return {
+    tensors: onnxModel([field(5, tensorProto(part))]),
+    nested: onnxModel([field(1, nodeProto('n', [attribute])), field(5, tensorProto(part))]),
+    external: onnxModel([field(5, externalTensor('e', external))]),
+  };
+}
+
+export const onnx = reader('onnx', onnxSeeds, ['location', 'offset', 'length'], (file) => {
+  for (const { location, offset, length } of readOnnxExternalData(file)) {
+    promise(location !== '', 'a place has a name');
+    promise(Number.isSafeInteger(offset) && offset >= 0, 'a place has an offset');
+    promise(length === undefined || (Number.isSafeInteger(length) && length >= 0), 'and a length');
+  }
+  return readOnnxTensors(file, bytesMin) ?? [];
+});
+
+export const zip = reader(
+  'zip',
+  () => ({
+    plain: zipFile([part, { name: 'b', bytes: Buffer.alloc(40) }]),
+    wide: zipFile([part], { wide: true, comment: 'PK\x05\x06' }),
+  }),
+  ['PK\x03\x04', 'PK\x01\x02', 'PK\x05\x06', 'PK\x06\x06', 'PK\x06\x07', '\xff\xff\xff\xff'],
+  (file) => readZipMembers(file, bytesMin) ?? [],
+);
