@@ -11,16 +11,82 @@ const write = promisify(fs.write);
 
 /**
  * Makes a folder and those above it; the entries made are flushed, so that a file published in the
- * folder cannot lose its way after a crash.
+ * folder cannot lose its way after a crash. They are made one by one, each flushed before something is
+ * put into it. So a folder that holds something is on the disk for certain, and one that is empty may be
+ * what a process left that ended before it came to flush it: then it is flushed here.
  */
 export function ensureFolder(folder: string): void {
-  const first = fs.mkdirSync(folder, { recursive: true });
-  if (first === undefined) return;
-  for (let made = folder; ; made = path.dirname(made)) {
-    syncFolder(path.dirname(made));
-    if (made === first || made === path.dirname(made)) return;
+  if (makeFolder(folder)) syncFolder(path.dirname(folder));
+  else if (isEmptyFolder(folder)) trySyncFolder(path.dirname(folder));
+}
+
+/** The same for what may be lost in a crash: those above it are flushed, it is not. */
+export function ensureCacheFolder(folder: string): void {
+  makeFolder(folder);
+}
+
+/** Makes one folder, after those above it where they are missing; returns false when it is there. */
+function makeFolder(folder: string): boolean {
+  const above = path.dirname(folder);
+  try {
+    return makeOneFolder(folder);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || above === folder) throw error;
+  }
+  ensureFolder(above);
+  return makeOneFolder(folder);
+}
+
+function makeOneFolder(folder: string): boolean {
+  try {
+    fs.mkdirSync(folder);
+    return true;
+  } catch (error) {
+    // Of a folder that is there systems say several things, such as that its file system is read-only.
+    if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return false;
+    throw error;
   }
 }
+
+function isEmptyFolder(folder: string): boolean {
+  try {
+    const entries = fs.opendirSync(folder);
+    try {
+      return entries.readSync() === null;
+    } finally {
+      entries.closeSync();
+    }
+  } catch (error) {
+    if (refusals.includes(systemCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+/** Flushes the entries of a folder that may be another user's; whoever made them there flushes them. */
+function trySyncFolder(folder: string): void {
+  try {
+    syncFolder(folder);
+  } catch (error) {
+    if (!refusals.includes(systemCode(error) ?? '')) throw error;
+  }
+}
+
+/**
+ * Names are flushed by whoever makes them. What ended before it came to that left names that everybody
+ * sees and that a power cut takes away; after this time the system has written them by itself.
+ */
+const settledMs = 60 * 60 * 1000;
+
+/**
+ * Flushes the entries of a folder if some are so new that their maker may have ended before it came to
+ * that: for whoever builds on names that it did not make.
+ */
+export function settleFolder(folder: string, clock: Clock = systemClock): void {
+  const stat = fs.statSync(folder, { throwIfNoEntry: false });
+  if (stat !== undefined && clock.now() - stat.mtimeMs < settledMs) trySyncFolder(folder);
+}
+
+const refusals = ['EACCES', 'EPERM', 'EROFS'];
 
 /** Flushes the entries of a folder. A no-op where the system cannot open folders (Windows). */
 export function syncFolder(folder: string): void {
@@ -306,13 +372,11 @@ export function writeAtomically(
     } finally {
       fs.closeSync(fd);
     }
-    if (options.ifAbsent) {
-      if (!publishIfAbsent(temp, target)) return false;
-    } else {
-      publishReplacing(temp, target);
-    }
+    const made = options.ifAbsent ? publishIfAbsent(temp, target) : true;
+    if (!options.ifAbsent) publishReplacing(temp, target);
+    // Also where the name was taken: whoever took it may have ended before it came to flush it.
     if (!options.unsynced) syncFolder(folder);
-    return true;
+    return made;
   } catch (error) {
     throw fromSystemError(error, `writing ${target}`);
   } finally {

@@ -4,6 +4,7 @@ import { sha256 } from './digest.ts';
 import { systemCode } from './errors.ts';
 
 let token: string | undefined;
+let boot: string | undefined;
 
 function readOrEmpty(read: () => string): string {
   try {
@@ -13,17 +14,19 @@ function readOrEmpty(read: () => string): string {
   }
 }
 
+/** Names the time since this machine was started; empty where the system does not tell. */
+export function bootToken(): string {
+  boot ??= readOrEmpty(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+  return boot;
+}
+
 /**
  * Names the set of processes whose ids can be compared with ours: same host, same boot, same process
  * namespace. Two containers on one host share the first two but not the last.
  */
 export function hostToken(): string {
   token ??= sha256(
-    [
-      hostname(),
-      readOrEmpty(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
-      readOrEmpty(() => readlinkSync('/proc/self/ns/pid')),
-    ].join('\n'),
+    [hostname(), bootToken(), readOrEmpty(() => readlinkSync('/proc/self/ns/pid'))].join('\n'),
   ).slice(0, 12);
   return token;
 }

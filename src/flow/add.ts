@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
 import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureFolder } from '../base/files.ts';
+import { ensureCacheFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import { formatTree, type TreeEntry } from '../base/tree.ts';
@@ -290,7 +290,7 @@ async function publish(
   const folder = path.dirname(workspace.absolute(tracked));
   try {
     if (workspace.git !== undefined) {
-      ensureFolder(workspace.cacheFolder);
+      ensureCacheFolder(workspace.cacheFolder);
       await addIgnoreLine(folder, path.posix.basename(tracked), workspace.cacheFolder);
       await ensureAttributes(workspace.root, workspace.cacheFolder);
     }

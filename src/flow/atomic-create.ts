@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { writeCacheFile } from '../base/cache-file.ts';
 import { sha256 } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureFolder, removeFile, writeAtomically } from '../base/files.ts';
+import { removeFile } from '../base/files.ts';
 import type { RemoteCallOptions, RemoteWriter } from '../remote/remote.ts';
 import { probesPrefix } from '../store/keys.ts';
 import type { Workspace } from './workspace.ts';
@@ -98,10 +99,5 @@ async function memoryOf(
 }
 
 function remember(file: string, location: string): void {
-  try {
-    ensureFolder(path.dirname(file));
-    writeAtomically(file, `${location}\n`, { unsynced: true });
-  } catch {
-    // A read-only workspace or a full disk: the next run asks the service again.
-  }
+  writeCacheFile(file, `${location}\n`);
 }

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureFolder } from '../base/files.ts';
+import { ensureCacheFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { Store } from '../store/local-store.ts';
@@ -257,7 +257,7 @@ async function updatePointer(workspace: Workspace, target: Tracked): Promise<boo
   const file = workspace.absolute(pointerPath(target.path));
   const changed = writePointer(file, target.pointer);
   if (workspace.git !== undefined && existsNoFollow(workspace.absolute(target.path))) {
-    ensureFolder(workspace.cacheFolder);
+    ensureCacheFolder(workspace.cacheFolder);
     await addIgnoreLine(path.dirname(file), path.basename(target.path), workspace.cacheFolder);
   }
   return changed;

@@ -253,7 +253,10 @@ class Mover {
       ? await GitTags.open(this.#workspace, this.#model)
       : undefined;
     await tags?.planAssign(environment, found.record.value, reason);
-    if (unchanged) return { ...result, ...(await writeTags(tags, dryRun)) };
+    if (unchanged) {
+      await this.registry.settle();
+      return { ...result, ...(await writeTags(tags, dryRun)) };
+    }
     const entry: NewEntry<EnvironmentEntry> = {
       model: this.#model,
       environment,

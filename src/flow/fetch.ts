@@ -87,6 +87,7 @@ async function fetchAll(
   await fetchWishes(workspace.store, trees, sources);
   const all = tracked.map((item) => ({ item, blobs: neededBlobs(workspace.store, [item]) }));
   await fetchWishes(workspace.store, all, sources);
+  workspace.store.settle();
   return undefined;
 }
 

@@ -1,7 +1,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
-import { ensureFolder, writeAtomically } from '../base/files.ts';
+import {
+  clearDeadTemps,
+  ensureCacheFolder,
+  ensureFolder,
+  settleFolder,
+  writeAtomically,
+} from '../base/files.ts';
 import { openGit } from '../git/open.ts';
 import { configName, localConfigName } from '../worktree/config.ts';
 import { addDiffDriver, ensureAttributes } from '../worktree/git-files.ts';
@@ -36,7 +42,9 @@ export async function initWorkspace(
   const root = git?.root ?? fs.realpathSync(start);
   const folder = path.join(root, workspaceFolderName);
   try {
-    ensureFolder(path.join(folder, 'cache'));
+    ensureFolder(folder);
+    ensureCacheFolder(path.join(folder, 'cache'));
+    clearDeadTemps(folder, '.', surroundings.clock);
     writeIfAbsent(
       path.join(folder, '.gitignore'),
       `/${localConfigName}\n/store/\n/cache/\n/tmp/\n`,
@@ -56,5 +64,7 @@ export async function initWorkspace(
 }
 
 function writeIfAbsent(file: string, text: string): boolean {
-  return !fs.existsSync(file) && writeAtomically(file, text, { ifAbsent: true });
+  if (!fs.existsSync(file)) return writeAtomically(file, text, { ifAbsent: true });
+  settleFolder(path.dirname(file));
+  return false;
 }

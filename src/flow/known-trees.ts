@@ -1,6 +1,7 @@
 import * as path from 'node:path';
+import { writeCacheFile } from '../base/cache-file.ts';
 import { sha256 } from '../base/digest.ts';
-import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { readBounded } from '../base/files.ts';
 import { parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { formatTree, type TreeEntry, treeSize } from '../base/tree.ts';
@@ -30,13 +31,7 @@ export function comparedFiles(workspace: Workspace, item: Tracked): TrackedFiles
  * @param bytes the tree, whose entries have been checked
  */
 export function keepTree(workspace: Workspace, tracked: string, bytes: Uint8Array): void {
-  const file = keptFile(workspace, tracked);
-  try {
-    ensureFolder(path.dirname(file));
-    writeAtomically(file, bytes, { unsynced: true });
-  } catch {
-    // A read-only workspace or a full disk: the next run asks the store again.
-  }
+  writeCacheFile(keptFile(workspace, tracked), bytes);
 }
 
 function keptFile({ cacheFolder }: Workspace, tracked: string): string {

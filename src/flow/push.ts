@@ -78,6 +78,7 @@ export async function push(
     sent.blobs = plan.blobs;
     await sendIndexes(there, remote, requests);
     await sendRecipes(plan.recipes, there, remote, requests);
+    await remote.settle?.(requests);
     await publishRoot(workspace, remote, tracked, transfer);
     await publishRoot(workspace, remote, versions, { ...transfer, forVersions: true });
     progress.finish();

@@ -76,7 +76,7 @@ export async function register(
   if (known === undefined) {
     await checkUnchanged(workspace, tracked, options);
     checkPresent(workspace.store, [tracked]);
-  }
+  } else await registry.settle();
   const { content, description, source } = (known ?? record).value;
   const tags = options.gitTag ? await GitTags.open(workspace, model) : undefined;
   await tags?.planRegister(version, content, { commit: source?.git?.commit, description });

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
+import { writeCacheFile } from '../base/cache-file.ts';
 import { sha256 } from '../base/digest.ts';
-import { ensureFolder, readBounded, writeAtomically } from '../base/files.ts';
+import { ensureFolder, readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { independentOf } from '../registry/dependents.ts';
 import { Registry } from '../registry/registry.ts';
@@ -103,6 +104,7 @@ export async function pairRegistries(
   const conflicts = [...found.conflicts, ...ours.conflicts, ...theirs.conflicts];
   const copied = async (from: Registry, to: Registry, keys: readonly string[]) => {
     await copyRegistry(from, to, keys, sync);
+    await to.settle();
     memory.add(keys);
     return { copied: keys.length, conflicts };
   };
@@ -150,12 +152,7 @@ class KnownAlike {
   add(keys: readonly string[]): void {
     if (keys.length === 0) return;
     for (const key of keys) this.keys.add(key);
-    try {
-      ensureFolder(path.dirname(this.#file));
-      writeAtomically(this.#file, [...this.keys].sort().join('\n'), { unsynced: true });
-    } catch {
-      // A read-only workspace or a full disk: the next run compares them again.
-    }
+    writeCacheFile(this.#file, [...this.keys].sort().join('\n'));
   }
 }
 

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
-import { ensureFolder } from '../base/files.ts';
+import { ensureCacheFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { makeDirectoryRemote, parseRemoteUrl } from '../remote/open.ts';
 import type { RemotePruner } from '../remote/remote.ts';
@@ -265,8 +265,9 @@ export async function addRemote(
     state = await initRemote(remote, clock, random, () =>
       requireAtomicCreate(workspace, { name, remote, acceptRaces: settings.acceptRaces ?? false }),
     );
+    await remote.settle?.();
   }
-  ensureFolder(workspace.cacheFolder);
+  ensureCacheFolder(workspace.cacheFolder);
   const file = path.join(workspace.folder, configName);
   await writeConfigKey(file, `remote.${name}.url`, kept, workspace.cacheFolder);
   const first = workspace.config.remotes().every((other) => other.name === name);

@@ -38,7 +38,10 @@ export async function publishRoot(
   for await (const { key, time = 0 } of remote.list(rootsOf(record.repository), options)) {
     if (key.endsWith(`-${name}.json`)) latest = Math.max(latest ?? 0, time);
   }
-  if (latest !== undefined && !(await mayBeGivenUp(remote, latest, options))) return false;
+  if (latest !== undefined && !(await mayBeGivenUp(remote, latest, options))) {
+    await remote.settle?.(options);
+    return false;
+  }
   await remote.create(rootKey(record), bytesSource(formatRoot(record)), options);
   return true;
 }

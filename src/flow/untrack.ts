@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { ensureFolder, removeFile } from '../base/files.ts';
+import { ensureCacheFolder, removeFile, syncFolder } from '../base/files.ts';
 import { removeIgnoreLine } from '../worktree/git-files.ts';
 import { pointerPath, selectTracked, trackedInWorkspace } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -17,11 +17,13 @@ export async function untrack(workspace: Workspace, paths: readonly string[]): P
   const healthy = paths.filter((given) => !broken.includes(given));
   const chosen = healthy.length === 0 ? [] : selectTracked({ ...set, broken: [] }, healthy);
   const all = [...chosen.map((item) => item.path), ...broken];
-  ensureFolder(workspace.cacheFolder);
+  ensureCacheFolder(workspace.cacheFolder);
   for (const tracked of all) {
-    removeFile(workspace.absolute(pointerPath(tracked)));
     const folder = path.dirname(workspace.absolute(tracked));
+    // The pointer goes last: as long as it is there, another run finishes what was broken off.
     await removeIgnoreLine(folder, path.posix.basename(tracked), workspace.cacheFolder);
+    removeFile(workspace.absolute(pointerPath(tracked)));
+    syncFolder(folder);
   }
   return all;
 }

@@ -53,7 +53,10 @@ export async function setVersionState(
   const result = { model, version, state, before: found.state, unchanged, ...where };
   const tags = options.gitTag ? await GitTags.open(workspace, model) : undefined;
   tags?.planState(version, state === 'active', reason);
-  if (unchanged) return { ...result, ...(await writeTags(tags)) };
+  if (unchanged) {
+    await registry.settle();
+    return { ...result, ...(await writeTags(tags)) };
+  }
   if (state !== 'active' && !force) {
     await checkUnused(registry, await registry.namesOf(model), version, rollbackWindow(workspace));
   }

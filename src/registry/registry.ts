@@ -217,6 +217,11 @@ export class Registry {
       : { outcome, entry: await this.entry<E>(log, number) };
   }
 
+  /** Makes sure that what was read so far is durable: before it is reported as done. */
+  async settle(): Promise<void> {
+    await this.place.settle?.(this.#options);
+  }
+
   /** Stores an entry as it is, at its place. */
   createEntry(log: LogName, entry: Sealed<LogEntry>): Promise<'created' | 'exists'> {
     const key = entryKey(log, entry.value.number);

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { MstoreError, systemCode } from '../base/errors.ts';
-import { ensureFolder } from '../base/files.ts';
+import { ensureCacheFolder, ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { isKeyName, reservedName } from './keys.ts';
 import type { RemoteObject } from './remote.ts';
@@ -73,25 +73,30 @@ function lookAt(place: Place, file: string): fs.Stats | undefined {
   }
 }
 
+/** Makes a folder that is missing: to stay, or for files under construction alone. */
+type Make = 'make' | 'make-temps';
+
 /**
  * Walks from the root to the folder of `names`. One that is missing is made, or the answer is undefined.
  * @throws MstoreError `corrupt-remote` when a link or a file stands where a folder must be
  */
-export function enterFolder(place: Place, names: readonly string[], missing: 'make'): string;
+export function enterFolder(place: Place, names: readonly string[], missing: Make): string;
 export function enterFolder(place: Place, names: readonly string[]): string | undefined;
 export function enterFolder(
   place: Place,
   names: readonly string[],
-  missing?: 'make',
+  missing?: Make,
 ): string | undefined {
   if (names.length === 0) checkRoot(place);
   let folder = place.root;
   for (const name of names) {
     folder = path.join(folder, name);
     let stat = lookAt(place, folder);
-    if (stat === undefined && missing === 'make') {
-      ensureFolder(folder);
-      stat = lookAt(place, folder);
+    if (missing !== undefined && (stat === undefined || stat.isDirectory())) {
+      // One that is there may be what a process left that ended before it came to flush it.
+      if (missing === 'make') ensureFolder(folder);
+      else ensureCacheFolder(folder);
+      stat ??= lookAt(place, folder);
     }
     if (stat === undefined) return undefined;
     if (!stat.isDirectory()) throw wrongKind(place, folder, stat, 'folder');

@@ -7,6 +7,7 @@ import {
   clearDeadTemps,
   publishIfAbsent,
   removeFile,
+  settleFolder,
   syncFolder,
   tempName,
 } from '../base/files.ts';
@@ -32,11 +33,17 @@ export function localRemote(folder: string): RemotePruner {
   const root = path.resolve(folder);
   const place: Place = { root, location: printable(root) };
   let cleared = false;
+  /** Folders of what was found here, until they are settled. */
+  const seen = new Set<string>();
 
-  const enterTemps = (): string => {
-    const temps = enterFolder(place, [reservedName], 'make');
+  const clearOnce = (temps: string): void => {
     if (!cleared) clearDeadTemps(temps);
     cleared = true;
+  };
+
+  const enterTemps = (): string => {
+    const temps = enterFolder(place, [reservedName], 'make-temps');
+    clearOnce(temps);
     return temps;
   };
 
@@ -60,7 +67,9 @@ export function localRemote(folder: string): RemotePruner {
     async stat(key, options) {
       checkKey(key);
       throwIfAborted(options?.signal);
-      return onRemote(place, `read ${key} from`, () => findObject(place, key)?.size);
+      const found = await onRemote(place, `read ${key} from`, () => findObject(place, key));
+      if (found !== undefined) seen.add(path.dirname(path.join(root, key)));
+      return found?.size;
     },
 
     async *list(prefix, options) {
@@ -71,6 +80,7 @@ export function localRemote(folder: string): RemotePruner {
         const start = enterFolder(place, prefix.split('/').slice(0, -1));
         if (start === undefined) return;
         for (const object of objectsBelow(start, prefix)) {
+          seen.add(path.dirname(path.join(root, object.key)));
           yield object;
           throwIfAborted(options?.signal);
           if (breather.due()) await breather.turn();
@@ -78,6 +88,17 @@ export function localRemote(folder: string): RemotePruner {
       } catch (error) {
         throw fromRemoteSystemError(error, `list ${prefix || 'the objects'} of`, place.location);
       }
+    },
+
+    async settle(options) {
+      throwIfAborted(options?.signal);
+      await onRemote(place, 'flush', () => {
+        // A process that ended between its last name and the end leaves nothing to be written.
+        const temps = enterFolder(place, [reservedName]);
+        if (temps !== undefined) clearOnce(temps);
+        for (const folder of seen) settleFolder(folder);
+        seen.clear();
+      });
     },
 
     create: (key, source, options) => createObject(place, enterTemps, key, source, options?.signal),

@@ -105,6 +105,12 @@ export interface RemoteWriter extends RemoteReader {
     source: RemoteSource,
     options?: RemoteCreateOptions,
   ): Promise<'created' | 'exists'>;
+
+  /**
+   * Makes sure that what `list` and `stat` found so far is durable, whoever created it: for callers that report
+   * work as done which they found done. Present where that may be otherwise; wrappers pass it on.
+   */
+  settle?(options?: RemoteCallOptions): Promise<void>;
 }
 
 /**

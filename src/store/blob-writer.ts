@@ -320,6 +320,7 @@ export class BlobWriter {
   /** Ends: everything added is durable and visible. */
   async finish(): Promise<BlobWriterStats> {
     await this.#publish();
+    this.#store.settle();
     this.close();
     return this.stats;
   }

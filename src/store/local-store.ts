@@ -5,8 +5,9 @@ import { type Digest, digestToRaw } from '../base/digest.ts';
 import { fromSystemError, isMstoreError } from '../base/errors.ts';
 import {
   clearDeadTemps,
-  ensureFolder,
+  ensureCacheFolder,
   readBounded,
+  settleFolder,
   tempName,
   writeAtomically,
 } from '../base/files.ts';
@@ -39,6 +40,8 @@ export class Store {
   #index: ChunkIndex | undefined;
   #packs: PackFiles;
   #writable = false;
+  /** Folders of recipes that were found here, as long as their names may not be flushed. */
+  readonly #unsettled = new Set<string>();
 
   constructor(folder: string, clock: Clock = systemClock, random: Random = systemRandom) {
     this.folder = folder;
@@ -68,8 +71,8 @@ export class Store {
   keep(key: string, bytes: Uint8Array): void {
     try {
       const file = this.file(key);
-      ensureFolder(path.dirname(file));
-      ensureFolder(this.tempsFolder);
+      ensureCacheFolder(path.dirname(file));
+      ensureCacheFolder(this.tempsFolder);
       writeAtomically(file, bytes, { unsynced: true, tempFolder: this.tempsFolder });
     } catch {
       // It is fetched again the next time.
@@ -80,7 +83,7 @@ export class Store {
   prepareWriting(): void {
     if (this.#writable) return;
     try {
-      ensureFolder(this.tempsFolder);
+      ensureCacheFolder(this.tempsFolder);
       clearDeadTemps(this.tempsFolder, '', this.#clock);
       const header = this.file(headerKey);
       if (!fs.existsSync(header)) {
@@ -168,8 +171,20 @@ export class Store {
     if (blob === emptyBlob) return soleChunkRecipe(blob, 0);
     const place = this.index().find(digestToRaw(blob));
     if (place !== undefined) return soleChunkRecipe(blob, place.rawLength);
-    const bytes = readBounded(this.file(recipeKey(blob)), recipeBytesMax);
-    return bytes === undefined ? undefined : parseRecipe(bytes, blob);
+    const file = this.file(recipeKey(blob));
+    const bytes = readBounded(file, recipeBytesMax);
+    if (bytes === undefined) return undefined;
+    this.#unsettled.add(path.dirname(file));
+    return parseRecipe(bytes, blob);
+  }
+
+  /**
+   * Makes sure that the recipes which were found so far are on the disk for certain, whoever wrote them.
+   * (A pack that has an index object is.)
+   */
+  settle(): void {
+    for (const folder of this.#unsettled) settleFolder(folder, this.#clock);
+    this.#unsettled.clear();
   }
 
   /** Counts what the store lacks of a blob; undefined when it lacks nothing. */

@@ -2,7 +2,14 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, systemCode } from '../base/errors.ts';
-import { ensureFolder, readBounded, readFully, writeAtomically } from '../base/files.ts';
+import {
+  ensureCacheFolder,
+  ensureFolder,
+  readBounded,
+  readFully,
+  syncFolder,
+  writeAtomically,
+} from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import type { PackSource } from '../index/footer-cache.ts';
 import type { ListedPack } from '../index/indexed-pack.ts';
@@ -114,8 +121,11 @@ export class PackFiles implements PackSource {
 
   #restoreIndex(file: string, footer: PackFooter): void {
     try {
+      // Whoever published the pack may have ended before it came to flush its name, and where there is an
+      // index object nobody asks again.
+      syncFolder(path.dirname(this.#file(packKey(footer.id))));
       ensureFolder(path.dirname(file));
-      ensureFolder(this.#temps);
+      ensureCacheFolder(this.#temps);
       writeAtomically(file, footer.bytes, { tempFolder: this.#temps });
     } catch {
       // A read-only store is read all the same; the next writer restores the file.

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import type { Digest } from '../base/digest.ts';
 import { systemCode } from '../base/errors.ts';
 import {
-  ensureFolder,
+  ensureCacheFolder,
   publishReplacing,
   readFully,
   removeFile,
@@ -106,8 +106,8 @@ export class TableFolder implements TableStore {
   }
 
   write(fill: (write: (bytes: Uint8Array) => void) => Digest): TableFile {
-    ensureFolder(this.#folder);
-    ensureFolder(this.#temps);
+    ensureCacheFolder(this.#folder);
+    ensureCacheFolder(this.#temps);
     const temp = path.join(this.#temps, tempName());
     try {
       const name = writeTemp(temp, fill) + suffix;

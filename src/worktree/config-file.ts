@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { parse } from 'smol-toml';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
-import { readBounded, writeAtomically } from '../base/files.ts';
+import { clearDeadTemps, readBounded, settleFolder, writeAtomically } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { withLock } from '../base/lock.ts';
 import { type ConfigValue, editToml } from './toml-edit.ts';
@@ -43,11 +43,16 @@ export async function writeConfigKey(
   lockFolder: string,
 ): Promise<void> {
   await withLock(path.join(lockFolder, 'config.lock'), () => {
+    clearDeadTemps(lockFolder);
+    clearDeadTemps(path.dirname(file), '.');
     const text = readBounded(file, limits.configBytesMax)?.toString() ?? '';
     if (text === '' && value === undefined) return;
     parseFile(text, file);
     const edited = editToml(text, key.split('.'), value);
-    if (edited === text) return;
+    if (edited === text) {
+      settleFolder(path.dirname(file));
+      return;
+    }
     try {
       writeAtomically(file, edited);
     } catch (error) {

@@ -1,5 +1,12 @@
 import * as path from 'node:path';
-import { readBounded, removeFile, writeAtomically } from '../base/files.ts';
+import {
+  clearDeadTemps,
+  readBounded,
+  removeFile,
+  settleFolder,
+  syncFolder,
+  writeAtomically,
+} from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { withLock } from '../base/lock.ts';
 import { pointerSuffix } from './pointer.ts';
@@ -85,12 +92,19 @@ async function editLines(
   edit: (lines: readonly string[]) => readonly string[],
 ): Promise<boolean> {
   return withLock(path.join(lockFolder, 'git-files.lock'), () => {
+    clearDeadTemps(lockFolder);
+    clearDeadTemps(path.dirname(file), '.');
     const text = readBounded(file, limits.ignoreBytesMax)?.toString('latin1') ?? '';
     const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
     const edited = edit(lines);
-    if (edited.length === lines.length) return false;
-    if (edited.length === 0) removeFile(file);
-    else writeAtomically(file, Buffer.from(edited.join(''), 'latin1'));
+    if (edited.length === lines.length) {
+      settleFolder(path.dirname(file));
+      return false;
+    }
+    if (edited.length === 0) {
+      removeFile(file);
+      syncFolder(path.dirname(file));
+    } else writeAtomically(file, Buffer.from(edited.join(''), 'latin1'));
     return true;
   });
 }

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { DirectFile } from '../base/direct-file.ts';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
-import { ensureFolder, removeFile, tempName, writeFully } from '../base/files.ts';
+import { ensureCacheFolder, removeFile, tempName, writeFully } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { stampNow } from './stat-cache.ts';
 
@@ -32,7 +32,7 @@ export class Placer {
     this.#root = root;
     this.#tempFolder = tempFolder;
     this.#clock = options.clock ?? systemClock;
-    ensureFolder(tempFolder);
+    ensureCacheFolder(tempFolder);
   }
 
   /** Returns the absolute path of an entry. */

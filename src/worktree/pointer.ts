@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { type Digest, isDigest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
-import { readBounded, writeAtomically } from '../base/files.ts';
+import { readBounded, settleFolder, writeAtomically } from '../base/files.ts';
 import { isJsonObject, isTooDeep, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { nameProblem, printable } from '../base/names.ts';
@@ -202,5 +202,7 @@ export function checkPointerName(pointer: Pointer, where: string): Pointer {
 export function writePointer(file: string, pointer: Pointer): boolean {
   const text = formatPointer(pointer);
   const now = readBounded(file, limits.pointerBytesMax);
-  return now?.toString() !== text && writeAtomically(file, text);
+  if (now?.toString() !== text) return writeAtomically(file, text);
+  settleFolder(path.dirname(file));
+  return false;
 }

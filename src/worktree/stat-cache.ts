@@ -1,7 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { writeCacheFile } from '../base/cache-file.ts';
 import { type Digest, isDigest, sha256 } from '../base/digest.ts';
-import { ensureFolder, readBounded, tempName, writeAtomically } from '../base/files.ts';
+import { ensureCacheFolder, readBounded, tempName } from '../base/files.ts';
+import { bootToken } from '../base/host.ts';
 
 const cacheVersion = 2;
 const cacheBytesMax = 1024 * 1024 * 1024;
@@ -13,13 +15,21 @@ const cacheBytesMax = 1024 * 1024 * 1024;
 const fineTickNs = 20_000_000n;
 const coarseTickNs = 2_000_000_000n;
 
-type Row = readonly [name: string, stamp: string, digest: string];
+/**
+ * What was written within this time may not be on the disk yet. After a power cut it can be a file of the
+ * right size and times that holds zeros.
+ */
+const settledNs = 600_000_000_000n;
+
+type Row = readonly [name: string, stamp: string, digest: string, boot?: string];
 
 /** What a file was when its digest was known. */
 interface Known {
   /** Size, times and inode in one text: it is compared, never taken apart. */
   readonly stamp: string;
   readonly digest: string;
+  /** When the machine must not have been started anew since: while the file may not be on the disk. */
+  readonly boot?: string | undefined;
 }
 
 /** What of a stat tells whether a file changed, how it may be used, and who else has it. */
@@ -35,8 +45,9 @@ function stampOf({ size, mtimeNs, ctimeNs, ino }: FileStat): string {
 /**
  * Remembers the digests of the files of one tracked path with the size, times and inode they had, so
  * that an unchanged file costs one stat and no read. A file that was changed so shortly before it was
- * read that a later change might not show in its times is never remembered. Losing the cache loses
- * time, nothing else: a cache that cannot be read is an empty one.
+ * read that a later change might not show in its times is never remembered, and one that may not have
+ * reached the disk is forgotten when the machine starts anew. Losing the cache loses time, nothing else:
+ * a cache that cannot be read is an empty one.
  */
 export class StatCache {
   readonly #file: string;
@@ -75,7 +86,9 @@ export class StatCache {
       };
       if (value.version !== cacheVersion || value.tracked !== tracked) return;
       this.#links = new Map(value.links ?? []);
-      for (const [name, stamp, digest] of value.rows) this.#known.set(name, { stamp, digest });
+      for (const [name, stamp, digest, boot] of value.rows) {
+        this.#known.set(name, { stamp, digest, boot });
+      }
     } catch {
       this.#known = new Map();
       this.#links = new Map();
@@ -98,7 +111,10 @@ export class StatCache {
   find(name: string, stat: FileStat): Digest | undefined {
     const known = this.#known.get(name);
     if (known === undefined || known.stamp !== stampOf(stat)) return undefined;
-    return isDigest(known.digest) ? known.digest : undefined;
+    if (known.boot !== undefined && known.boot !== bootToken()) return undefined;
+    if (!isDigest(known.digest)) return undefined;
+    if (known.boot !== undefined && !this.#isUnsettled(stat)) this.#set(name, stat, known.digest);
+    return known.digest;
   }
 
   /** Remembers a digest with the stat that held before and after the file was read. */
@@ -117,8 +133,13 @@ export class StatCache {
   }
 
   #set(name: string, stat: FileStat, digest: Digest): void {
-    this.#known.set(name, { stamp: stampOf(stat), digest });
+    const boot = this.#isUnsettled(stat) ? bootToken() : undefined;
+    this.#known.set(name, { stamp: stampOf(stat), digest, boot });
     this.#changed = true;
+  }
+
+  #isUnsettled({ ctimeNs }: FileStat): boolean {
+    return ctimeNs + settledNs >= this.#startNs;
   }
 
   #isRacy(stat: FileStat): boolean {
@@ -141,20 +162,13 @@ export class StatCache {
   /** Writes the cache if it changed. A cache that cannot be written is left as it is. */
   save(tracked: string): void {
     if (!this.#changed) return;
-    const rows = [...this.#known].map(([name, { stamp, digest }]): Row => [name, stamp, digest]);
-    try {
-      ensureFolder(path.dirname(this.#file));
-      const text = JSON.stringify({
-        version: cacheVersion,
-        tracked,
-        rows,
-        links: [...this.#links],
-      });
-      writeAtomically(this.#file, text, { unsynced: true });
-      this.#changed = false;
-    } catch {
-      // A read-only workspace or a full disk: the next run reads the files again.
-    }
+    const rows = [...this.#known].map(
+      ([name, { stamp, digest, boot }]): Row =>
+        boot === undefined ? [name, stamp, digest] : [name, stamp, digest, boot],
+    );
+    const links = [...this.#links];
+    const text = JSON.stringify({ version: cacheVersion, tracked, rows, links });
+    this.#changed = !writeCacheFile(this.#file, text);
   }
 }
 
@@ -174,7 +188,7 @@ export function stampNow(fd: number, nowMs: number): void {
 export function fileClockNs(folder: string, fallbackMs: number): bigint {
   const probe = path.join(folder, tempName());
   try {
-    ensureFolder(folder);
+    ensureCacheFolder(folder);
     fs.closeSync(fs.openSync(probe, 'wx'));
     try {
       return fs.statSync(probe, { bigint: true }).mtimeNs;

@@ -1,9 +1,18 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hostToken } from '../../src/base/host.ts';
+import { initWorkspace } from '../../src/flow/init.ts';
 import { addRemote } from '../../src/flow/remotes.ts';
+import { untrack } from '../../src/flow/untrack.ts';
+import { writeConfigKey } from '../../src/worktree/config-file.ts';
 import { tempsBelow } from '../support/flow-kill.ts';
-import { emptyRemote, makeProject, type Project, withRemotes } from '../support/flow-project.ts';
+import {
+  emptyRemote,
+  makeProject,
+  type Project,
+  testSurroundings,
+  withRemotes,
+} from '../support/flow-project.ts';
 import { filesBelow, stateOf } from '../support/flow-state.ts';
 
 const dead = `${hostToken()}-999999999-0123456789abcdef.tmp`;
@@ -58,6 +67,31 @@ describe.each(commands)('%s', (_, run) => {
     expect(left.filter((file) => file.endsWith(dead))).toEqual([]);
     expect(left.filter((file) => file.endsWith(alive))).toHaveLength(places.length);
     expect(left.filter((file) => file.endsWith(foreign))).toHaveLength(places.length);
+  });
+});
+
+describe('short commands', () => {
+  it('clear what dead ones left', async () => {
+    const leave = (project: Project, ...places: string[]): void => {
+      for (const place of places)
+        for (const name of [dead, alive]) project.write(place + name, 'half a file');
+    };
+    const lefts = (project: Project): string[] =>
+      tempsBelow(project.root).filter((file) => file.endsWith(dead));
+    const project = await makeProject();
+    project.write('models/a', 'a');
+    await project.add('models/a');
+    const { folder, cacheFolder, root } = await project.open();
+    leave(project, '.modelstore/.', '.modelstore/cache/.');
+    await writeConfigKey(`${folder}/config.toml`, 'core.remote', 'origin', cacheFolder);
+    expect(lefts(project)).toEqual([]);
+    leave(project, '.', '.modelstore/.', '.modelstore/cache/git-files.lock.');
+    await initWorkspace(root, { git: true }, testSurroundings());
+    expect(lefts(project)).toEqual([]);
+    leave(project, 'models/.', '.modelstore/cache/.');
+    await untrack(await project.open(), ['models/a']);
+    expect(lefts(project)).toEqual([]);
+    expect(tempsBelow(root)).toHaveLength(5);
   });
 });
 

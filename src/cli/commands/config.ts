@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { MstoreError } from '../../base/errors.ts';
-import { ensureFolder } from '../../base/files.ts';
+import { ensureCacheFolder } from '../../base/files.ts';
 import { printable } from '../../base/names.ts';
 import {
   configKeys,
@@ -91,7 +91,7 @@ async function change(context: Context, args: Args, set: boolean): Promise<void>
     });
   }
   const file = path.join(workspace.folder, flagOf(args, 'local') ? localConfigName : configName);
-  ensureFolder(workspace.cacheFolder);
+  ensureCacheFolder(workspace.cacheFolder);
   await writeConfigKey(file, key, value, workspace.cacheFolder);
   context.note(value === undefined ? `Removed ${key}` : `Set ${key} to ${value}`);
   context.result({ key, value: value ?? null }, []);

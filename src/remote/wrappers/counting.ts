@@ -29,6 +29,7 @@ export function counting(remote: RemotePruner): CountingRemote {
     location: remote.location,
     probe: remote.probe,
     uploads: remote.uploads,
+    settle: (options) => remote.settle?.(options) ?? Promise.resolve(),
     counts: () => structuredClone(tally),
     get(key, range, options) {
       tally.get.calls++;

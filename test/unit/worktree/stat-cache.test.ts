@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../src/base/digest.ts';
+import { bootToken } from '../../../src/base/host.ts';
 import { fileClockNs, StatCache, stampNow } from '../../../src/worktree/stat-cache.ts';
 import { tempFolder } from '../../support/temp.ts';
 
@@ -70,6 +71,38 @@ describe('StatCache', () => {
     cache.rememberRead('old', whole(3n * second), digest);
     expect(cache.find('young', whole(second))).toBeUndefined();
     expect(cache.find('old', whole(3n * second))).toBe(digest);
+  });
+
+  it('forgets a file that may not have reached the disk when the machine starts anew', () => {
+    const folder = tempFolder();
+    const minute = 60_000n * ms;
+    const young = statOf(9n * minute);
+    const old = statOf(11n * minute);
+    const cache = open(folder);
+    cache.rememberWritten('young', young, digest);
+    cache.rememberWritten('old', old, digest);
+    cache.save('models/a');
+    const [name] = fs.readdirSync(folder) as [string];
+    const file = path.join(folder, name);
+    expect(open(folder).find('young', young)).toBe(digest);
+    expect(fs.readFileSync(file, 'utf8')).toContain(bootToken());
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(bootToken(), 'another start'));
+    expect(open(folder).find('young', young)).toBeUndefined();
+    expect(open(folder).find('old', old)).toBe(digest);
+  });
+
+  it('takes a file that it saw again later for one that has reached the disk', () => {
+    const folder = tempFolder();
+    const minute = 60_000n * ms;
+    const cache = open(folder);
+    cache.rememberWritten('f', statOf(1n * minute), digest);
+    cache.save('models/a');
+    const later = StatCache.open(folder, 'models/a', start + 10n * minute);
+    expect(later.find('f', statOf(1n * minute))).toBe(digest);
+    later.save('models/a');
+    const [name] = fs.readdirSync(folder) as [string];
+    expect(fs.readFileSync(path.join(folder, name), 'utf8')).not.toContain(bootToken());
+    expect(open(folder).find('f', statOf(1n * minute))).toBe(digest);
   });
 
   it('forgets a file that was read again while it was young', () => {
