@@ -340,7 +340,7 @@ function leavesBelow(folder: string, prefix: string): string[] {
   });
 }
 
-/** What the pointer on disk says was at each path; nothing when it cannot be read. */
+/** What the pointer on disk says was at each path; nothing when it, or its list of files, is damaged. */
 function entriesBefore(workspace: Workspace, { path: tracked }: Tracked): Map<string, TreeEntry> {
   try {
     const where = pointerPath(tracked);
@@ -351,10 +351,23 @@ function entriesBefore(workspace: Workspace, { path: tracked }: Tracked): Map<st
       entries.map((entry) => [base === '' ? entry.path : `${base}/${entry.path}`, entry]),
     );
   } catch (error) {
-    if (isMstoreError(error)) return new Map();
+    // A failure of the system says nothing of the pointer: without it, files that are no part of the new
+    // version would be taken for the user's own and stay.
+    if (isMstoreError(error, ...damageCodes)) return new Map();
     throw error;
   }
 }
+
+const damageCodes = [
+  'corrupt-pointer',
+  'merge-conflict',
+  'newer-format',
+  'too-large',
+  'objects-missing',
+  'corrupt-recipe',
+  'corrupt-chunk',
+  'corrupt-pack',
+] as const;
 
 /** Hashes a file of the workspace. */
 export async function hashFile(

@@ -83,7 +83,8 @@ export class DecidingRegistry {
     try {
       return await findVersion(this.registry, model, selector);
     } catch (error) {
-      if (this.registry === this.#here || !isMstoreError(error)) throw error;
+      const isUnknown = isMstoreError(error, 'unknown-model', 'unknown-version');
+      if (this.registry === this.#here || !isUnknown) throw error;
       const here = await findVersion(this.#here, model, selector).catch(() => undefined);
       if (here === undefined) throw error;
       throw this.#notPushed(`${model}@${here.record.value.version}`);
