@@ -252,16 +252,20 @@ export async function expectRefused(
 /** Every file of a workspace but Git's and the caches, its store and its remote: name and content. */
 export function snapshot(ws: CliWorkspace): Record<string, string> {
   return {
-    ...describe(ws.root, 'work', (name) => ['.git', '.modelstore'].includes(name)),
-    ...describe(ws.store, 'store', (name) => ['tmp', 'remotes'].includes(name)),
-    ...describe(ws.remote, 'remote', (name) => name === 'tmp'),
+    ...describeFolder(ws.root, 'work', (name) => ['.git', '.modelstore'].includes(name)),
+    ...describeFolder(ws.store, 'store', (name) => ['tmp', 'remotes'].includes(name)),
+    ...describeFolder(ws.remote, 'remote', (name) => name === 'tmp'),
   };
 }
 
-function describe(
+/**
+ * Describes all that is below a folder, by path behind a prefix: mode and digest, target, or kind.
+ * @param skip leaves paths below the folder out
+ */
+export function describeFolder(
   folder: string,
   prefix: string,
-  skip: (name: string) => boolean = () => false,
+  skip: (relative: string) => boolean = () => false,
 ): Record<string, string> {
   const found: Record<string, string> = {};
   const stat = fs.lstatSync(folder, { throwIfNoEntry: false });
@@ -274,7 +278,8 @@ function describe(
     const shown = `${prefix}/${name}`;
     if (entry.isDirectory()) {
       found[`${shown}/`] = 'folder';
-      Object.assign(found, describe(full.toString(), shown));
+      const inside = (relative: string): boolean => skip(`${name}/${relative}`);
+      Object.assign(found, describeFolder(full.toString(), shown, inside));
     } else if (entry.isFile()) {
       const digest = createHash('sha256').update(fs.readFileSync(full)).digest('hex');
       found[shown] = `${(entry.mode & 0o777).toString(8)} ${digest}`;

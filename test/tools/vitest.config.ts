@@ -6,7 +6,7 @@ export default defineConfig({
     root: new URL('../..', import.meta.url).pathname,
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/tools/build.ts'],
-    exclude: ['test/interop/**'],
+    exclude: ['test/interop/**', 'test/long/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',

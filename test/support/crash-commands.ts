@@ -1,0 +1,126 @@
+import * as fs from 'node:fs';
+import type { Place, World } from './crash-world.ts';
+
+/** A command that is made to fail at each of its calls. */
+export interface CrashCommand {
+  /** As it is named in the table of the page. */
+  readonly name: string;
+  readonly place: Place;
+  readonly args: readonly string[];
+  /** Brings the world to where the command has something to do. */
+  readonly prepare?: (world: World) => Promise<void> | void;
+  /** Exit code of another run when the command had done everything; 0 unless it says otherwise. */
+  readonly again?: number;
+  /** Files that may be gone for a moment: the system has no call that swaps two folders. */
+  readonly mayBeGone?: RegExp;
+  /** Whether what was done on the remote may be missing in the local registry until the next command. */
+  readonly followsLater?: boolean;
+  /** Files that are on the disk only when the system gets to it. */
+  readonly notFlushed?: RegExp;
+}
+
+/** Files that `checkout` and `pull` write: they are on the disk when the system gets to it. */
+const workspaceFiles = /^(?:work|clone)\/(?:model\/|single\.bin$)/;
+
+/** Lays a third version, which is in no store yet. */
+function layNext(world: World): void {
+  fs.rmSync(world.at('work/model/parts/1.txt'));
+  world.lay(2);
+}
+
+async function addNext(world: World): Promise<void> {
+  layNext(world);
+  await world.run('work', 'add', 'model', 'single.bin');
+  world.commit('v2');
+}
+
+async function fetchFirst(world: World): Promise<void> {
+  await world.run('clone', 'fetch', 'v1');
+}
+
+/** All commands that write; a new one needs an entry here and nothing else. */
+export const crashCommands: readonly CrashCommand[] = [
+  { name: 'init', place: 'fresh', args: ['init'] },
+  {
+    name: 'add, a new file',
+    place: 'work',
+    args: ['add', 'models/new.bin'],
+    prepare(world) {
+      fs.mkdirSync(world.at('work/models'));
+      fs.copyFileSync(world.at('work/model/weights.bin'), world.at('work/models/new.bin'));
+      fs.appendFileSync(world.at('work/models/new.bin'), 'and more');
+    },
+  },
+  { name: 'add, a second version', place: 'work', args: ['add', 'single.bin'], prepare: layNext },
+  { name: 'add, a directory', place: 'work', args: ['add', 'model'], prepare: layNext },
+  { name: 'checkout', place: 'work', args: ['checkout', 'v0'], notFlushed: workspaceFiles },
+  {
+    name: 'checkout, what is gone',
+    place: 'work',
+    args: ['checkout'],
+    prepare: removeFiles,
+    notFlushed: workspaceFiles,
+  },
+  { name: 'checkout --to', place: 'work', args: ['checkout', 'v0', '--to', '../out'], again: 6 },
+  {
+    name: 'checkout --to --force',
+    place: 'work',
+    args: ['checkout', 'v0', '--to', '../out', '--force'],
+    prepare: (world) => world.run('work', 'checkout', 'v1', '--to', '../out'),
+    mayBeGone: /^out\//,
+  },
+  {
+    name: 'checkout --link hardlink',
+    place: 'work',
+    args: ['checkout', 'v0', '--link', 'hardlink'],
+    notFlushed: workspaceFiles,
+  },
+  { name: 'push', place: 'work', args: ['push'], prepare: addNext },
+  { name: 'fetch', place: 'clone', args: ['fetch', 'v1'] },
+  { name: 'pull', place: 'clone', args: ['pull', 'v1'], notFlushed: workspaceFiles },
+  {
+    name: 'pull, all is here',
+    place: 'clone',
+    args: ['pull', 'v1'],
+    prepare: fetchFirst,
+    notFlushed: workspaceFiles,
+  },
+  {
+    name: 'register',
+    place: 'work',
+    args: ['register', 'ranker@v1.2.0', 'model', '--metric', 'accuracy=0.97'],
+    prepare: addNext,
+  },
+  {
+    name: 'deploy',
+    place: 'work',
+    args: ['deploy', 'ranker@v1.1.0', '--env', 'staging'],
+    followsLater: true,
+  },
+  {
+    name: 'promote',
+    place: 'work',
+    args: ['promote', 'ranker', '--from', 'production', '--to', 'staging'],
+    followsLater: true,
+  },
+  {
+    name: 'rollback',
+    place: 'work',
+    args: ['rollback', 'ranker', '--env', 'production', '--to', 'v1.0.0'],
+    followsLater: true,
+  },
+  {
+    name: 'archive',
+    place: 'work',
+    args: ['archive', 'ranker@v1.0.0', '--force', '--reason', 'Slow'],
+    followsLater: true,
+  },
+  { name: 'untrack', place: 'work', args: ['untrack', 'single.bin'], again: 3 },
+  { name: 'remote add', place: 'work', args: ['remote', 'add', 'second', '../second'] },
+  { name: 'config set', place: 'work', args: ['config', 'set', 'store.compression', 'auto'] },
+];
+
+function removeFiles(world: World): void {
+  fs.rmSync(world.at('work/model'), { recursive: true });
+  fs.rmSync(world.at('work/single.bin'));
+}

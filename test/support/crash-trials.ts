@@ -1,0 +1,101 @@
+import { faultsAt, type InjectedResult } from './crash-calls.ts';
+import { check, checkFiles, checkTemps, checkVersions, checkView } from './crash-checks.ts';
+import type { CrashCommand } from './crash-commands.ts';
+import {
+  type CrashLanes,
+  type CrashOptions,
+  describePoint,
+  type Point,
+  runAgain,
+  type TrialReport,
+  type Undisturbed,
+} from './crash-lanes.ts';
+import type { World, WorldView } from './crash-world.ts';
+
+/**
+ * Runs a command with a fault at its calls, at each if the options do not say less; after each fault it
+ * looks at what is left, runs the command again, and looks at what came of it.
+ */
+export async function tryFaults(
+  lanes: CrashLanes,
+  command: CrashCommand,
+  options: CrashOptions = {},
+): Promise<TrialReport> {
+  const undisturbed = await lanes.prepare(command);
+  const { calls } = undisturbed;
+  const points = calls.flatMap((call) => faultsAt(call).map((fault) => ({ call, fault })));
+  return lanes.each({ command: command.name, calls }, points, options, {
+    seed: ({ call, fault }) => `${command.name} ${call.number} ${fault}`,
+    describe: describePoint,
+    work: (point, world) => tryFault(lanes, command, world, point, undisturbed),
+  });
+}
+
+async function tryFault(
+  lanes: CrashLanes,
+  command: CrashCommand,
+  world: World,
+  point: Point,
+  undisturbed: Undisturbed,
+): Promise<'killed' | 'refused' | 'unharmed'> {
+  world.reset();
+  const outcome = outcomeOf(await lanes.run(command, world, { point }), point);
+  await world.checkStores();
+  const mayBeGone = (name: string, now: string | undefined): boolean =>
+    now === undefined && (command.mayBeGone?.test(name) ?? false);
+  checkFiles(world, undisturbed, mayBeGone);
+  if (outcome === 'unharmed') checkDone(command, await world.view(), undisturbed);
+  // Reading heals what it can, so that every other time nobody reads before the command runs again.
+  else if (point.call.number % 2 === 0) await checkVersions(world);
+  await runAgain(command, world);
+  await world.checkStores();
+  checkView(await world.view(), undisturbed.after);
+  await checkVersions(world);
+  checkTemps(world);
+  return outcome;
+}
+
+/** The command said that it was done, though a call failed. */
+function checkDone(
+  { followsLater }: CrashCommand,
+  view: WorldView,
+  { before, after }: Undisturbed,
+): void {
+  const here = 'work/.modelstore/store';
+  const lags = followsLater && view.registries[here] === before.registries[here];
+  const registries = { ...after.registries, [here]: before.registries[here] as string };
+  checkView(view, lags ? { ...after, registries } : after);
+}
+
+/** What a failure of this machine or of a directory remote is called. */
+const systemCodes = [
+  'io',
+  'no-space',
+  'permission-denied',
+  'remote-full',
+  'remote-refused',
+  'remote-unreachable',
+];
+
+function outcomeOf(
+  { code, stdout, stderr, calls }: InjectedResult,
+  { call, fault }: Point,
+): 'killed' | 'unharmed' | 'refused' {
+  if (fault === 'kill' || fault === 'torn') {
+    if (code === null) return 'killed';
+    const made = calls.filter(({ number }) => number > 0).length;
+    check(code === 0 && made < call.number, `it was not killed, and ended with ${code}`);
+    return 'unharmed';
+  }
+  if (code === 0) return 'unharmed';
+  check(code !== null && stdout !== '', `it ended with ${code}: ${stderr.slice(0, 500)}`);
+  const { error, paths } = JSON.parse(stdout) as {
+    error?: { code: string; message: string };
+    paths?: Array<{ error?: { code: string } }>;
+  };
+  const codes = [error?.code, ...(paths ?? []).map((each) => each.error?.code)];
+  const told = codes.filter((each) => each !== undefined);
+  const known = told.length > 0 && told.every((each) => systemCodes.includes(each));
+  check(known, `it ended with ${code} and said ${error?.code}: ${error?.message}`);
+  return 'refused';
+}

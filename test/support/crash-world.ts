@@ -1,0 +1,275 @@
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { bootToken, hostToken } from '../../src/base/host.ts';
+import { exportRegistry } from '../../src/flow/registry-export.ts';
+import { Registry } from '../../src/registry/registry.ts';
+import { localRemote } from '../../src/remote/local.ts';
+import { describeFolder } from './cli.ts';
+import { runInjected } from './crash-calls.ts';
+import { projectAt } from './flow-project.ts';
+import { checkRemote } from './flow-remote-check.ts';
+import { noise } from './flow-scratch.ts';
+import { filesBelow, stateOf } from './flow-state.ts';
+import { git } from './git.ts';
+import type { Loss, PowerDisk } from './power-disk.ts';
+
+/** Folders of a world in which mstore works. */
+export type Place = 'work' | 'clone' | 'fresh';
+
+/** Folders that hold the layout of a remote: local stores and remotes. */
+const storeFolders = [
+  'work/.modelstore/store',
+  'clone/.modelstore/store',
+  'fresh/.modelstore/store',
+  'remote',
+  'second',
+];
+
+/** What the token of the host is after a start of the machine. */
+const otherHost = 'ffffffffffff';
+
+const madeConfig = 'fresh/.modelstore/config.toml';
+
+/** What a folder of a version holds, by path. */
+type State = Readonly<Record<string, string>>;
+
+/** Everything that a user can see of a world, without times and random numbers. */
+export interface WorldView {
+  /** Files of the places but those of stores, caches and Git: mode and digest by path. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Recipes of each store. */
+  readonly recipes: Readonly<Record<string, readonly string[]>>;
+  /** The registry of each store, as text. */
+  readonly registries: Readonly<Record<string, string>>;
+  /** How each tracked path compares with its pointer, by place. */
+  readonly states: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * A folder with workspaces and remotes in which commands run: `work`, a workspace with the versions v0 and v1 of
+ * a model, registered and deployed; its remote; `clone`, another workspace with v0; `fresh`, a new Git
+ * repository. It can be put back to how it was.
+ */
+export class World {
+  /** Absolute path; the same after each reset. */
+  readonly folder: string;
+  /** Absolute path of what {@link reset} restores. */
+  readonly template: string;
+  /** What each version holds. */
+  readonly versions = new Map<string, State>();
+
+  constructor(lane: string) {
+    this.folder = path.join(lane, 'world');
+    this.template = path.join(lane, 'template');
+  }
+
+  at(relative: string): string {
+    return path.join(this.folder, relative);
+  }
+
+  /** Runs the command line, which must succeed. */
+  async run(place: Place, ...args: string[]): Promise<void> {
+    const cwd = this.at(place);
+    const result = await runInjected(undefined, { cwd, args, root: this.folder });
+    if (result.code !== 0) throw new Error(`mstore ${args.join(' ')}: ${result.stderr}`);
+  }
+
+  /** Lays the files of a version in the workspace; nothing is added. */
+  lay(version: number): void {
+    const write = (name: string, bytes: Buffer | string, mode = 0o644): void => {
+      fs.mkdirSync(path.dirname(this.at(`work/${name}`)), { recursive: true });
+      fs.writeFileSync(this.at(`work/${name}`), bytes);
+      fs.chmodSync(this.at(`work/${name}`), mode);
+    };
+    const base = noise(900_000, 'base');
+    noise(150_000, version).copy(base, 200_000 * version);
+    write('model/weights.bin', base);
+    write('model/config.json', `{"version": ${version}}\n`);
+    write(`model/parts/${version}.txt`, `only in ${version}\n`);
+    write('model/parts/all.txt', 'in all\n');
+    write('model/run.sh', `echo ${version}\n`, 0o755);
+    write('single.bin', noise(300_000, `single ${version}`));
+  }
+
+  /** Commits what the workspace holds and keeps in mind what it is. */
+  commit(version: string): void {
+    git(this.at('work'), 'add', '-A');
+    git(this.at('work'), 'commit', '-q', '-m', version);
+    git(this.at('work'), 'tag', version);
+    this.versions.set(version, stateOf(this.at('work')));
+  }
+
+  /** Makes the world anew. */
+  async make(): Promise<void> {
+    fs.rmSync(this.folder, { recursive: true, force: true });
+    for (const place of ['work', 'fresh']) {
+      fs.mkdirSync(this.at(place), { recursive: true });
+      git(this.at(place), 'init', '-q', '--template=');
+    }
+    await this.run('work', 'init');
+    await this.run('work', 'remote', 'add', 'origin', '../remote');
+    this.lay(0);
+    await this.run('work', 'add', 'model', 'single.bin');
+    this.commit('v0');
+    await this.run('work', 'register', 'ranker@v1.0.0', 'model', '--metric', 'accuracy=0.9');
+    await this.run('work', 'push');
+    await this.run('work', 'deploy', 'ranker@v1.0.0', '--env', 'production');
+    fs.rmSync(this.at('work/model/parts/0.txt'));
+    this.lay(1);
+    await this.run('work', 'add', 'model', 'single.bin');
+    this.commit('v1');
+    await this.run('work', 'register', 'ranker@v1.1.0', 'model', '--metric', 'accuracy=0.95');
+    await this.run('work', 'push');
+    await this.run('work', 'deploy', 'ranker@v1.1.0', '--env', 'production');
+    git(this.folder, 'clone', '-q', '--template=', 'work', 'clone');
+    await this.run('clone', 'pull', 'v0');
+  }
+
+  /** Takes the world as it is for what {@link reset} restores. */
+  keep(): void {
+    copyFolder(this.folder, this.template);
+  }
+
+  /** Puts the world back to how it was when it was kept. */
+  reset(): void {
+    copyFolder(this.template, this.folder);
+  }
+
+  /** What stat caches know files by: size, times and inode, by path. */
+  stamps(): Map<string, string> {
+    return new Map(
+      filesBelow(this.folder).map((name) => [name, stampOf(this.at(name))] as [string, string]),
+    );
+  }
+
+  /**
+   * Makes the world what a power cut leaves of a disk. The machine starts anew, and so has other tokens.
+   * @param stamps of the files before it: a file that keeps its size keeps them too, whatever it holds
+   */
+  afterPowerCut(disk: PowerDisk, loss: Loss, stamps: ReadonlyMap<string, string>): void {
+    fs.rmSync(this.folder, { recursive: true, force: true });
+    const rename = (name: string): string => name.replace(hostToken(), otherHost);
+    disk.cut(this.folder, loss, rename);
+    for (const name of this.temps().filter((temp) => temp.endsWith('.lock'))) {
+      const text = fs.readFileSync(this.at(name), 'utf8');
+      fs.writeFileSync(this.at(name), text.replaceAll(hostToken(), otherHost));
+    }
+    const now = new Map<string, string>();
+    for (const [name, stamp] of stamps) {
+      const full = this.at(name);
+      const size = fs.lstatSync(full, { throwIfNoEntry: false })?.size;
+      if (size === Number(stamp.split(' ')[0])) now.set(stamp, stampOf(full));
+    }
+    for (const place of ['work', 'clone']) {
+      const caches = this.at(`${place}/.modelstore/cache/stat`);
+      for (const cache of filesBelow(caches)) restamp(path.join(caches, cache), now);
+    }
+  }
+
+  /** Makes this world, and what it restores, that of another one. */
+  copyFrom(other: World): void {
+    copyFolder(other.template, this.template);
+    this.versions.clear();
+    for (const [name, state] of other.versions) this.versions.set(name, state);
+  }
+
+  /** The files that belong to users: of workspaces and of what was checked out elsewhere. */
+  files(): Record<string, string> {
+    const skipped = /^(?:\.git|\.modelstore\/(?:store|cache|tmp))$/;
+    const found: Record<string, string> = {};
+    for (const place of ['work', 'clone', 'fresh', 'out']) {
+      const files = describeFolder(this.at(place), place, (relative) => skipped.test(relative));
+      for (const [name, what] of Object.entries(files)) {
+        if (what === 'folder' || isTemp(name)) continue;
+        found[name] = name === madeConfig ? this.#madeConfig() : what;
+      }
+    }
+    return found;
+  }
+
+  /** The configuration that `init` makes, without the name that it draws for the repository. */
+  #madeConfig(): string {
+    return fs.readFileSync(this.at(madeConfig), 'utf8').replace(/"[0-9a-f]{32}"/, 'DRAWN');
+  }
+
+  async view(): Promise<WorldView> {
+    const recipes: Record<string, string[]> = {};
+    const registries: Record<string, string> = {};
+    for (const name of this.#stores()) {
+      recipes[name] = filesBelow(this.at(`${name}/recipes`));
+      registries[name] = await readRegistry(this.at(name));
+    }
+    const states: Record<string, string[]> = {};
+    for (const place of ['work', 'clone', 'fresh']) {
+      if (!fs.existsSync(this.at(`${place}/.modelstore/config.toml`))) continue;
+      const { paths } = await projectAt(this.at(place)).status();
+      states[place] = paths.map((each) => `${each.path} ${each.state}`);
+    }
+    return { files: this.files(), recipes, registries, states };
+  }
+
+  #stores(): string[] {
+    return storeFolders.filter((name) => fs.existsSync(this.at(name)));
+  }
+
+  /** Checks that every object of every store is whole, and names only what is there. */
+  async checkStores(): Promise<void> {
+    for (const name of this.#stores()) {
+      await checkRemote(localRemote(this.at(name)));
+      await readRegistry(this.at(name));
+    }
+  }
+
+  /** Writes a version into a folder of its own, and returns what it holds. */
+  async checkedOut(version: string): Promise<State> {
+    const to = `${this.folder}.out`;
+    fs.rmSync(to, { recursive: true, force: true });
+    await projectAt(this.at('work')).checkoutTo(to, [version]);
+    return stateOf(to);
+  }
+
+  /** Checks that what the pointers of the workspace name can be written. */
+  async checkPointers(): Promise<void> {
+    const to = `${this.folder}.out`;
+    fs.rmSync(to, { recursive: true, force: true });
+    await projectAt(this.at('work')).checkoutTo(to);
+  }
+
+  /** Temporary files and locks, in Git's folders none. */
+  temps(): string[] {
+    return filesBelow(this.folder).filter((name) => !name.includes('.git/') && isTemp(name));
+  }
+}
+
+/** Tells whether a path is that of a file under construction or of a lock. */
+export function isTemp(name: string): boolean {
+  return /\.(?:tmp|lock|building)(?:$|\/)/.test(name) || path.dirname(name).endsWith('/tmp');
+}
+
+function stampOf(file: string): string {
+  const { size, mtimeNs, ctimeNs, ino } = fs.lstatSync(file, { bigint: true });
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
+}
+
+/** Gives the rows of a stat cache the stamps that files have now, and the token of another start. */
+function restamp(file: string, stamps: ReadonlyMap<string, string>): void {
+  const text = fs.readFileSync(file, 'utf8').replaceAll(bootToken(), 'another-start');
+  const stamp = /"\d+ \d+ \d+ \d+"/g;
+  fs.writeFileSync(
+    file,
+    text.replace(stamp, (quoted) => `"${stamps.get(quoted.slice(1, -1)) ?? quoted.slice(1, -1)}"`),
+  );
+}
+
+function copyFolder(from: string, to: string): void {
+  fs.rmSync(to, { recursive: true, force: true });
+  execFileSync('cp', ['-a', from, to]);
+}
+
+const momentary = new Set(['created', 'at', 'registered_at', 'deployed_at', 'previous']);
+
+async function readRegistry(folder: string): Promise<string> {
+  const exported = await exportRegistry(new Registry(localRemote(folder)));
+  return JSON.stringify(exported, (key, value) => (momentary.has(key) ? undefined : value), 1);
+}
