@@ -128,9 +128,14 @@ export class DecidingRegistry {
     return entry;
   }
 
-  /** The local registry learns of it at once; where that fails, the next fetch brings it. */
+  /**
+   * The local registry learns of it at once. Where that fails, or entries before it came to the remote since
+   * both were compared, the next fetch brings it: a log here has no gap.
+   */
   async #keep(log: LogName, entry: Sealed<LogEntry>): Promise<void> {
     try {
+      const before = await this.#here.last(log);
+      if ((before?.sha256 ?? null) !== entry.value.previous) return;
       await this.#here.createEntry(log, entry);
     } catch (error) {
       if (!isMstoreError(error)) throw error;
