@@ -1,4 +1,4 @@
-import { sleep, throwIfAborted } from '../base/abort.ts';
+import { throwIfAborted } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
@@ -173,7 +173,7 @@ class Sweeper {
 
   /** Waits, longer each time, and not as long as others. */
   #pause(tries: number): Promise<void> {
-    const { random } = this.#workspace.surroundings;
+    const { random, sleep } = this.#workspace.surroundings;
     const ms = Math.min(pauseMsMax, 100 * 2 ** tries) * (0.5 + random.fraction());
     return sleep(ms, this.#options.signal);
   }

@@ -161,7 +161,7 @@ export async function takeBack(
       details: { id },
     });
   }
-  const watch = await SweepWatch.begin(remote, workspace.surroundings.clock, options);
+  const watch = await SweepWatch.begin(remote, workspace.surroundings, options);
   const transfer = transferOf(place, options);
   for (const one of chosen) await remote.delete(markKey(one.id), transfer);
   await watch.mayHaveLost();

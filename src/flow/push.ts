@@ -64,8 +64,10 @@ export async function push(
   };
   const requests = { ...transfer, jobs: requestJobs(workspace, options.jobs, chosen) };
   const progress = options.progress ?? silentProgress;
-  const { clock } = workspace.surroundings;
-  const watch = await SweepWatch.begin(remote, clock, { signal: options.signal, progress });
+  const watch = await SweepWatch.begin(remote, workspace.surroundings, {
+    signal: options.signal,
+    progress,
+  });
   const items = unique([...tracked, ...versions]);
   const sent = { blobs: 0, chunksSent: 0, packsSent: 0 };
   for (let tries = 1; ; tries++) {

@@ -36,7 +36,7 @@ export async function storing<T>(
   // Nobody cleans up a store that is not there.
   const isThere = () => fs.existsSync(store.folder);
   const how = { signal, progress, isEmpty: !isThere() };
-  const watch = await SweepWatch.begin(place, surroundings.clock, how);
+  const watch = await SweepWatch.begin(place, surroundings, how);
   let result = (await work()) as T;
   for (let tries = 1; isThere(); tries++) {
     if (isShared(workspace)) await publishRoot(workspace, place, needed(), { signal, jobs: 1 });

@@ -1,3 +1,4 @@
+import { sleep } from '../base/abort.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import type { NamePlatform } from '../base/names.ts';
 import { type OpenOptions, openRemote } from '../remote/open.ts';
@@ -8,6 +9,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly random: Random;
+  /** Waits so many milliseconds, or until the signal is aborted. */
+  readonly sleep: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
   readonly platform: NamePlatform;
   /** Refuses everything that would need a network. */
   readonly offline: boolean;
@@ -21,6 +24,7 @@ export function systemSurroundings(env: NodeJS.ProcessEnv, offline = false): Sur
     env,
     clock: systemClock,
     random: systemRandom,
+    sleep,
     platform: { platform: process.platform },
     offline,
     openRemote,

@@ -1,15 +1,17 @@
-import { sleep } from '../base/abort.ts';
-import type { Clock } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { RemoteCallOptions, RemoteWriter } from '../remote/remote.ts';
 import { type CleanUp, endSweep, listCleanUps, sweeperIsGone } from '../store/clean-up.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** A sweep ends itself within this time, and whoever waits for one gives up after it. */
 export const sweepMsMax = 10 * 60_000;
 /** Objects of clean-ups are kept much longer than this: whoever works longer cannot rely on seeing them. */
 const workMsMax = 24 * 60 * 60_000;
 const waitMsMax = 2_000;
+
+/** What a watch takes from its surroundings. */
+type WatchSurroundings = Pick<Surroundings, 'clock' | 'sleep'>;
 
 /** Options of {@link SweepWatch}. */
 export interface WatchOptions extends RemoteCallOptions {
@@ -25,7 +27,7 @@ export interface WatchOptions extends RemoteCallOptions {
  */
 export class SweepWatch {
   readonly #place: RemoteWriter;
-  readonly #clock: Clock;
+  readonly #surroundings: WatchSurroundings;
   readonly #options: WatchOptions;
   #since: { readonly wall: number; readonly monotonic: number };
   /** Sweeps that ended before the work began, or were waited for. */
@@ -33,15 +35,15 @@ export class SweepWatch {
 
   private constructor(
     place: RemoteWriter,
-    clock: Clock,
+    surroundings: WatchSurroundings,
     known: ReadonlySet<string>,
     options: WatchOptions,
   ) {
     this.#place = place;
-    this.#clock = clock;
+    this.#surroundings = surroundings;
     this.#known = known;
     this.#options = options;
-    this.#since = { wall: clock.now(), monotonic: clock.monotonic() };
+    this.#since = this.#now();
   }
 
   /**
@@ -50,11 +52,11 @@ export class SweepWatch {
    */
   static async begin(
     place: RemoteWriter,
-    clock: Clock,
+    surroundings: WatchSurroundings,
     { isEmpty = false, ...options }: WatchOptions & { readonly isEmpty?: boolean } = {},
   ): Promise<SweepWatch> {
     const { ended } = sweepsOf(isEmpty ? [] : await listCleanUps(place, options));
-    return new SweepWatch(place, clock, ended, options);
+    return new SweepWatch(place, surroundings, ended, options);
   }
 
   /**
@@ -64,7 +66,7 @@ export class SweepWatch {
    */
   async mayHaveLost(): Promise<boolean> {
     const { signal, progress = silentProgress } = this.#options;
-    const began = this.#clock.monotonic();
+    const began = this.#now().monotonic;
     let waits = 0;
     for (;;) {
       const { ended, open } = sweepsOf(await listCleanUps(this.#place, this.#options));
@@ -72,14 +74,14 @@ export class SweepWatch {
       if (open.length === 0) {
         const tooLong = this.#worked() > workMsMax;
         this.#known = ended;
-        this.#since = { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
+        this.#since = this.#now();
         if (waits > 0) progress.finish();
         return isNews || tooLong;
       }
       if (await this.#endDead(open)) continue;
-      if (this.#clock.monotonic() - began > sweepMsMax) throw this.#stuck(open);
+      if (this.#now().monotonic - began > sweepMsMax) throw this.#stuck(open);
       if (waits === 0) progress.start('wait');
-      await sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
+      await this.#surroundings.sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
     }
   }
 
@@ -97,8 +99,13 @@ export class SweepWatch {
 
   /** Clocks that count time asleep may jump, and those that do not jump do not count it. */
   #worked(): number {
-    const wall = Math.abs(this.#clock.now() - this.#since.wall);
-    return Math.max(wall, this.#clock.monotonic() - this.#since.monotonic);
+    const { wall, monotonic } = this.#now();
+    return Math.max(Math.abs(wall - this.#since.wall), monotonic - this.#since.monotonic);
+  }
+
+  #now(): { readonly wall: number; readonly monotonic: number } {
+    const { clock } = this.#surroundings;
+    return { wall: clock.now(), monotonic: clock.monotonic() };
   }
 
   #stuck(open: readonly string[]): MstoreError {
