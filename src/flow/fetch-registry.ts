@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fromSystemError, type MstoreError } from '../base/errors.ts';
+import { fromSystemError, isMstoreError, type MstoreError } from '../base/errors.ts';
 import { ensureFolder, syncFolder } from '../base/files.ts';
 import { logPrefix, modelPrefix, modelsPrefix, versionKey } from '../registry/keys.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -21,7 +21,7 @@ export interface RegistryFetch {
   readonly conflicts: readonly RegistryConflict[];
   /** Absolute folder to which what differed here was moved. */
   readonly setAside?: string;
-  /** Remotes that could not be asked, before one could. */
+  /** Remotes that could not be asked, or whose registry is damaged, before one could. */
   readonly failures: readonly RegistryFailure[];
   /** Whether a remote answered. */
   readonly answered: boolean;
@@ -62,7 +62,7 @@ export async function fetchRegistry(
       }
       answered = true;
     } catch (error) {
-      if (!isRemoteFailure(error)) throw error;
+      if (!isRemoteFailure(error) && !isMstoreError(error, 'corrupt-registry')) throw error;
       // Where one has answered that it has none, the others are asked in vain and that is no trouble.
       if (!answered || options.model !== undefined) failures.push({ remote: choice.name, error });
     }

@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
-import { MstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
@@ -8,7 +8,7 @@ import type { EnvironmentEntry, StateEntry, VersionState } from '../registry/ent
 import type { VersionRecord } from '../registry/record.ts';
 import { environmentLog, type ModelNames, type Registry, stateLog } from '../registry/registry.ts';
 import type { Sealed } from '../registry/sealed.ts';
-import { compareVersions, latestOf } from '../registry/version-order.ts';
+import { compareVersions, latestOf, latestRelease } from '../registry/version-order.ts';
 import type { RemoteCallOptions } from '../remote/remote.ts';
 import { readHeader } from '../store/remote-store.ts';
 import { localRegistry, remoteRegistry } from './registry.ts';
@@ -56,13 +56,26 @@ export interface ModelSummary {
   readonly changed: string;
 }
 
+/** What is done with objects that are damaged. */
+export interface DamageOptions {
+  /**
+   * Told of each record, state and entry that cannot be used, which is left out; by default the first one is
+   * thrown.
+   */
+  readonly onDamage?: ((error: MstoreError) => void) | undefined;
+}
+
 /**
- * Summarises all models, sorted by name.
+ * Summarises all models, sorted by name; one of which nothing can be read is left out.
  * @throws MstoreError `corrupt-registry`
  */
-export async function listModels(registry: Registry): Promise<ModelSummary[]> {
-  const models = await readModels(registry, await registry.names());
-  return models.map(({ model, versions, states, live }) => {
+export async function listModels(
+  registry: Registry,
+  options: DamageOptions = {},
+): Promise<ModelSummary[]> {
+  const models = await readModels(registry, await registry.names(), options);
+  const readable = models.filter(({ versions, live }) => versions.length + live.length > 0);
+  return readable.map(({ model, versions, states, live, unknown }) => {
     const used = versions.filter(({ version }) => isUsed(stateOf(states, version)));
     const times = [
       ...versions.map(({ created }) => created),
@@ -73,7 +86,7 @@ export async function listModels(registry: Registry): Promise<ModelSummary[]> {
       model,
       versions: used.length,
       retired: versions.length - used.length,
-      latest: latestActive(versions, states) ?? null,
+      latest: latestActive(versions, states, unknown) ?? null,
       live: live.map(({ environment, version, at }) => ({ environment, version, since: at })),
       changed: times.reduce((a, b) => (a < b ? b : a)),
     };
@@ -118,7 +131,7 @@ export interface VersionList {
 }
 
 /** Options of {@link readVersions}. */
-export interface VersionListOptions {
+export interface VersionListOptions extends DamageOptions {
   /** `version`, `created`, or the name of a metric; `version` by default. */
   readonly sort?: string | undefined;
   /** Turns the order around; versions without the metric stay last. */
@@ -140,8 +153,8 @@ export async function readVersions(
   options: VersionListOptions = {},
 ): Promise<VersionList> {
   const names = await registry.namesOf(model);
-  const [contents] = await readModels(registry, [names]);
-  const { states, live, ...found } = contents as ModelContents;
+  const [contents] = await readModels(registry, [names], options);
+  const { states, live, unknown, ...found } = contents as ModelContents;
   const versions = found.versions.map(
     (summary): VersionSummary => ({
       ...summary,
@@ -154,7 +167,7 @@ export async function readVersions(
   const listed = versions.filter(({ state }) => options.all === true || isUsed(state));
   return {
     model,
-    latest: latestActive(found.versions, states) ?? null,
+    latest: latestActive(found.versions, states, unknown) ?? null,
     versions: sortVersions(model, listed, options),
     retired: versions.filter(({ state }) => !isUsed(state)).length,
   };
@@ -214,39 +227,64 @@ interface ModelContents {
   readonly states: ReadonlyMap<string, StateEntry>;
   /** The last entries of the environments, sorted by environment. */
   readonly live: readonly EnvironmentEntry[];
+  /** Versions whose record or state is damaged; nothing else is told of them. */
+  readonly unknown: readonly string[];
 }
 
 /** Reads the records, states and live versions of models, all of them in one go. */
 async function readModels(
   registry: Registry,
   all: readonly ModelNames[],
+  { onDamage }: DamageOptions,
 ): Promise<ModelContents[]> {
+  const unlessDamaged = async (read: () => Promise<void>, damaged: () => void): Promise<void> => {
+    try {
+      await read();
+    } catch (error) {
+      if (onDamage === undefined || !isMstoreError(error, 'corrupt-registry')) throw error;
+      damaged();
+      onDamage(error);
+    }
+  };
   const found = all.map(({ model }) => ({
     model,
     versions: [] as RecordSummary[],
     states: new Map<string, StateEntry>(),
     live: [] as EnvironmentEntry[],
+    unknown: [] as string[],
   }));
   const reads = all.flatMap(({ model, versions, states, environments }, i) => {
     const into = found[i] as (typeof found)[number];
     return [
-      ...[...environments].map(([name, number]) => async () => {
+      ...[...environments].map(([name, number]) => () => {
         const log = environmentLog(model, name);
-        into.live.push((await registry.entry<EnvironmentEntry>(log, number)).value);
+        const read = async () => {
+          into.live.push((await registry.entry<EnvironmentEntry>(log, number)).value);
+        };
+        return unlessDamaged(read, () => {});
       }),
-      ...[...states].map(([name, number]) => async () => {
-        const { value } = await registry.entry<StateEntry>(stateLog(model, name), number);
-        into.states.set(name, value);
+      ...[...states].map(([name, number]) => () => {
+        const read = async () => {
+          const { value } = await registry.entry<StateEntry>(stateLog(model, name), number);
+          into.states.set(name, value);
+        };
+        return unlessDamaged(read, () => into.unknown.push(name));
       }),
-      ...[...versions].map((version) => async () => {
-        const records = await registry.records(model, [version]);
-        into.versions.push(...records.map(summaryOf));
+      ...[...versions].map((version) => () => {
+        const read = async () => {
+          const records = await registry.records(model, [version]);
+          into.versions.push(...records.map(summaryOf));
+        };
+        return unlessDamaged(read, () => into.unknown.push(version));
       }),
     ];
   });
   await mapConcurrently(reads, readsAtOnce, (read) => read());
-  for (const { live } of found) live.sort((a, b) => compareUtf8(a.environment, b.environment));
-  return found;
+  return found.map((one) => ({
+    ...one,
+    versions: one.versions.filter(({ version }) => !one.unknown.includes(version)),
+    live: one.live.sort((a, b) => compareUtf8(a.environment, b.environment)),
+  }));
 }
 
 /** Metadata may be large, and are not kept. */
@@ -276,9 +314,14 @@ function isUsed(state: VersionState): boolean {
   return state === 'active' || state === 'deprecated';
 }
 
+/** Where some versions are damaged, the names tell which is the latest, or nothing does. */
 function latestActive(
   versions: readonly RecordSummary[],
   states: ReadonlyMap<string, StateEntry>,
+  unknown: readonly string[],
 ): string | undefined {
-  return latestOf(versions.filter(({ version }) => stateOf(states, version) === 'active'))?.version;
+  const active = versions.filter(({ version }) => stateOf(states, version) === 'active');
+  if (unknown.length === 0) return latestOf(active)?.version;
+  const latest = latestRelease([...active.map(({ version }) => version), ...unknown]);
+  return unknown.includes(latest ?? '') ? undefined : latest;
 }

@@ -103,7 +103,7 @@ export async function pairRegistries(
   const { keys: onlyThere } = theirs;
   const conflicts = [...found.conflicts, ...ours.conflicts, ...theirs.conflicts];
   const copied = async (from: Registry, to: Registry, keys: readonly string[]) => {
-    await copyRegistry(from, to, keys, sync);
+    await copyRegistry(from, to, keys, { ...sync, gaps: found.gaps });
     await to.settle();
     memory.add(keys);
     return { copied: keys.length, conflicts };

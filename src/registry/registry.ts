@@ -29,7 +29,7 @@ import {
 } from './keys.ts';
 import { registryNameProblem } from './names.ts';
 import { formatRecord, parseRecord, type VersionRecord } from './record.ts';
-import { corruptRegistry, type Sealed, seal } from './sealed.ts';
+import { corruptRegistry, missingInRegistry, type Sealed, seal } from './sealed.ts';
 
 /** Objects read at once. */
 const readsAtOnce = 16;
@@ -254,7 +254,7 @@ export class Registry {
   }
 
   #gone(key: string): MstoreError {
-    return corruptRegistry(this.#where(key), 'it is missing');
+    return missingInRegistry(this.#where(key));
   }
 }
 

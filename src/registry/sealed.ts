@@ -82,11 +82,23 @@ function digestOf(
 /** Builds the error of an object of the registry that cannot be used. */
 export function corruptRegistry(where: string, what: string, cause?: unknown): MstoreError {
   return new MstoreError('corrupt-registry', `${printable(where)} cannot be used: ${what}`, {
-    hint: 'Restore that object from another copy: the local store, or a remote',
+    hint: `Remove it; then ${restoredBy}`,
     details: { path: where },
     cause,
   });
 }
+
+/** Builds the error of an object of the registry that is gone, while others speak of it. */
+export function missingInRegistry(where: string): MstoreError {
+  return new MstoreError('corrupt-registry', `${printable(where)} cannot be used: it is missing`, {
+    hint: `Bring it back: ${restoredBy}`,
+    details: { path: where },
+  });
+}
+
+/** What is absent on one side is copied from the other. */
+const restoredBy =
+  '"mstore fetch" brings it back to the local store, or "mstore push" to a remote, where the other has it';
 
 /** Reads a text of a document. */
 export function textIn(

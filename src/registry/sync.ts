@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
-import { MstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { bytesSource, type RemoteCallOptions, readObject } from '../remote/remote.ts';
@@ -16,7 +16,7 @@ import {
 } from './keys.ts';
 import { parseRecord } from './record.ts';
 import type { Registry } from './registry.ts';
-import { corruptRegistry } from './sealed.ts';
+import { corruptRegistry, missingInRegistry } from './sealed.ts';
 
 /** What two places say differently of one thing; none of it is copied. */
 export interface RegistryConflict {
@@ -35,6 +35,8 @@ export interface RegistryDifference {
   readonly conflicts: readonly RegistryConflict[];
   /** Keys of objects that both were found to have alike. */
   readonly same: readonly string[];
+  /** Keys of entries that one of them lacks, while it has later ones of the same log. */
+  readonly gaps: ReadonlySet<string>;
 }
 
 /** Options of {@link compareRegistries}. */
@@ -50,15 +52,20 @@ export interface CompareOptions extends RemoteCallOptions {
 /**
  * Compares two registries. Where both have something of one name it must be the same: a record is compared
  * with its namesake, a history by the last entry that both have, which carries the digests of all before it.
- * What differs is a conflict, and nothing of that version or history is to be copied.
- * @throws MstoreError `corrupt-registry`
+ * What differs is a conflict, and nothing of that version or history is to be copied. An entry that one of them
+ * has lost is taken from the other.
+ * @throws MstoreError `corrupt-registry`, also for an entry that both have lost
  */
 export async function compareRegistries(
   first: Registry,
   second: Registry,
   options: CompareOptions,
 ): Promise<RegistryDifference> {
-  const [a, b] = await Promise.all([contents(first, options), contents(second, options)]);
+  const listed = await Promise.all([contents(first, options), contents(second, options)]);
+  const [a, b] = listed.map(({ keys }) => keys) as [Set<string>, Set<string>];
+  const [gaps, others] = listed.map(({ lost }) => lost) as [string[], string[]];
+  refuseLost(first, gaps, b);
+  refuseLost(second, others, a);
   const conflicts = new Map<string, RegistryConflict>();
   const same: string[] = [];
   const shared = lastShared(a, b).filter((key) => !options.known?.has(key));
@@ -80,31 +87,63 @@ export async function compareRegistries(
     onlySecond: only(b, a),
     conflicts: [...new Set(conflicts.values())],
     same,
+    gaps: new Set([...gaps, ...others]),
   };
 }
 
+/** Ends with the error of an entry that the other place has lost as well. */
+function refuseLost(
+  { place }: Registry,
+  lost: readonly string[],
+  other: ReadonlySet<string>,
+): void {
+  const key = lost.find((each) => !other.has(each));
+  if (key !== undefined) throw missingInRegistry(`${place.location}/${key}`);
+}
+
+/** Options of {@link copyRegistry}. */
+export interface CopyOptions extends RemoteCallOptions {
+  /** Requests at once. */
+  readonly jobs: number;
+  /** Keys of entries that are put before later ones of their log. */
+  readonly gaps?: ReadonlySet<string> | undefined;
+}
+
 /**
- * Copies objects of a registry, each checked on its way. The entries of one log are copied in their order.
+ * Copies objects of a registry, each checked on its way. The entries of one log are copied in their order. Of a
+ * model of which something is damaged, what comes after it in the order of copying is left out; all other models
+ * are copied first.
  * @param keys as {@link compareRegistries} gives them, of what `from` alone has
- * @throws MstoreError `histories-differ`, `version-exists` when another writer took a name meanwhile
+ * @throws MstoreError `histories-differ`, `version-exists` when another writer took a name meanwhile,
+ * `corrupt-registry`
  */
 export async function copyRegistry(
   from: Registry,
   to: Registry,
   keys: readonly string[],
-  options: RemoteCallOptions & { readonly jobs: number },
+  options: CopyOptions,
 ): Promise<void> {
   const groups = new Map<string, string[]>();
   for (const key of keys) {
     const group = groups.get(groupOf(key)) ?? [];
     groups.set(groupOf(key), [...group, key]);
   }
+  const damaged = new Map<string, MstoreError>();
   for (const wanted of [0, 1, 2]) {
-    const chosen = [...groups.values()].filter(([key]) => rank(key as string) === wanted);
+    const chosen = [...groups.values()].filter(
+      ([key = '']) => rank(key) === wanted && !damaged.has(parsed(key).model),
+    );
     await mapConcurrently(chosen, options.jobs, async (group) => {
-      await copyGroup(from, to, group, options);
+      try {
+        await copyGroup(from, to, group, options);
+      } catch (error) {
+        if (!isMstoreError(error, 'corrupt-registry')) throw error;
+        damaged.set(parsed(group[0] as string).model, error);
+      }
     });
   }
+  const [first] = damaged.values();
+  if (first !== undefined) throw first;
 }
 
 /** Copies a record, or the next entries of a log. */
@@ -112,7 +151,7 @@ async function copyGroup(
   from: Registry,
   to: Registry,
   keys: readonly string[],
-  options: RemoteCallOptions,
+  options: CopyOptions,
 ): Promise<void> {
   let before: Digest | undefined;
   for (const key of keys) {
@@ -125,10 +164,29 @@ async function copyGroup(
       throw conflictError([conflictOf(key, from, to)]);
     }
     before = sha256;
+    if (options.gaps?.has(key)) await checkFollower(to, key, sha256, options);
     if ((await to.place.create(key, bytesSource(bytes), options)) === 'created') continue;
     if ((await readChecked(to, key, options)).sha256 === sha256) continue;
     throw conflictError([conflictOf(key, from, to)]);
   }
+}
+
+/** Checks that the entry behind a gap, where it is there, was written after this one. */
+async function checkFollower(
+  { place }: Registry,
+  key: string,
+  sha256: Digest,
+  options: RemoteCallOptions,
+): Promise<void> {
+  const named = parsed(key);
+  if (named.kind === 'versions') return;
+  const next = entryKey(named, named.number + 1);
+  if ((await place.stat(next, options)) === undefined) return;
+  if ((await readChecked({ place }, next, options)).previous === sha256) return;
+  throw corruptRegistry(
+    `${place.location}/${next}`,
+    'it does not follow the entry of the other place',
+  );
 }
 
 /** Makes the error of what two places say differently. */
@@ -147,12 +205,16 @@ export function conflictError(conflicts: readonly RegistryConflict[]): MstoreErr
   });
 }
 
-/** Lists the keys of a registry, and makes sure that no log has a gap. */
+/** Entries in a row that a log may have lost; more are no loss of single objects. */
+const lostMax = 1000;
+
+/** Lists the keys of a registry, and those of entries that are missing before others of their log. */
 async function contents(
   { place }: Registry,
   { model, signal }: CompareOptions,
-): Promise<Set<string>> {
+): Promise<{ readonly keys: Set<string>; readonly lost: string[] }> {
   const keys = new Set<string>();
+  const lost: string[] = [];
   let log = '';
   let count = 0;
   for await (const { key } of place.list(model === undefined ? modelsPrefix : modelPrefix(model), {
@@ -164,13 +226,14 @@ async function contents(
       const group = groupOf(key);
       count = group === log ? count + 1 : 1;
       log = group;
-      if (named.number !== count) {
-        throw corruptRegistry(`${place.location}/${entryKey(named, count)}`, 'it is missing');
+      if (named.number - count > lostMax) {
+        throw missingInRegistry(`${place.location}/${entryKey(named, count)}`);
       }
+      for (; count < named.number; count++) lost.push(entryKey(named, count));
     }
     keys.add(key);
   }
-  return keys;
+  return { keys, lost };
 }
 
 /** Of what both have, the keys that have to be compared. */
@@ -214,7 +277,7 @@ function conflictOf(key: string, from: Registry, to: Registry): RegistryConflict
 
 /** Reads an object and checks that it is what its key says. */
 async function readChecked(
-  { place }: Registry,
+  { place }: Pick<Registry, 'place'>,
   key: string,
   options: RemoteCallOptions,
 ): Promise<{ bytes: Buffer; sha256: Digest; previous: Digest | null }> {

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import type { ErrorCode } from '../../src/base/errors.ts';
+import type { ErrorCode, MstoreError } from '../../src/base/errors.ts';
 import { listModels, readVersions, registryToRead } from '../../src/flow/registry-read.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import type { VersionState } from '../../src/registry/entry.ts';
-import { versionKey } from '../../src/registry/keys.ts';
+import { entryKey, versionKey } from '../../src/registry/keys.ts';
 import type { VersionRecord } from '../../src/registry/record.ts';
 import { environmentLog, Registry, stateLog } from '../../src/registry/registry.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { bytesSource, type RemotePruner } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
 import { emptyRemote, makeProject, withRemotes } from '../support/flow-project.ts';
+import { damage, flipAt } from '../support/flow-remote-check.ts';
 import { environmentDraft, madeRecord, stateDraft } from '../support/registry.ts';
 
 const day = (number: number): string => `2026-03-${String(number).padStart(2, '0')}T12:00:00.000Z`;
@@ -158,6 +159,44 @@ describe('versions', () => {
     });
     await expect(readVersions(registry, 'ranker')).rejects.toEqual(named);
     await expect(listModels(registry)).rejects.toEqual(named);
+  });
+
+  it('are listed without those that are damaged, where these are told', async () => {
+    const place = memoryRemote();
+    const { registry, version, live, state } = madeRegistry(place);
+    for (const name of ['v1.0.0', 'v1.1.0', 'v1.2.0']) await version('ranker', name);
+    await live('ranker', 'v1.0.0', 'staging', day(1));
+    await live('ranker', 'v1.0.0', 'production', day(1));
+    await state('ranker', 'v1.1.0', 'deleted', day(2));
+    await version('lost', 'v1');
+    const damaged = [
+      versionKey('lost', 'v1'),
+      entryKey(environmentLog('ranker', 'staging'), 1),
+      entryKey(stateLog('ranker', 'v1.1.0'), 1),
+      versionKey('ranker', 'v1.2.0'),
+    ];
+    for (const key of damaged) await damage(place, key, flipAt(100));
+    const told: string[] = [];
+    const onDamage = ({ message }: MstoreError): void => void told.push(message);
+    const [ranker, ...others] = await listModels(registry, { onDamage });
+    expect(others).toEqual([]);
+    // The latest by its name is one of those, so that none is called the latest.
+    expect(ranker).toMatchObject({ versions: 1, retired: 0, latest: null });
+    expect(ranker?.live.map(({ environment }) => environment)).toEqual(['production']);
+    expect(damaged.every((key) => told.some((text) => text.includes(key)))).toBe(true);
+    expect(told).toHaveLength(4);
+    const { versions } = await readVersions(registry, 'ranker', { all: true, onDamage });
+    expect(versions.map(({ version: name }) => name)).toEqual(['v1.0.0']);
+  });
+
+  it('call that the latest which is so whatever the damaged ones are', async () => {
+    const place = memoryRemote();
+    const { registry, version } = madeRegistry(place);
+    for (const name of ['v1.0.0', 'v1.1.0']) await version('ranker', name);
+    await damage(place, versionKey('ranker', 'v1.0.0'), flipAt(100));
+    expect(await readVersions(registry, 'ranker', { onDamage: () => {} })).toMatchObject({
+      latest: 'v1.1.0',
+    });
   });
 
   it('are one listing and one read each, several at once', async () => {

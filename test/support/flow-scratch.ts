@@ -28,7 +28,8 @@ export function clearScratch(): void {
 
 let top: string | undefined;
 
-function fastTop(): string {
+/** The folder in which files of tests are made: in memory where there is space. */
+export function fastTop(): string {
   top ??= hasSpace('/dev/shm') ? '/dev/shm' : fs.realpathSync(os.tmpdir());
   return top;
 }

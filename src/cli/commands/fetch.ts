@@ -1,4 +1,4 @@
-import type { RegistryFetch } from '../../flow/fetch-registry.ts';
+import type { RegistryFailure, RegistryFetch } from '../../flow/fetch-registry.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Targets } from '../../flow/targets.ts';
 import type { Workspace } from '../../flow/workspace.ts';
@@ -33,7 +33,7 @@ export const fetchCommand: Command = {
     const { targets, registry } = await choose(context, workspace, args, remotes);
     const version = await noteVersion(context, targets);
     const result = await fetchFrom(context, workspace, targets.tracked, remotes);
-    const [failed] = registry?.answered === false ? registry.failures : [];
+    const failed = registry && failureOf(registry);
     if (failed !== undefined && targets.version === undefined) throw failed.error;
     const records = registry === undefined ? {} : noteRegistry(context, registry, result);
     refuseConflicts(registry?.conflicts ?? []);
@@ -41,6 +41,13 @@ export const fetchCommand: Command = {
     return undefined;
   },
 };
+
+/** What failed a registry that no remote gave: one that is damaged is none that is not there. */
+function failureOf({ remote, answered, failures }: RegistryFetch): RegistryFailure | undefined {
+  if (!answered) return failures[0];
+  if (remote !== undefined) return undefined;
+  return failures.find(({ error }) => error.code === 'corrupt-registry');
+}
 
 /** Finds what is to be fetched; without a reference the whole registry comes as well. */
 async function choose(

@@ -4,7 +4,7 @@ import type { Command } from '../command.ts';
 import { flagOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, localTime, wrapList } from '../text.ts';
-import { openToRead, readingOptions } from './registry-reading.ts';
+import { damageTold, openToRead, readingOptions } from './registry-reading.ts';
 
 /** Columns that the list of what is live has at least. */
 const liveWidthMin = 24;
@@ -23,19 +23,21 @@ export const modelsCommand: Command = {
   async run(context, args) {
     const registry = await openToRead(context, await context.workspace(), args);
     const { listModels } = await import('../../flow/registry-read.ts');
-    const all = await listModels(registry);
+    const told = damageTold(context);
+    const all = await listModels(registry, { onDamage: told.onDamage });
     const models = flagOf(args, 'all')
       ? all
       : all.filter(({ versions, live }) => versions > 0 || live.length > 0);
     const hidden = all.length - models.length;
-    if (all.length === 0) {
+    if (all.length === 0 && told.exitCode() === undefined) {
       context.note('No model is registered yet; start with: mstore register MODEL@VERSION PATH');
     }
     if (hidden > 0) {
       context.note(`Not shown: ${count(hidden, 'model')} without versions in use (see --all)`);
     }
-    context.result({ models }, models.length === 0 ? [] : modelLines(models, context));
-    return undefined;
+    const lines = models.length === 0 ? [] : modelLines(models, context);
+    context.result({ models, ...told.document() }, lines);
+    return told.exitCode();
   },
 };
 

@@ -125,7 +125,7 @@ export function noteRegistry(
   );
   for (const { remote: name, error } of failures) {
     if (told.has(error.message)) continue;
-    context.warn(printable(`${name} was not asked for its registry: ${error.message}`));
+    context.warn(printable(`${name} did not give its registry: ${error.message}`));
   }
   if (records > 0) {
     context.note(`Fetched ${count(records, 'record')} of the registry from ${remote}`);

@@ -108,7 +108,7 @@ async function pullWithout(context: Context, args: Args): Promise<object> {
   const options = { ...writingOptionsOf(context, args), keep: [cwd] };
   const { found, fetched, written, failures } = await pullAlone(wanted, surroundings, options);
   for (const { remote, error } of failures) {
-    context.warn(printable(`${remote} was not asked for its registry: ${error.message}`));
+    context.warn(printable(`${remote} did not give its registry: ${error.message}`));
   }
   const version = await noteVersion(context, { version: found });
   noteFetch(context, fetched);

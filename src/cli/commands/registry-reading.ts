@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import { exitCodes, type MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import type { Registry } from '../../registry/registry.ts';
@@ -30,6 +31,29 @@ export async function openToRead(
   if (named === undefined) return registryToRead(workspace, undefined, options);
   const { chooseRemote } = await import('../../flow/remotes.ts');
   return registryToRead(workspace, await chooseRemote(workspace, named, context.cwd), options);
+}
+
+/** Tells of objects that are damaged and were left out of a list. */
+export interface DamageTold {
+  readonly onDamage: (error: MstoreError) => void;
+  /** What the document says of them: nothing where there are none. */
+  document(): object;
+  /** The exit code of the command. */
+  exitCode(): number | undefined;
+}
+
+/** Tells people of each damaged object as it is found. */
+export function damageTold(context: Context): DamageTold {
+  const problems: object[] = [];
+  return {
+    onDamage(error) {
+      const { code, message, hint } = error;
+      problems.push({ code, message, hint });
+      context.fail(error);
+    },
+    document: () => (problems.length === 0 ? {} : { problems }),
+    exitCode: () => (problems.length === 0 ? undefined : exitCodes.corrupt),
+  };
 }
 
 /** Shows who did something, in little space. */

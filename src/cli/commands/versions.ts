@@ -8,7 +8,7 @@ import type { Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, localTime, type Paint } from '../text.ts';
-import { openToRead, readingOptions, shownPerson } from './registry-reading.ts';
+import { damageTold, openToRead, readingOptions, shownPerson } from './registry-reading.ts';
 
 /** From this width on the time of day is shown beside the date. */
 const wideFrom = 120;
@@ -50,7 +50,10 @@ export const versionsCommand: Command = {
     const sort = textOf(args, 'sort');
     const all = flagOf(args, 'all');
     const reverse = flagOf(args, 'reverse');
-    const list = await readVersions(registry, model, { sort, reverse, all, lowerIsBetter });
+    const told = damageTold(context);
+    const { onDamage } = told;
+    const how = { sort, reverse, all, lowerIsBetter, onDamage };
+    const list = await readVersions(registry, model, how);
     const inOrder = metricsInOrder(list.versions, weights);
     const metrics = [
       ...inOrder.filter((name) => name === sort),
@@ -68,8 +71,8 @@ export const versionsCommand: Command = {
       const rest = more > 0 ? ` and ${count(more, 'more metric')}` : '';
       context.note(`No room for: ${names}${rest} (--sort shows one of them, --json all)`);
     }
-    context.result(list, lines);
-    return undefined;
+    context.result({ ...list, ...told.document() }, lines);
+    return told.exitCode();
   },
 };
 
