@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { writeCacheFile } from '../base/cache-file.ts';
-import { sha256 } from '../base/digest.ts';
+import { type Digest, sha256 } from '../base/digest.ts';
+import { isMstoreError } from '../base/errors.ts';
 import { ensureFolder, readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { independentOf } from '../registry/dependents.ts';
@@ -137,23 +138,43 @@ export function requireNamesOnce(
 
 /**
  * Keys of objects that were found alike on both sides; as objects never change, that stays true as long as
- * both places are the same ones: it is kept with the registry here, by the identity of the remote.
+ * both places are the same ones: it is kept with the registry here, by the identity of the remote. A list that is
+ * damaged, or of another remote, is an empty one: a wrong key would hide a difference.
  */
 class KnownAlike {
   readonly keys: Set<string>;
   readonly #file: string;
+  readonly #remote: string;
 
   constructor(folder: string, remote: string) {
     this.#file = path.join(folder, 'known', sha256(remote).slice(0, 32));
-    const text = readBounded(this.#file, limits.rootBytesMax)?.toString() ?? '';
-    this.keys = new Set(text.split('\n'));
+    this.#remote = remote;
+    this.keys = new Set(this.#read());
+  }
+
+  #read(): string[] {
+    try {
+      const text = readBounded(this.#file, limits.rootBytesMax)?.toString() ?? '';
+      const [digest, remote, ...keys] = text.split('\n');
+      const isWhole = remote === this.#remote && digest === digestOfList(remote, keys);
+      return isWhole ? keys : [];
+    } catch (error) {
+      if (!isMstoreError(error)) throw error;
+      return [];
+    }
   }
 
   add(keys: readonly string[]): void {
     if (keys.length === 0) return;
     for (const key of keys) this.keys.add(key);
-    writeCacheFile(this.#file, [...this.keys].sort().join('\n'));
+    const sorted = [...this.keys].sort();
+    const lines = [digestOfList(this.#remote, sorted), this.#remote, ...sorted];
+    writeCacheFile(this.#file, lines.join('\n'));
   }
+}
+
+function digestOfList(remote: string, keys: readonly string[]): Digest {
+  return sha256([remote, ...keys].join('\n'));
 }
 
 /** Ends with the error of conflicts, if there are any. */

@@ -1,12 +1,19 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { writeCacheFile } from '../base/cache-file.ts';
 import { type Digest, isDigest, sha256 } from '../base/digest.ts';
 import { ensureCacheFolder, readBounded, tempName } from '../base/files.ts';
 import { bootToken } from '../base/host.ts';
 
-const cacheVersion = 2;
+const cacheVersion = 3;
 const cacheBytesMax = 1024 * 1024 * 1024;
+/** Bytes of the first line: the CRC-32 of what follows it. */
+const sumBytes = 9;
+
+function sumOf(text: Uint8Array): Buffer {
+  return Buffer.from(`${crc32(text).toString(16).padStart(8, '0')}\n`);
+}
 
 /**
  * A file changed within this time of being read may carry the same times afterwards: clocks of file
@@ -47,7 +54,7 @@ function stampOf({ size, mtimeNs, ctimeNs, ino }: FileStat): string {
  * that an unchanged file costs one stat and no read. A file that was changed so shortly before it was
  * read that a later change might not show in its times is never remembered, and one that may not have
  * reached the disk is forgotten when the machine starts anew. Losing the cache loses time, nothing else:
- * a cache that cannot be read is an empty one.
+ * a cache that cannot be read, or in which a bit has turned, is an empty one.
  */
 export class StatCache {
   readonly #file: string;
@@ -78,7 +85,9 @@ export class StatCache {
     try {
       const bytes = readBounded(this.#file, cacheBytesMax);
       if (bytes === undefined) return;
-      const value = JSON.parse(bytes.toString()) as {
+      const text = bytes.subarray(sumBytes);
+      if (!bytes.subarray(0, sumBytes).equals(sumOf(text))) return;
+      const value = JSON.parse(text.toString()) as {
         version: number;
         tracked: string;
         rows: Row[];
@@ -167,8 +176,8 @@ export class StatCache {
         boot === undefined ? [name, stamp, digest] : [name, stamp, digest, boot],
     );
     const links = [...this.#links];
-    const text = JSON.stringify({ version: cacheVersion, tracked, rows, links });
-    this.#changed = !writeCacheFile(this.#file, text);
+    const text = Buffer.from(JSON.stringify({ version: cacheVersion, tracked, rows, links }));
+    this.#changed = !writeCacheFile(this.#file, Buffer.concat([sumOf(text), text]));
   }
 }
 

@@ -1,5 +1,8 @@
 import * as fs from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { sha256 } from '../../src/base/digest.ts';
+import { formatRecord, parseRecord } from '../../src/registry/record.ts';
+import { seal } from '../../src/registry/sealed.ts';
 import { type HereResult, runHere } from '../support/cli-here.ts';
 import { copySeed, makeSeed, type Seed, type State, storeName } from '../support/damage-seed.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
@@ -57,7 +60,7 @@ describe('a damaged record', () => {
     fs.rmSync(state.at('work/model.bin'));
     expect(await run(state, 'fetch')).toMatchObject({ exit: 5, error: damaged });
     expect(await run(state, 'checkout')).toMatchObject({ exit: 0 });
-    expect(fs.readFileSync(state.at('work/model.bin')).length).toBe(2_000_000);
+    expect(fs.readFileSync(state.at('work/model.bin')).length).toBe(1_500_000);
   });
 
   test('of a remote is told of when another remote has the registry', async () => {
@@ -78,4 +81,24 @@ describe('a damaged record', () => {
     const remotes = ['--remote', '../origin', '--remote', '../fresh'];
     expect(await run(state, 'fetch', ...remotes)).toMatchObject({ exit: 5, error: damaged });
   });
+});
+
+test('what is remembered of one remote hides no difference of another', async () => {
+  const state = copySeed(seed, scratchFolder());
+  const there = state.at('backup', record);
+  const { value } = parseRecord(fs.readFileSync(there), there, {
+    model: 'demo',
+    version: 'v1.0.0',
+  });
+  fs.writeFileSync(there, formatRecord(seal({ ...value, author: 'Eve' })));
+  const [origin, backup] = ['origin', 'backup'].map((name) => {
+    const { id } = JSON.parse(fs.readFileSync(state.at(name, 'mstore.json'), 'utf8'));
+    return state.at(storeName, 'known', sha256(id as string).slice(0, 32));
+  }) as [string, string];
+  fs.copyFileSync(origin, backup);
+  const differs = { exit: 6, error: expect.objectContaining({ code: 'version-exists' }) };
+  expect(await run(state, 'push', '--remote', '../backup')).toMatchObject(differs);
+  // Nor does a list that is far too long to be one.
+  fs.truncateSync(backup, 100 * 1024 * 1024);
+  expect(await run(state, 'push', '--remote', '../backup')).toMatchObject(differs);
 });

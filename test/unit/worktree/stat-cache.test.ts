@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../src/base/digest.ts';
 import { bootToken } from '../../../src/base/host.ts';
@@ -157,7 +158,7 @@ describe('StatCache', () => {
     ['is cut short', (text: string) => text.slice(0, -5)],
     ['is no JSON', () => 'x'],
     ['is null', () => 'null'],
-    ['has another version', (text: string) => text.replace('"version":2', '"version":3')],
+    ['has another version', (text: string) => text.replace('"version":3', '"version":2')],
     ['is of another path', (text: string) => text.replace('models/a', 'models/z')],
     ['has rows of another form', (text: string) => text.replace('"rows":[[', '"rows":[7,[')],
     ['has a bad number', (text: string) => text.replace('"5 ', '"five ')],
@@ -169,11 +170,29 @@ describe('StatCache', () => {
     cache.save('models/a');
     const [name] = fs.readdirSync(folder) as [string];
     const file = path.join(folder, name);
-    fs.writeFileSync(file, damage(fs.readFileSync(file, 'utf8')));
+    const text = damage(fs.readFileSync(file, 'utf8').slice(9));
+    fs.writeFileSync(file, `${crc32(text).toString(16).padStart(8, '0')}\n${text}`);
     const again = open(folder);
     expect(again.find('f', statOf(1_000n * ms))).toBeUndefined();
     again.rememberRead('f', statOf(1_000n * ms), digest);
     again.save('models/a');
+    expect(open(folder).find('f', statOf(1_000n * ms))).toBe(digest);
+  });
+
+  it('is empty when one bit of its file has turned', () => {
+    const folder = tempFolder();
+    const cache = open(folder);
+    cache.rememberRead('f', statOf(1_000n * ms), digest);
+    cache.save('models/a');
+    const file = path.join(folder, fs.readdirSync(folder)[0] as string);
+    const bytes = fs.readFileSync(file);
+    for (let at = 0; at < bytes.length; at++) {
+      const turned = Buffer.from(bytes);
+      turned[at] = (turned[at] as number) ^ (1 << (at % 8));
+      fs.writeFileSync(file, turned);
+      expect(open(folder).find('f', statOf(1_000n * ms)), `byte ${at}`).toBeUndefined();
+    }
+    fs.writeFileSync(file, bytes);
     expect(open(folder).find('f', statOf(1_000n * ms))).toBe(digest);
   });
 
