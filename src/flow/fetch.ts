@@ -1,11 +1,17 @@
 import type { Digest } from '../base/digest.ts';
-import { type ErrorCode, invariant, MstoreError } from '../base/errors.ts';
+import { invariant, MstoreError } from '../base/errors.ts';
 import { formatBytes } from '../base/format-bytes.ts';
 import type { Store } from '../store/local-store.ts';
 import type { Recipe } from '../store/recipe.ts';
 import type { WorkOptions } from './add.ts';
 import { FetchSource } from './fetch-source.ts';
-import { type MissingPath, missingError } from './missing.ts';
+import {
+  type MissingPath,
+  missingError,
+  orDamage,
+  problemOf,
+  type RemoteProblem,
+} from './missing.ts';
 import type { ChosenRemote } from './remotes.ts';
 import type { RemoteChoice } from './several-remotes.ts';
 import { storing } from './store-watch.ts';
@@ -36,14 +42,7 @@ export interface FetchShare {
   /** Bytes it was asked for and does not have. */
   readonly missingBytes: number;
   /** What was wrong with it: damaged objects, or why it could not be asked. */
-  readonly problems: readonly FetchProblem[];
-}
-
-/** Something that was wrong with a remote and was got over. */
-export interface FetchProblem {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint?: string;
+  readonly problems: readonly RemoteProblem[];
 }
 
 /**
@@ -52,7 +51,8 @@ export interface FetchProblem {
  * @param remotes one, or several in the order in which they are asked: what one lacks, has damaged or
  * cannot give for want of a connection is taken from the next, by its digest
  * @throws MstoreError when there is something that none of them gives; what they have is fetched.
- * `objects-missing` when all of them lack it, else the failure of the first that failed
+ * `objects-missing` when all of them lack it, else the failure of the first that failed, or the damage of
+ * the first that is damaged
  */
 export async function fetch(
   workspace: Workspace,
@@ -147,23 +147,24 @@ function failure(paths: readonly MissingPath[], sources: readonly FetchSource[])
   const [sole, second] = sources;
   if (sole !== undefined && second === undefined) {
     if (first !== undefined) return first;
-    const damage = sole.problems.map(({ message }) => `. ${message}`);
-    return missingError(
+    const missing = missingError(
       paths,
-      `not on the remote ${sole.location}${damage.join('')}`,
-      'Push them from a host that has them, or fetch from another remote with --remote',
+      `not on the remote ${sole.location}`,
+      'Push them from a host that has them, or fetch from another remote with --remote; restore a pointer that was changed by mistake from Git',
     );
+    return orDamage(missing, sole.problems);
   }
+  const blamed = first ?? sources.flatMap(({ problems }) => problems)[0];
   const told = sources.map((source) => `${source.choice.name}: ${reasonOf(source)}`);
   const missing = missingError(
     paths,
     `to be had from none of ${sources.length} remotes. ${told.join('. ')}`,
-    first?.hint ?? 'Push them from a host that has them, or name another remote with --remote',
+    blamed?.hint ?? 'Push them from a host that has them, or name another remote with --remote',
   );
-  return new MstoreError(first?.code ?? missing.code, missing.message, {
+  return new MstoreError(blamed?.code ?? missing.code, missing.message, {
     ...(missing.hint === undefined ? {} : { hint: missing.hint }),
     details: { ...missing.details, remotes: sources.map(({ choice }) => choice.name) },
-    cause: first,
+    cause: blamed,
   });
 }
 
@@ -195,10 +196,6 @@ function shareOf(source: FetchSource): FetchShare {
     chunksFetched: source.chunks,
     bytesReceived: source.bytes,
     missingBytes: source.missingBytes,
-    problems: source.problems.map(({ code, message, hint }) => ({
-      code,
-      message,
-      ...(hint === undefined ? {} : { hint }),
-    })),
+    problems: source.problems.map(problemOf),
   };
 }

@@ -5,7 +5,7 @@ import type { IndexedPack } from '../index/indexed-pack.ts';
 import type { Store } from '../store/local-store.ts';
 import type { Recipe } from '../store/recipe.ts';
 import type { RemoteStore, TransferOptions } from '../store/remote-store.ts';
-import { type MissingPath, missingError } from './missing.ts';
+import { damageHere, type MissingPath, missingError, orDamage } from './missing.ts';
 import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -26,7 +26,8 @@ export interface PushPlan {
 
 /**
  * Finds out what a push has to send.
- * @throws MstoreError `objects-missing` when neither side has some bytes
+ * @throws MstoreError `objects-missing` when neither side has some bytes; `corrupt-pack` or `corrupt-remote` when
+ * they may be in what is damaged
  */
 export async function planPush(
   workspace: Workspace,
@@ -43,10 +44,13 @@ export async function planPush(
   if (again) survey = await surveyPush(store, tracked, there, transfer);
   const { missing, blobs, recipes, wanted } = survey;
   if (missing.length > 0)
-    throw missingError(
-      missing,
-      'neither in the local store nor on the remote',
-      'Fetch them from a remote that has them, or restore the files and add them again',
+    throw orDamage(
+      missingError(
+        missing,
+        'neither in the local store nor on the remote',
+        'Fetch them from a remote that has them ("mstore fetch", with --all-versions for older ones), or restore the files and add them again; restore a pointer that was changed by mistake from Git',
+      ),
+      [...damageHere(store), ...there.damage()],
     );
   return { blobs, recipes, ...split(wanted) };
 }

@@ -11,12 +11,14 @@ import type { PackFooter } from '../pack/format.ts';
 import { PackWriter } from '../pack/writer.ts';
 import { bytesSource, type RemoteSource, type RemoteWriter } from '../remote/remote.ts';
 import { ChunkReader } from '../store/chunk-reader.ts';
+import { pushedAgain } from '../store/hints.ts';
 import { indexKey, packKey, recipeKey } from '../store/keys.ts';
 import { type PackLane, PackThreads } from '../store/pack-threads.ts';
 import { packSource } from '../store/pack-transfer.ts';
 import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
+import { problemOf, type RemoteProblem } from './missing.ts';
 import { type PushPlan, planPush } from './push-plan.ts';
 import { type ChosenRemote, chosenJobs, requestJobs, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
@@ -40,6 +42,8 @@ export interface PushResult {
   readonly recordsSent?: number;
   /** All bytes written to the remote, index, recipes and records included. */
   readonly bytesSent: number;
+  /** Damage that was found on the remote, and did not keep anything from being sent. */
+  readonly problems: readonly RemoteProblem[];
 }
 
 /**
@@ -69,7 +73,7 @@ export async function push(
     progress,
   });
   const items = unique([...tracked, ...versions]);
-  const sent = { blobs: 0, chunksSent: 0, packsSent: 0 };
+  const sent = { blobs: 0, chunksSent: 0, packsSent: 0, problems: [] as RemoteProblem[] };
   for (let tries = 1; ; tries++) {
     const there = await RemoteStore.open(remote, workspace.store);
     const plan = await planPush(workspace, items, there, requests);
@@ -78,6 +82,7 @@ export async function push(
     sent.packsSent += await sender.send(plan);
     sent.chunksSent += plan.chunks;
     sent.blobs = plan.blobs;
+    sent.problems = there.damage().map(problemOf);
     await sendIndexes(there, remote, requests);
     await sendRecipes(plan.recipes, there, remote, requests);
     await remote.settle?.(requests);
@@ -221,7 +226,7 @@ class Sender {
       'corrupt-remote',
       `${this.#remote.location}/${key} is damaged: it has ${size} bytes instead of ${footer.packBytes}`,
       {
-        hint: 'Remove that object from the remote, then push again',
+        hint: pushedAgain('that object'),
         details: { key, size, expected: footer.packBytes },
       },
     );

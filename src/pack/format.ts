@@ -142,7 +142,7 @@ export function packProblem(what: string, pack?: string): MstoreError {
     'corrupt-pack',
     `The pack ${pack ?? ''} is damaged: ${what}`.replace('  ', ' '),
     {
-      hint: 'Fetch its data from a remote that has it, or add the files again where they are whole',
+      hint: 'Run "mstore fetch" (with --all-versions for older ones) to get its data from a remote, or add the files again where they are whole',
       details: { pack, reason: what },
     },
   );

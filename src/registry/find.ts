@@ -90,7 +90,7 @@ function unknownVersion(registry: Registry, names: ModelNames, selector: string)
       hint:
         near === undefined
           ? `Run "mstore versions ${model}" to see them, or "mstore fetch" for those of the remote`
-          : `Did you mean ${model}@${near}?`,
+          : `Did you mean ${model}@${near}? Versions that the remote alone has come with "mstore fetch"`,
       details: { model, name: selector },
     },
   );

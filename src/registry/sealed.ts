@@ -91,14 +91,14 @@ export function corruptRegistry(where: string, what: string, cause?: unknown): M
 /** Builds the error of an object of the registry that is gone, while others speak of it. */
 export function missingInRegistry(where: string): MstoreError {
   return new MstoreError('corrupt-registry', `${printable(where)} cannot be used: it is missing`, {
-    hint: `Bring it back: ${restoredBy}`,
+    hint: `It is to be had again: ${restoredBy}`,
     details: { path: where },
   });
 }
 
 /** What is absent on one side is copied from the other. */
 const restoredBy =
-  '"mstore fetch" brings it back to the local store, or "mstore push" to a remote, where the other has it';
+  'run "mstore fetch" to bring it back to the local store, or "mstore push" to a remote, where the other has it';
 
 /** Reads a text of a document. */
 export function textIn(

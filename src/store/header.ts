@@ -24,6 +24,10 @@ export function formatHeader(clock: Clock, random: Random): Buffer {
   return Buffer.from(`${JSON.stringify(header, null, 2)}\n`);
 }
 
+/** Of a local store nothing but the format is read there, and the next writer makes it anew. */
+const healedBy =
+  'Remove that file; what stores something next writes it anew, and the packs beside it are unharmed';
+
 /**
  * Parses a header. Chunking parameters other than ours are no fault: names do not depend on cuts.
  * @param where names the place in errors
@@ -38,7 +42,7 @@ export function parseHeader(bytes: Uint8Array, where: string): StoreHeader {
   }
   if (!isJsonObject(value) || !Number.isInteger(value['mstore'])) {
     throw new MstoreError('corrupt-store', `${where}/mstore.json is no header of an mstore store`, {
-      hint: 'Restore the file from another copy of the store; the packs beside it are unharmed',
+      hint: healedBy,
       details: { where },
     });
   }
@@ -53,7 +57,7 @@ export function parseHeader(bytes: Uint8Array, where: string): StoreHeader {
   const id = value['id'];
   if (version < 1 || typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) {
     throw new MstoreError('corrupt-store', `${where}/mstore.json has no valid format and id`, {
-      hint: 'Restore the file from another copy of the store; the packs beside it are unharmed',
+      hint: healedBy,
       details: { where },
     });
   }

@@ -9,6 +9,7 @@ import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
 import { chunkProblem, readChunk } from '../pack/reader.ts';
 import type { RemoteCallOptions, RemoteReader, RemoteSource } from '../remote/remote.ts';
+import { pushedAgain } from './hints.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import type { PackLane } from './pack-threads.ts';
@@ -319,7 +320,7 @@ export function remoteDamage(error: unknown, remote: RemoteReader): unknown {
     'corrupt-remote',
     `${remote.location} sent damaged data. ${error.message}`,
     {
-      hint: 'Fetch from another remote; or remove that pack there, then push again from a host that has the data',
+      hint: `Fetch from another remote. ${pushedAgain('that pack')}`,
       details: { ...error.details, location: remote.location },
       cause: error,
     },

@@ -102,7 +102,7 @@ export const recipeBytesMax = headBytes + limits.recipeChunksMax * rowBytes + di
 /** Builds the error of a recipe that cannot be trusted. */
 export function recipeProblem(blob: Digest, what: string): MstoreError {
   return new MstoreError('corrupt-recipe', `The recipe of the blob ${blob} is damaged: ${what}`, {
-    hint: `Remove recipes/${blob.slice(0, 2)}/${blob} there, then run "mstore fetch", or "mstore add" where the file is whole`,
+    hint: `Remove recipes/${blob.slice(0, 2)}/${blob} there, then run "mstore fetch" (with --all-versions for an older version), or "mstore add" where the file is whole`,
     details: { blob },
   });
 }

@@ -15,6 +15,7 @@ import {
   readObject,
 } from '../remote/remote.ts';
 import { formatHeader, parseHeader, type StoreHeader } from './header.ts';
+import { pushedAgain } from './hints.ts';
 import { KeptIndexes } from './kept-indexes.ts';
 import {
   digestInKey,
@@ -99,25 +100,31 @@ export async function readHeader(
     const bytes = await readObject(remote, headerKey, limits.headerBytesMax, options);
     return parseHeader(bytes, remote.location);
   } catch (error) {
-    if (isMstoreError(error, 'not-found')) {
-      throw new MstoreError(
-        'not-a-remote',
-        `${remote.location} is no mstore remote: it has no mstore.json`,
-        {
-          hint: 'Check the path; "mstore remote add NAME DIR" makes a new remote in an empty place',
-          details: { location: remote.location },
-        },
-      );
-    }
+    if (isMstoreError(error, 'not-found')) throw await noHeader(remote, options);
     if (isMstoreError(error, 'corrupt-store')) {
-      throw new MstoreError('corrupt-remote', error.message, {
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-        details: error.details,
-        cause: error,
-      });
+      const { message, details } = error;
+      throw new MstoreError('corrupt-remote', message, { hint: headerHint, details, cause: error });
     }
     throw error;
   }
+}
+
+const headerHint =
+  'Restore the file from a backup, or copy .modelstore/store/mstore.json there; the packs beside it are unharmed';
+
+/** A place that holds packs is a remote that has lost its header, and none that was never one. */
+async function noHeader(remote: RemoteReader, options: RemoteCallOptions): Promise<MstoreError> {
+  const { location } = remote;
+  for await (const _ of remote.list(packsPrefix, options)) {
+    return new MstoreError('corrupt-remote', `${location}/mstore.json is gone; packs are there`, {
+      hint: headerHint,
+      details: { key: headerKey, location },
+    });
+  }
+  return new MstoreError('not-a-remote', `${location} is no mstore remote: it has no mstore.json`, {
+    hint: 'Check the path; "mstore remote add NAME DIR" makes a new remote in an empty place',
+    details: { location },
+  });
 }
 
 /** What a remote holds, as far as this host knows. Index objects are kept locally once fetched. */
@@ -201,7 +208,7 @@ export class RemoteStore {
       'corrupt-remote',
       `${this.remote.location}/${key} is damaged: ${what}`,
       {
-        hint: 'Remove that object from the remote, then push again from a host that has the data',
+        hint: pushedAgain('that object'),
         details: { key, location: this.remote.location },
       },
     );
@@ -217,7 +224,7 @@ export class RemoteStore {
     const footer = near ?? (await this.#footer({ pack: id, size: packBytes }, options));
     if (footer?.packBytes === packBytes) return footer;
     throw new MstoreError('corrupt-remote', `${this.remote.location}/${packKey(id)} is damaged`, {
-      hint: 'Remove that pack from the remote, then push again from a host that has the data',
+      hint: pushedAgain('that pack'),
       details: { key: packKey(id), location: this.remote.location },
     });
   }
@@ -351,7 +358,7 @@ function damagedThere(remote: RemoteReader, blob: Digest, cause: MstoreError): M
     'corrupt-remote',
     `${remote.location} sent damaged data. ${cause.message}`,
     {
-      hint: `Remove ${recipeKey(blob)} from the remote, then push again from a host that has the file`,
+      hint: pushedAgain(recipeKey(blob)),
       details: { key: recipeKey(blob), location: remote.location },
       cause,
     },

@@ -189,7 +189,7 @@ export function checkPointerName(pointer: Pointer, where: string): Pointer {
     'corrupt-pointer',
     `The pointer ${printable(where)} speaks of ${printable(pointer.path)}, not of ${printable(name)} beside it`,
     {
-      hint: 'Was it renamed? Set its "path" to the new name, or move file and pointer together',
+      hint: 'Was it renamed? Set its "path" to the new name, or move file and pointer together; or restore it from Git',
       details: { path: where },
     },
   );

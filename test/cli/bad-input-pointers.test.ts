@@ -8,9 +8,11 @@ import { BlobWriter } from '../../src/store/blob-writer.ts';
 import { formatPointer, treePointer } from '../../src/worktree/pointer.ts';
 import {
   type CliWorkspace,
+  expectError,
   expectGood,
   expectNoLeftovers,
   expectRefused,
+  filesBelow,
   makeWorkspace,
   snapshot,
 } from '../support/cli.ts';
@@ -143,7 +145,7 @@ describe('a pointer that cannot be used is refused with nothing touched', () => 
     await ws.push();
     ws.write('bert.mstore', good().slice(0, 100));
     const expected = { code: 'corrupt-pointer', message: /bert\.mstore/, hint: restore } as const;
-    for (const line of ['pull', 'fetch', 'push', 'diff', 'checkout bert', 'checkout --to ../out']) {
+    for (const line of ['pull', 'diff', 'checkout bert', 'push bert', 'checkout --to ../out']) {
       await expectRefused(ws, line.split(' '), expected);
     }
     expect(fs.existsSync(ws.at('../out'))).toBe(false);
@@ -154,6 +156,34 @@ describe('a pointer that cannot be used is refused with nothing touched', () => 
     await ws.ok('add', 'bert');
     expect(ws.read('bert.mstore').toString()).toBe(good());
     await expectGood(ws);
+  });
+
+  test('fetch, push and ls go on with the others, and fail', async () => {
+    const ws = await withBert();
+    await ws.push();
+    ws.write('new.onnx', 'new');
+    await ws.add('new.onnx');
+    ws.write('bert.mstore', good().slice(0, 100));
+    const expected = { code: 'corrupt-pointer', message: /bert\.mstore/, hint: restore } as const;
+    const pushed = await ws.run('--json', 'push');
+    expectError(pushed, expected);
+    expect(pushed.json).toMatchObject({ packsSent: 1, paths: 2 });
+    expect(filesBelow(`${ws.remote}/packs`)).toHaveLength(2);
+    const text = await ws.run('push');
+    expect(text.code).toBe(5);
+    expect(text.stderr).toMatch(/error: The pointer bert\.mstore .*\[corrupt-pointer\]\nhint: /);
+    expect(text.stderr).toMatch(/origin has everything already/);
+
+    fs.rmSync(`${ws.store}/packs`, { recursive: true });
+    const fetched = await ws.run('--json', 'fetch');
+    expectError(fetched, expected);
+    expect(fetched.json).toMatchObject({ chunksFetched: 2, paths: 2 });
+    ws.remove('new.onnx');
+    await ws.ok('checkout', 'new.onnx', 'other.onnx');
+
+    const listed = await ws.run('--json', 'ls');
+    expectError(listed, expected);
+    expect(listed.json.paths?.map(({ path }) => path)).toEqual(['new.onnx', 'other.onnx']);
   });
 
   test('of a newer format also by add, which would lose what it says', async () => {
@@ -280,7 +310,7 @@ test('a merge conflict inside is named, and both ways out work', async () => {
     message: /^The pointer bert\.mstore has an unresolved merge conflict$/,
     hint: /git checkout --ours -- .*--theirs/,
   } as const;
-  for (const line of ['checkout --force', 'pull', 'push', 'checkout bert']) {
+  for (const line of ['checkout --force', 'pull', 'push bert', 'checkout bert']) {
     await expectRefused(ws, line.split(' '), expected);
   }
   await expectBroken(ws, 'merge-conflict');

@@ -264,8 +264,20 @@ describe('the index of a pack heals itself', () => {
 
 describe('the header of the store', () => {
   test.each([
-    ['damaged', '{', 'corrupt-store', /mstore\.json is no header of an mstore store/, /Restore/],
-    ['without an id', '{"mstore":1}', 'corrupt-store', /has no valid format and id/, /Restore/],
+    [
+      'damaged',
+      '{',
+      'corrupt-store',
+      /mstore\.json is no header of an mstore store/,
+      /Remove that file/,
+    ],
+    [
+      'without an id',
+      '{"mstore":1}',
+      'corrupt-store',
+      /has no valid format and id/,
+      /Remove that file/,
+    ],
     [
       'of a newer format',
       '{"mstore":2}',

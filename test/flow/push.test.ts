@@ -249,3 +249,57 @@ describe('push', () => {
     expect(project.read('a').toString()).toBe('one');
   });
 });
+
+describe('a push to a remote that is damaged', () => {
+  async function damagedPack(): Promise<{ project: Project; remote: RemotePruner; key: string }> {
+    const { project, remote } = await withRemote();
+    project.write('a.bin', noise(mib, 'a'));
+    await project.add('a.bin');
+    await project.push();
+    const [key = ''] = (await listKeys(remote)).filter((name) => name.startsWith('packs/'));
+    await damage(remote, key, (bytes) => bytes.subarray(0, 1000));
+    return { project, remote, key };
+  }
+
+  it('tells of it where it does no harm', async () => {
+    const { project, remote, key } = await damagedPack();
+    fs.rmSync(project.at('a.bin.mstore'));
+    project.write('b.bin', 'b');
+    await project.add('b.bin');
+    const { packsSent, problems } = await project.push();
+    expect(packsSent).toBe(1);
+    const message = expect.stringContaining(key);
+    const hint = expect.stringMatching(/^Remove that object .* push again/);
+    expect(problems).toEqual([{ code: 'corrupt-remote', message, hint }]);
+    await remote.delete(key);
+    expect((await project.push()).problems).toEqual([]);
+  });
+
+  it('tells of it where the data is not here either', async () => {
+    const { project, key } = await damagedPack();
+    for (const name of ['packs', 'index', 'recipes']) {
+      fs.rmSync(project.at(`.modelstore/store/${name}`), { recursive: true });
+    }
+    await expect(project.push()).rejects.toMatchObject({
+      code: 'corrupt-remote',
+      message: expect.stringMatching(
+        new RegExp(`^1\\.00 MiB of a\\.bin are neither .* nor on the remote\\. .*${key}`),
+      ),
+      hint: expect.stringMatching(/push again with --all-versions from a host that has the data/),
+    });
+  });
+
+  it('tells of a damaged pack here that may have held the data', async () => {
+    const { project, remote, key } = await damagedPack();
+    await remote.delete(key);
+    const [pack = ''] = filesBelow(project.at('.modelstore/store/packs'));
+    fs.truncateSync(project.at(`.modelstore/store/packs/${pack}`), 1000);
+    await expect(project.push()).rejects.toMatchObject({
+      code: 'corrupt-pack',
+      message: expect.stringMatching(
+        /nor on the remote\. The pack [0-9a-f]{64} is damaged: it has/,
+      ),
+      hint: expect.stringMatching(/mstore fetch/),
+    });
+  });
+});

@@ -201,7 +201,7 @@ describe('all of a version', () => {
   it('is refused for names that are not there', async () => {
     const { registry } = await madeHistory();
     await expect(readVersion(registry, 'm', 'stagin')).rejects.toEqual(
-      failure('unknown-version', /^Did you mean m@staging\?$/),
+      failure('unknown-version', /^Did you mean m@staging\? .*mstore fetch/),
     );
     await expect(readVersion(registry, 'mm', 'v1')).rejects.toEqual(
       failure('unknown-model', /^Did you mean m\?$/),

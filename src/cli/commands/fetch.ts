@@ -1,9 +1,10 @@
 import type { RegistryFailure, RegistryFetch } from '../../flow/fetch-registry.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Targets } from '../../flow/targets.ts';
+import type { BrokenPointer } from '../../flow/tracked.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf } from '../command.ts';
-import type { Context } from '../context.ts';
+import { type Context, errorDocument } from '../context.ts';
 import {
   chooseVersions,
   fetchFrom,
@@ -11,6 +12,7 @@ import {
   noteVersion,
   openFetchRemotes,
   remoteOptions,
+  tellBroken,
 } from './moving.ts';
 
 export const fetchCommand: Command = {
@@ -30,15 +32,17 @@ export const fetchCommand: Command = {
     const workspace = await context.workspace();
     const { refuseConflicts } = await import('../../flow/registry.ts');
     const remotes = await openFetchRemotes(context, workspace, args);
-    const { targets, registry } = await choose(context, workspace, args, remotes);
+    const { targets, registry, broken = [] } = await choose(context, workspace, args, remotes);
     const version = await noteVersion(context, targets);
     const result = await fetchFrom(context, workspace, targets.tracked, remotes);
+    const unusable = tellBroken(context, { broken });
     const failed = registry && failureOf(registry);
     if (failed !== undefined && targets.version === undefined) throw failed.error;
     const records = registry === undefined ? {} : noteRegistry(context, registry, result);
     refuseConflicts(registry?.conflicts ?? []);
-    context.result({ ...version, ...result, ...records }, []);
-    return undefined;
+    const error = unusable === undefined ? {} : errorDocument(unusable);
+    context.result({ ...version, ...result, ...records, ...error }, []);
+    return unusable?.exitCode;
   },
 };
 
@@ -55,7 +59,11 @@ async function choose(
   workspace: Workspace,
   args: Args,
   remotes: readonly RemoteChoice[],
-): Promise<{ readonly targets: Targets; readonly registry?: RegistryFetch }> {
+): Promise<{
+  readonly targets: Targets;
+  readonly registry?: RegistryFetch;
+  readonly broken?: readonly BrokenPointer[];
+}> {
   const given = listOf(args, 'target');
   const { signal, cwd } = context;
   const { jobs } = context.options;
@@ -67,5 +75,6 @@ async function choose(
   const targets = await chooseVersions(context, workspace, args);
   if (given.length > 0) return { targets };
   const { fetchRegistry } = await import('../../flow/fetch-registry.ts');
-  return { targets, registry: await fetchRegistry(workspace, remotes, options) };
+  const registry = await fetchRegistry(workspace, remotes, options);
+  return { targets, registry, broken: targets.broken };
 }

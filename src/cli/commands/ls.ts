@@ -4,9 +4,9 @@ import { printable } from '../../base/names.ts';
 import { isFileEntry, isLinkEntry, type TreeEntry } from '../../base/tree.ts';
 import type { Listing } from '../../flow/list.ts';
 import type { Command } from '../command.ts';
-import { listOf } from '../command.ts';
+import { errorDocument } from '../context.ts';
 import { type Paint, table } from '../text.ts';
-import { noteVersion, targetOptions } from './moving.ts';
+import { chooseVersions, noteVersion, targetOptions, tellBroken } from './moving.ts';
 
 export const lsCommand: Command = {
   positionals: '[target..]',
@@ -18,17 +18,23 @@ export const lsCommand: Command = {
   async run(context, args) {
     const workspace = await context.workspace();
     const { list } = await import('../../flow/list.ts');
-    const { findTargets } = await import('../../flow/targets.ts');
-    const found = await findTargets(workspace, listOf(args, 'target'), context.cwd);
+    const found = await chooseVersions(context, workspace, args);
     const { tracked, commit } = found;
+    const broken = tellBroken(context, found);
     const listings = list(workspace, tracked);
-    if (listings.length === 0) context.note('Nothing is tracked yet; start with: mstore add PATH');
+    if (listings.length + found.broken.length === 0)
+      context.note('Nothing is tracked yet; start with: mstore add PATH');
     const rows = listings.flatMap((listing) => rowsOf(listing, context.paint));
     context.result(
-      { commit: commit ?? null, ...(await noteVersion(context, found)), paths: listings },
+      {
+        commit: commit ?? null,
+        ...(await noteVersion(context, found)),
+        paths: listings,
+        ...(broken === undefined ? {} : errorDocument(broken)),
+      },
       table(rows, [0]),
     );
-    return undefined;
+    return broken?.exitCode;
   },
 };
 

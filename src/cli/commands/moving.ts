@@ -9,7 +9,7 @@ import type { RegistryFetch } from '../../flow/fetch-registry.ts';
 import type { ChooseOptions } from '../../flow/remotes.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Targets } from '../../flow/targets.ts';
-import type { Tracked } from '../../flow/tracked.ts';
+import type { BrokenPointer, Tracked } from '../../flow/tracked.ts';
 import type { ChosenVersion } from '../../flow/version-content.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import {
@@ -86,28 +86,53 @@ export async function noteVersion(
   return { version };
 }
 
+/** What the arguments of a command chose. */
+export interface ChosenVersions extends Targets {
+  /** Pointers that cannot be used, where all that is tracked here was chosen. */
+  readonly broken: readonly BrokenPointer[];
+}
+
 /** Finds what the arguments of a transfer choose, here. */
 export async function chooseVersions(
   context: Context,
   workspace: Workspace,
   args: Args,
-): Promise<Targets> {
+): Promise<ChosenVersions> {
   const targets = listOf(args, 'target');
   if (!flagOf(args, 'all-versions')) {
+    if (targets.length === 0) return chooseAllHere(workspace);
     const { findTargets } = await import('../../flow/targets.ts');
-    return findTargets(workspace, targets, context.cwd);
+    return { ...(await findTargets(workspace, targets, context.cwd)), broken: [] };
   }
   const { allVersions } = await import('../../flow/history.ts');
   const { selectTracked } = await import('../../flow/tracked.ts');
   const set = await allVersions(workspace);
   for (const { path, error } of set.broken) context.warn(`${printable(path)}: ${error.message}`);
   const paths = targets.map((given) => workspace.relative(given, context.cwd));
-  const none = { commit: undefined, version: undefined };
+  const none = { commit: undefined, version: undefined, broken: [] };
   if (paths.length === 0) return { ...none, tracked: [...set.tracked] };
   const names = new Set(
     selectTracked({ tracked: set.tracked, broken: [] }, paths).map(({ path }) => path),
   );
   return { ...none, tracked: set.tracked.filter(({ path }) => names.has(path)) };
+}
+
+async function chooseAllHere(workspace: Workspace): Promise<ChosenVersions> {
+  const { trackedInWorkspace } = await import('../../flow/tracked.ts');
+  const { tracked, broken } = trackedInWorkspace(workspace);
+  return { commit: undefined, version: undefined, tracked: [...tracked], broken };
+}
+
+/**
+ * Tells of pointers that cannot be used, where the work went on without them.
+ * @returns the first error, with which the command ends
+ */
+export function tellBroken(
+  context: Context,
+  { broken }: Pick<ChosenVersions, 'broken'>,
+): MstoreError | undefined {
+  for (const { error } of broken) context.fail(error);
+  return broken[0]?.error;
 }
 
 /**

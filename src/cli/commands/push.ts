@@ -6,7 +6,7 @@ import type { PushOutcome } from '../../flow/push-all.ts';
 import { type Command, listOf } from '../command.ts';
 import { type Context, errorDocument } from '../context.ts';
 import { count } from '../text.ts';
-import { chooseOptions, chooseVersions, noteVersion, remoteOptions } from './moving.ts';
+import { chooseOptions, chooseVersions, noteVersion, remoteOptions, tellBroken } from './moving.ts';
 
 export const pushCommand: Command = {
   positionals: '[target..]',
@@ -39,14 +39,16 @@ export const pushCommand: Command = {
       jobs,
       registry,
     });
+    const broken = tellBroken(context, chosen);
     const [first] = outcomes.flatMap(({ error }) => (error === undefined ? [] : [error]));
     if (first !== undefined && outcomes.length === 1) {
       for (const outcome of outcomes) noteSent(context, outcome);
       throw first;
     }
     for (const outcome of outcomes) tellOutcome(context, outcome);
-    context.result({ ...document, ...documentOf(outcomes, first) }, []);
-    return first?.exitCode;
+    const failure = first ?? broken;
+    context.result({ ...document, ...documentOf(outcomes, failure) }, []);
+    return failure?.exitCode;
   },
 };
 
@@ -61,8 +63,9 @@ function tellOutcome(context: Context, outcome: PushOutcome): void {
 
 function noteSent(context: Context, outcome: PushOutcome): void {
   if (!('result' in outcome)) return;
-  const { bytesSent, chunksSent, packsSent, recordsSent = 0 } = outcome.result;
+  const { bytesSent, chunksSent, packsSent, recordsSent = 0, problems } = outcome.result;
   const remote = printable(outcome.remote);
+  for (const { message } of problems) context.warn(printable(`${remote}: ${message}`));
   if (bytesSent === 0) {
     context.note(`${remote} has everything already; sent 0 bytes`);
     return;
@@ -77,9 +80,10 @@ function documentOf(outcomes: readonly PushOutcome[], failure: MstoreError | und
   const results = outcomes.flatMap((one) => ('result' in one ? [one.result] : []));
   const sum = (of: (result: PushResult) => number) =>
     results.reduce((total, result) => total + of(result), 0);
+  const { problems: _, ...head } = results[0] ?? { problems: [] };
   const withRecords = results.some(({ recordsSent }) => recordsSent !== undefined);
   return {
-    ...results[0],
+    ...head,
     chunksSent: sum(({ chunksSent }) => chunksSent),
     packsSent: sum(({ packsSent }) => packsSent),
     bytesSent: sum(({ bytesSent }) => bytesSent),
@@ -93,7 +97,8 @@ function documentOf(outcomes: readonly PushOutcome[], failure: MstoreError | und
   };
 }
 
-function shareOf({ location, chunksSent, packsSent, recordsSent, bytesSent }: PushResult): object {
-  const share = { location, chunksSent, packsSent, bytesSent };
+function shareOf(result: PushResult): object {
+  const { location, chunksSent, packsSent, recordsSent, bytesSent, problems } = result;
+  const share = { location, chunksSent, packsSent, bytesSent, problems };
   return recordsSent === undefined ? share : { ...share, recordsSent };
 }
