@@ -1,13 +1,14 @@
 import { Breather } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import { type Digest, digestToRaw } from '../base/digest.ts';
+import { isMstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { isFileEntry, parseTree, type TreeEntry } from '../base/tree.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
 import { BlobReader } from '../store/blob-reader.ts';
 import type { Store } from '../store/local-store.ts';
-import { emptyBlob } from '../store/recipe.ts';
+import { emptyBlob, type Recipe } from '../store/recipe.ts';
 import { readRemoteBlob } from '../store/remote-rows.ts';
 import type { RemoteStore, TransferOptions } from '../store/remote-store.ts';
 import type { Root } from './root-set.ts';
@@ -138,7 +139,7 @@ export class Reach {
       this.#use(sole);
       return;
     }
-    const recipe = await this.#there.recipe(one.blob, this.#options);
+    const recipe = await this.#recipe(one.blob);
     if (recipe === undefined) {
       this.#lack(one);
       return;
@@ -153,6 +154,18 @@ export class Reach {
       if (breather.due()) await breather.turn();
     }
     if (!isWhole) this.#lack(one);
+  }
+
+  /** Of the local store, which is read as remotes are, the damage is told as that of the store. */
+  async #recipe(blob: Digest): Promise<Recipe | undefined> {
+    try {
+      return await this.#there.recipe(blob, this.#options);
+    } catch (error) {
+      const isHere = this.#there.remote.location === this.#near.folder;
+      const isDamaged = isMstoreError(error, 'corrupt-remote');
+      if (isHere && isDamaged && isMstoreError(error.cause, 'corrupt-recipe')) throw error.cause;
+      throw error;
+    }
   }
 
   #use({ pack, number }: ChunkPlace): void {

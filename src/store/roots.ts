@@ -44,7 +44,11 @@ export function rootListName({ items, forVersions }: NewRootRecord): string {
     ...{ path, kind, sha256: digest },
     size,
   }));
-  return sha256(JSON.stringify(list) + (forVersions ? ' for versions' : '')).slice(0, 16);
+  return listName(list, forVersions);
+}
+
+function listName(paths: readonly unknown[], forVersions: boolean): string {
+  return sha256(JSON.stringify(paths) + (forVersions ? ' for versions' : '')).slice(0, 16);
 }
 
 /** The folder of the records of a repository. */
@@ -95,7 +99,7 @@ export async function readRoot(
 function parseRoot(bytes: Uint8Array, key: string, where: string): RootRecord {
   const problem = (what: string, cause?: unknown) =>
     new MstoreError('corrupt-remote', `The record ${printable(where)} cannot be used: ${what}`, {
-      hint: 'Nothing can be cleaned up as long as it is unknown what it keeps: restore it, or remove it if you know that its repository has pushed again since',
+      hint: 'Nothing can be cleaned up as long as it is unknown what it keeps: restore it; or remove it, then push again with --all-versions from its repository',
       details: { key },
       cause,
     });
@@ -132,7 +136,11 @@ function parseRoot(bytes: Uint8Array, key: string, where: string): RootRecord {
     const { path, kind, sha256: digest, size } = item;
     return { path, kind, sha256: digest, size };
   });
-  return { key, repository, created, forVersions: purpose === 'versions', items };
+  const forVersions = purpose === 'versions';
+  if (!key.endsWith(`-${listName(paths, forVersions)}.json`)) {
+    throw problem('its list is not the one that it is named by');
+  }
+  return { key, repository, created, forVersions, items };
 }
 
 function isItem(value: unknown): value is RootItem {

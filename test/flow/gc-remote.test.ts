@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cleanUp, readPlan, takeBack, writePlan } from '../../src/flow/gc.ts';
 import { listCleanUps } from '../../src/store/clean-up.ts';
 import { cloneProject, withRemotes } from '../support/flow-project.ts';
-import { checkRemote } from '../support/flow-remote-check.ts';
+import { checkRemote, damage } from '../support/flow-remote-check.ts';
 import { noise } from '../support/flow-scratch.ts';
 import {
   cleaners,
@@ -13,7 +13,7 @@ import {
   publishVersion,
   remoteOf,
 } from '../support/gc.ts';
-import { listKeys } from '../support/remote-bytes.ts';
+import { listKeys, readObject } from '../support/remote-bytes.ts';
 
 const mib = 1024 * 1024;
 const packsOf = (keys: readonly string[]) => keys.filter((key) => key.startsWith('packs/'));
@@ -227,6 +227,27 @@ describe('gc of a remote', () => {
     await remote.create(root, bytesSource(Buffer.from('{"mstore":1}')));
     await expect(gcRemote({ graceMs: 0 })).rejects.toMatchObject({ code: 'corrupt-remote' });
     expect(packsOf(await listKeys(remote))).toHaveLength(1);
+  });
+
+  it('frees nothing as long as an older record stands in the place of one', async () => {
+    const { project, remote, gcRemote } = await makeGcProject();
+    for (const seed of ['a', 'b']) {
+      project.write('m.bin', noise(2 * mib, seed));
+      await project.add('m.bin');
+      await project.push();
+    }
+    const [older = '', newer = ''] = await listKeys(remote, 'roots/');
+    const bytes = await readObject(remote, older);
+    await damage(remote, newer, () => bytes);
+    await expect(gcRemote({ graceMs: 0 })).rejects.toMatchObject({
+      code: 'corrupt-remote',
+      message: expect.stringContaining(newer),
+      hint: expect.stringMatching(/remove it, then push again/),
+    });
+    expect(packsOf(await listKeys(remote))).toHaveLength(2);
+    await remote.delete(newer);
+    await project.push();
+    expect(await gcRemote({ graceMs: 0 })).toMatchObject({ swept: { packs: 0 } });
   });
 
   it('forgets what tells of sweeps after two weeks, and nothing earlier', async () => {
