@@ -6,6 +6,7 @@ import { addRemote } from '../../src/flow/remotes.ts';
 import { neededBlobs, trackedAt } from '../../src/flow/tracked.ts';
 import { ChunkIndex } from '../../src/index/chunk-index.ts';
 import { localRemote } from '../../src/remote/local.ts';
+import { BlobReader } from '../../src/store/blob-reader.ts';
 import { PackFiles } from '../../src/store/pack-files.ts';
 import { initRemote } from '../../src/store/remote-store.ts';
 import { TableFolder } from '../../src/store/table-folder.ts';
@@ -24,8 +25,10 @@ export interface Seed {
   /** Folders from the top, each after the one that it is in. */
   readonly folders: readonly string[];
   readonly files: ReadonlyMap<string, { readonly bytes: Buffer; readonly mode: number }>;
+  /** Digests of the files, by their path from the top. */
+  readonly digests: ReadonlyMap<string, Digest>;
   /** The blobs of both versions. */
-  readonly blobs: readonly Digest[];
+  readonly blobs: ReadonlyMap<Digest, Buffer>;
   /** Those of the second one. */
   readonly current: readonly Digest[];
   /** Files as they were at the first version, by their path from the top. */
@@ -49,14 +52,17 @@ export const [originName, backupName, freshName] = ['origin', 'backup', 'fresh']
 /** The local store, from the top. */
 export const storeName = 'work/.modelstore/store';
 
-const body = noise(2_000_000, 'body');
+const body = noise(1_500_000, 'body');
 
 /** The model file, of some chunks, of which the versions share the first ones. */
 function model(version: 1 | 2): Buffer {
   const bytes = Buffer.from(body);
-  noise(100_000, `version ${version}`).copy(bytes, 1_800_000);
+  noise(100_000, `version ${version}`).copy(bytes, 1_300_000);
   return bytes;
 }
+
+/** Small files, so that there are more chunks in the first version than are new in the second. */
+const parts = Array.from({ length: 12 }, (_, i) => `part-${String(i).padStart(2, '0')}`);
 
 function layVersion(work: string, version: 1 | 2): void {
   fs.mkdirSync(path.join(work, 'data'), { recursive: true });
@@ -64,6 +70,7 @@ function layVersion(work: string, version: 1 | 2): void {
   fs.writeFileSync(path.join(work, 'data/config.json'), `{"version":${version}}`);
   fs.writeFileSync(path.join(work, 'data/weights.bin'), noise(200_000, 'weights'));
   fs.writeFileSync(path.join(work, 'data/run.sh'), 'echo', { mode: 0o755 });
+  for (const part of parts) fs.writeFileSync(path.join(work, 'data', part), part);
 }
 
 /**
@@ -99,9 +106,17 @@ async function makeSeedIn(top: string): Promise<Seed> {
   const read = await projectAt(work).open();
   const [before, current] = [await blobsAt(work, 'HEAD~1'), await blobsAt(work, 'HEAD')];
   if (read.store.damagedPacks().size > 0) throw new Error('The seed is damaged');
+  const reader = new BlobReader(read.store);
+  const contents = new Map(
+    [...before, ...current].map((blob) => [blob, reader.readWhole(blob, 10_000_000)]),
+  );
+  reader.close();
+  const { folders, files } = readFolder(top);
   return {
-    ...readFolder(top),
-    blobs: [...new Set([...before, ...current])],
+    folders,
+    files,
+    blobs: contents,
+    digests: new Map([...files].map(([name, { bytes }]) => [name, sha256(bytes)])),
     current,
     older: new Map([...older].map(([name, { bytes }]) => [name, bytes])),
     models: [sha256(model(1)), sha256(model(2))],
@@ -171,17 +186,17 @@ export function copySeed(seed: Seed, top: string): State {
 }
 
 /** Writes the stat caches anew: those that were copied speak of other inodes. */
-function rememberStats({ work }: State): void {
+function rememberStats({ seed, work }: State): void {
   const folder = path.join(work, '.modelstore/cache/stat');
   for (const [tracked, names] of [
     ['model.bin', ['model.bin']],
-    ['data', ['config.json', 'run.sh', 'weights.bin']],
+    ['data', ['config.json', 'run.sh', 'weights.bin', ...parts]],
   ] as const) {
     const cache = StatCache.open(folder, tracked, 0n);
     for (const name of names) {
-      const file = path.join(work, tracked === 'data' ? `data/${name}` : name);
-      const stat = fs.statSync(file, { bigint: true });
-      cache.rememberWritten(name, stat, sha256(fs.readFileSync(file)));
+      const file = path.join(tracked === 'data' ? 'data' : '', name);
+      const stat = fs.statSync(path.join(work, file), { bigint: true });
+      cache.rememberWritten(name, stat, seed.digests.get(path.join('work', file)) as Digest);
     }
     cache.save(tracked);
   }
