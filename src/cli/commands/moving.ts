@@ -118,9 +118,10 @@ export async function chooseVersions(
 }
 
 async function chooseAllHere(workspace: Workspace): Promise<ChosenVersions> {
-  const { trackedInWorkspace } = await import('../../flow/tracked.ts');
+  const { selectTracked, trackedInWorkspace } = await import('../../flow/tracked.ts');
   const { tracked, broken } = trackedInWorkspace(workspace);
-  return { commit: undefined, version: undefined, tracked: [...tracked], broken };
+  const all = selectTracked({ tracked, broken: [] }, []);
+  return { commit: undefined, version: undefined, tracked: all, broken };
 }
 
 /**
