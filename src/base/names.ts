@@ -2,8 +2,8 @@ import { MstoreError } from './errors.ts';
 import { limits } from './limits.ts';
 
 /**
- * Shows a name from outside safely on a terminal: control characters, escape sequences and characters
- * that change the direction of text are written as escapes.
+ * Shows a name from outside safely on a terminal: control characters, escape sequences, characters that
+ * change the direction of text, and those that take no room are written as escapes.
  */
 export function printable(name: string): string {
   const shown = name.length > shownLengthMax ? `${name.slice(0, shownLengthMax)}…` : name;
@@ -13,8 +13,25 @@ export function printable(name: string): string {
 /** No path is longer; what a damaged file calls a name may be. */
 const shownLengthMax = limits.pathBytesMax;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+/**
+ * What must not reach a terminal in text from outside, for a class of a regular expression with the flag
+ * `u`: controls of both sets, ends of lines and paragraphs, controls of direction (Unicode TR 9), signs
+ * without width, and tags. The joiners U+200C and U+200D stay: whole scripts are written with them.
+ */
+export const unprintableClass =
+  '\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e007f}';
+const unprintable = new RegExp(`[${unprintableClass}]`, 'gu');
+const plainWord = /^[\p{L}\p{M}\p{N}_./@+:,%-]+$/u;
+
+/**
+ * Shows a name as one word of a command line that somebody may copy: in quotes where a shell would see more
+ * in it.
+ */
+export function shellWord(name: string): string {
+  const shown = printable(name);
+  return plainWord.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const forbidden = /[\u0000-\u001f\u007f\\]/;
 const loneSurrogate = /\p{Surrogate}/u;
@@ -96,6 +113,7 @@ export function windowsProblem(name: string): string | undefined {
   if (windowsReserved.test(name)) return 'a name that Windows reserves for a device';
   if (/[<>:"|?*]/.test(name)) return 'a character that Windows forbids in names';
   if (/[. ]$/.test(name)) return 'a final dot or space, which Windows drops';
+  if (/^models~\d$/i.test(name)) return 'a name that Windows has for the folder .modelstore';
   return undefined;
 }
 

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
-import { collisionKey, nameProblem, printable } from '../base/names.ts';
+import { collisionKey, nameProblem, printable, shellWord } from '../base/names.ts';
 import { pointerSuffix } from '../worktree/pointer.ts';
 import { pointerPath } from './tracked.ts';
 import { type Workspace, workspaceFolderName } from './workspace.ts';
@@ -70,7 +70,7 @@ function insideTracked(given: string, parent: string, why: string): MstoreError 
     'inside-tracked',
     `${printable(given)} lies in ${printable(parent)}, ${why}`,
     {
-      hint: `Run "mstore add ${printable(parent)}" to store its present state`,
+      hint: `Run "mstore add ${shellWord(parent)}" to store its present state`,
       details: { path: given, tracked: parent },
     },
   );
@@ -127,7 +127,7 @@ export async function checkGit(workspace: Workspace, given: string): Promise<voi
   if (inGit !== undefined) {
     const more = others.length === 0 ? '' : ' and others';
     throw new MstoreError('tracked-by-git', `Git already keeps ${printable(inGit)}${more}`, {
-      hint: `Run "git rm -r --cached -- ${printable(given)}" (the files stay), then add it again`,
+      hint: `Run "git rm -r --cached -- ${shellWord(given)}" (the files stay), then add it again`,
       details: { path: given },
     });
   }
@@ -137,7 +137,7 @@ export async function checkGit(workspace: Workspace, given: string): Promise<voi
       'pointer-ignored',
       `Git ignores the pointer ${printable(pointer)}, so it could not be committed`,
       {
-        hint: `Find the pattern with "git check-ignore -v -- ${printable(pointer)}" and narrow it`,
+        hint: `Find the pattern with "git check-ignore -v -- ${shellWord(pointer)}" and narrow it`,
         details: { path: pointer },
       },
     );

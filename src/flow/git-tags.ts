@@ -3,7 +3,7 @@ import { MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { isJsonObject, valueText } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 import type { GitRepository } from '../git/repository.ts';
 import type { Tagger } from '../git/tag-object.ts';
 import { parseData } from '../registry/data-file.ts';
@@ -221,7 +221,7 @@ export class GitTags {
     }
     const where = printable(pointerPath(content.path));
     throw new MstoreError('file-changed', `HEAD does not hold ${where} as it is registered`, {
-      hint: `A tag names a commit: commit the pointer first ("git add ${where}", "git commit"), or check out the commit that has it`,
+      hint: `A tag names a commit: commit the pointer first ("git add ${shellWord(pointerPath(content.path))}", "git commit"), or check out the commit that has it`,
       details: { path: content.path },
     });
   }

@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 import { type FileEntry, isFileEntry, type TreeEntry } from '../base/tree.ts';
 import { parseFileReference } from '../registry/reference.ts';
 import { BlobReader } from '../store/blob-reader.ts';
@@ -56,12 +56,12 @@ export async function findFile(
   if (entry !== undefined && isFileEntry(entry)) return entry;
   if (full === item.path || entries.some(({ path }) => path.startsWith(`${name}/`))) {
     throw new MstoreError('usage', `${printable(full)} is a directory; cat prints one file`, {
-      hint: `Run "mstore ls ${printable(item.path)}" to see its files`,
+      hint: `Run "mstore ls ${shellWord(item.path)}" to see its files`,
       details: { path: full },
     });
   }
   throw new MstoreError('not-found', `${printable(full)} is no file of ${printable(item.path)}`, {
-    hint: `Run "mstore ls ${printable(item.path)}" to see its files`,
+    hint: `Run "mstore ls ${shellWord(item.path)}" to see its files`,
     details: { path: full },
   });
 }

@@ -1,6 +1,6 @@
 import { MstoreError } from '../base/errors.ts';
 import { canonicalJson, type JsonObject, valueText } from '../base/json.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
 import { checkRegistryName } from '../registry/names.ts';
 import type { GitSource, VersionContent, VersionRecord } from '../registry/record.ts';
@@ -202,7 +202,7 @@ async function checkUnchanged(
     'file-changed',
     `${printable(changed.path)} differs from its pointer: it was changed after it was added`,
     {
-      hint: `Run "mstore add ${printable(path)}" to take the changes, or "mstore checkout ${printable(path)}" to undo them`,
+      hint: `Run "mstore add ${shellWord(path)}" to take the changes, or "mstore checkout ${shellWord(path)}" to undo them`,
       details: { path },
     },
   );

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 import {
   type FileEntry,
   formatTree,
@@ -262,7 +262,7 @@ export function checkSize(tracked: string, { sha256, size }: NeededBlob, actual:
 function wrongSize(tracked: string, what: string): MstoreError {
   const where = printable(pointerPath(tracked));
   return new MstoreError('corrupt-pointer', `The pointer ${where} cannot be used: ${what}`, {
-    hint: `Restore it from Git ("git checkout -- ${where}"), or add its file again`,
+    hint: `Restore it from Git ("git checkout -- ${shellWord(pointerPath(tracked))}"), or add its file again`,
     details: { path: pointerPath(tracked) },
   });
 }

@@ -4,7 +4,7 @@ import { MstoreError } from '../base/errors.ts';
 import { readBounded, settleFolder, writeAtomically } from '../base/files.ts';
 import { isJsonObject, isTooDeep, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
-import { nameProblem, printable } from '../base/names.ts';
+import { nameProblem, printable, shellWord } from '../base/names.ts';
 import {
   canonicalEntry,
   checkEntries,
@@ -91,7 +91,7 @@ function inlineObject(value: TreeEntry): string {
 export function parsePointer(bytes: Uint8Array, where: string): Pointer {
   const problem = (what: string, cause?: unknown): MstoreError =>
     new MstoreError('corrupt-pointer', `The pointer ${printable(where)} cannot be used: ${what}`, {
-      hint: `Restore it from Git ("git checkout -- ${printable(where)}"), or add its file again`,
+      hint: `Restore it from Git ("git checkout -- ${shellWord(where)}"), or add its file again`,
       details: { path: where },
       cause,
     });
@@ -136,7 +136,7 @@ function mergeConflict(where: string): MstoreError {
     'merge-conflict',
     `The pointer ${printable(where)} has an unresolved merge conflict`,
     {
-      hint: `Choose one side ("git checkout --ours -- ${printable(where)}", or --theirs), then run "mstore checkout"; or add the merged files again`,
+      hint: `Choose one side ("git checkout --ours -- ${shellWord(where)}", or --theirs), then run "mstore checkout"; or add the merged files again`,
       details: { path: where },
     },
   );

@@ -7,6 +7,7 @@ import {
   nameProblem,
   pathProblem,
   printable,
+  shellWord,
   windowsProblem,
 } from '../../../src/base/names.ts';
 import { runs } from '../../support/runs.ts';
@@ -157,6 +158,8 @@ describe('names on other systems', () => {
     'a"b',
     'a.',
     'a ',
+    'MODELS~1',
+    'models~2',
   ])('%j does not fit on Windows', (name) => {
     expect(windowsProblem(name)).toBeDefined();
     expect(() => checkWritableOn(`models/${name}/x`, windows)).toThrow(
@@ -186,6 +189,12 @@ describe('printable', () => {
   it('writes what could steer a terminal as escapes', () => {
     expect(printable('a\u001b[31m\nb\u202ec\u009b')).toBe('a\\u{1b}[31m\\u{a}b\\u{202e}c\\u{9b}');
     expect(printable('größe \u{1f600}')).toBe('größe \u{1f600}');
+    expect(printable('a\u200bb\u{e0041}\u061c\u2028')).toBe(
+      'a\\u{200b}b\\u{e0041}\\u{61c}\\u{2028}',
+    );
+    expect(printable('می\u200cخواهم \u{1f469}\u200d\u{1f4bb}')).toBe(
+      'می\u200cخواهم \u{1f469}\u200d\u{1f4bb}',
+    );
   });
 
   it('leaves no control character', () => {
@@ -195,5 +204,21 @@ describe('printable', () => {
       }),
       runs(200),
     );
+  });
+});
+
+describe('shellWord', () => {
+  it('quotes what a shell would see more in, and nothing else', () => {
+    expect(
+      ['models/größe-1.0+a@b:c,d%e', 'a b', '$(x)', "it's", '', '~', 'a\nb'].map(shellWord),
+    ).toEqual([
+      'models/größe-1.0+a@b:c,d%e',
+      "'a b'",
+      "'$(x)'",
+      "'it'\\''s'",
+      "''",
+      "'~'",
+      "'a\\u{a}b'",
+    ]);
   });
 });
