@@ -1,5 +1,6 @@
 import { invariant, isMstoreError } from '../base/errors.ts';
 import { badTagName, isTagName, tooLarge } from './checks.ts';
+import type { ConfiguredPrograms } from './configured-programs.ts';
 import type { GitLayout } from './layout.ts';
 import type { GitRunner } from './process.ts';
 import type { GitHead, GitReference } from './repository.ts';
@@ -17,6 +18,8 @@ import {
 export interface Binary {
   readonly layout: GitLayout;
   readonly run: GitRunner;
+  /** Finds out, once, which programs the repository itself would have Git run. */
+  readonly programs: () => Promise<ConfiguredPrograms>;
 }
 
 /** Tells what HEAD points to. */

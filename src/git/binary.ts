@@ -11,9 +11,15 @@ import {
   resolveAll,
 } from './binary-refs.ts';
 import { checkObjectId, isRegularMode, notAFile, tooLarge } from './checks.ts';
+import {
+  type ConfiguredPrograms,
+  configuredPrograms,
+  explainedFetch,
+  withoutFilters,
+} from './configured-programs.ts';
 import { type GitLayout, otherRoots } from './layout.ts';
 import { anyUntracked, remoteUrlOf } from './lineage.ts';
-import { gitFailure, gitRunner } from './process.ts';
+import { type GitRunner, gitFailure, gitRunner } from './process.ts';
 import type { GitFile, GitLineage, GitRepository, HistoricFile } from './repository.ts';
 import { formatRevision, isObjectId, parseRevision } from './revision.ts';
 import { batchReader, inParts, recordCutter } from './stream-records.ts';
@@ -30,7 +36,7 @@ export function openBinary(
   program: string,
   env: NodeJS.ProcessEnv,
 ): GitRepository {
-  const git: Binary = { layout, run: gitRunner(program, layout.root, env) };
+  const git = makeBinary(layout, gitRunner(program, layout.root, env));
   return {
     root: layout.root,
     commonDir: layout.commonDir,
@@ -55,6 +61,33 @@ export function openBinary(
     trackedBelow: (path, max) => trackedBelow(git, path, max),
     lineage: (paths = []) => lineage(git, paths),
     identity: () => identity(git),
+  };
+}
+
+/**
+ * Makes Git fetch what is absent in a partial clone alone, and there only where the repository itself
+ * names no program that a connection would start.
+ */
+function makeBinary(layout: GitLayout, run: GitRunner): Binary {
+  let asked: Promise<ConfiguredPrograms> | undefined;
+  const programs = (): Promise<ConfiguredPrograms> => {
+    asked ??= configuredPrograms(layout, run);
+    return asked;
+  };
+  return {
+    layout,
+    programs,
+    async run(args, how) {
+      if (!layout.partialClone || how.withoutFetch) {
+        return run(args, { ...how, withoutFetch: true });
+      }
+      const { connecting } = await programs();
+      try {
+        return await run(args, { ...how, withoutFetch: connecting.length > 0 });
+      } catch (error) {
+        throw explainedFetch(error, connecting);
+      }
+    },
   };
 }
 
@@ -84,7 +117,10 @@ async function readFiles(
   const wanted = new Set(oids);
   for (const oid of wanted) checkObjectId(oid);
   if (wanted.size === 0) return;
-  if (git.layout.partialClone && wanted.size > 1) await prefetch(git, wanted);
+  const connecting = git.layout.partialClone ? (await git.programs()).connecting : [];
+  if (git.layout.partialClone && connecting.length === 0 && wanted.size > 1) {
+    await prefetch(git, wanted);
+  }
   let current = '';
   let absent: string | undefined;
   const stderr = await git.run(['cat-file', '--batch', '--buffer'], {
@@ -109,7 +145,8 @@ async function readFiles(
   });
   if (wanted.size === 0) return;
   const [first] = absent === undefined ? wanted : [absent];
-  throw gitFailure('cat-file', 0, `fatal: object ${first} is missing\n${stderr}`, git.layout.root);
+  const text = `fatal: object ${first} is missing\n${stderr}`;
+  throw explainedFetch(gitFailure('cat-file', 0, text, git.layout.root), connecting);
 }
 
 /**
@@ -153,7 +190,8 @@ async function history(
     [
       ...['-c', 'log.follow=false', '-c', 'log.showSignature=false'],
       ...['log', '--full-history', '-m', '--root', '--raw', '-z', '--no-abbrev', '--no-renames'],
-      ...['--no-color', '--no-notes', '--diff-filter=AMT', '--format=%H %ct', '--stdin', '--'],
+      ...['--no-color', '--no-notes', '--no-ext-diff', '--no-textconv', '--diff-filter=AMT'],
+      ...['--format=%H %ct', '--stdin', '--'],
       `:(top,glob)**/*${suffix.replace(/[\\*?[\]]/g, '\\$&')}`,
     ],
     { input: inParts(new Set(from), '\n'), onData: recordCutter(0, onRecord) },
@@ -239,11 +277,14 @@ async function indexedFiles(git: Binary, suffix: string): Promise<GitFile[]> {
 async function lineage(git: Binary, paths: readonly string[]): Promise<GitLineage> {
   const settings: Array<readonly [string, string]> = [];
   let differs = false;
+  // Git runs the filters of a file whose times have changed, to see whether its content has.
+  const { filters } = await git.programs();
   const [at, untracked] = await Promise.all([
     head(git),
     anyUntracked(git.layout.root, paths, (path) => trackedBelow(git, path, 1)),
     git.run(
       [
+        ...withoutFilters(filters),
         ...['status', '--porcelain', '-z', '--untracked-files=no', '--ignore-submodules=dirty'],
         '--no-renames',
       ],
@@ -277,7 +318,7 @@ async function identity(git: Binary): Promise<string | undefined> {
     successCodes: [0, 128],
   });
   // Behind the mail stand the time and its zone.
-  const found = /^(.*<.*>) -?\d+ [-+]\d{4}\n?$/s.exec(line)?.[1];
+  const found = /^([^<>]*<[^<>]*>) -?\d+ [-+]\d{4}\n?$/.exec(line)?.[1];
   if (found !== undefined) return /^\s*<|<>$/.test(found) ? undefined : found;
   if (/auto-detection is disabled|empty ident name|consists only of disallowed/.test(stderr)) {
     return undefined;

@@ -22,11 +22,15 @@ export function readIdentity(layout: GitLayout, env: NodeJS.ProcessEnv): string 
   return cleanName === '' || cleanMail === '' ? undefined : `${cleanName} <${cleanMail}>`;
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const crud = /[\u0000- .,:;<>"\\']/;
+
 /** As Git writes names into commits: nothing that could end the field, and no punctuation around it. */
 function withoutCrud(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  const trimmed = text.replace(/^[\u0000- .,:;<>"\\']+|[\u0000- .,:;<>"\\']+$/g, '');
-  return trimmed.replace(/[\n<>]/g, '');
+  let [start, end] = [0, text.length];
+  while (start < end && crud.test(text.charAt(start))) start++;
+  while (end > start && crud.test(text.charAt(end - 1))) end--;
+  return text.slice(start, end).replace(/[\n<>]/g, '');
 }
 
 /** Settings by key, those of stronger files over those of weaker ones. */
@@ -95,17 +99,34 @@ function isMet(
   return fits(directory, wanted, match[1] === 'gitdir/i');
 }
 
-/** Git's wildcards: `**` passes slashes, `*` and `?` do not; a slash at the end means all below. */
-function fits(text: string, pattern: string, ignoreCase: boolean): boolean {
-  const source = (pattern.endsWith('/') ? `${pattern}**` : pattern)
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*\*\/|\*\*|\*|\?/g, (sign) => wildcards[sign] ?? sign);
-  return new RegExp(`^${source}$`, ignoreCase ? 'is' : 's').test(text);
+/**
+ * Git's wildcards: `**` passes slashes, `*` and `?` do not; a slash at the end means all below. Which places
+ * of the text the pattern reaches is followed part by part, so that no pattern takes more time than the
+ * product of both lengths.
+ */
+function fits(given: string, wanted: string, ignoreCase: boolean): boolean {
+  const [text, whole] = ignoreCase ? [given.toLowerCase(), wanted.toLowerCase()] : [given, wanted];
+  const pattern = whole.endsWith('/') ? `${whole}**` : whole;
+  if (Math.max(text.length, pattern.length) > patternLengthMax) return false;
+  let reached = [...Array(text.length + 1).keys()].map((at) => at === 0);
+  for (const [sign] of pattern.matchAll(/\*\*\/|\*\*|./gs)) {
+    let open = false;
+    reached = reached.map((here, at) => {
+      const last = text.charAt(at - 1);
+      const before = at > 0 && reached[at - 1] === true;
+      if (sign === '**/') {
+        open ||= before;
+        return here || (open && last === '/');
+      }
+      if (sign === '*' || sign === '**') {
+        open = here || (open && (sign === '**' || last !== '/'));
+        return open;
+      }
+      return before && (sign === '?' ? last !== '/' : last === sign);
+    });
+  }
+  return reached[text.length] === true;
 }
 
-const wildcards: Readonly<Record<string, string>> = {
-  '**/': '(?:.*/)?',
-  '**': '.*',
-  '*': '[^/]*',
-  '?': '[^/]',
-};
+/** Paths are not longer, and longer conditions are met by none. */
+const patternLengthMax = 4_096;

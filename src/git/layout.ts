@@ -19,6 +19,8 @@ export interface GitLayout {
   readonly refStorage: 'files' | 'reftable';
   /** Whether objects may be absent until Git fetches them from a promising remote. */
   readonly partialClone: boolean;
+  /** Whether this working tree has a configuration of its own (`extensions.worktreeConfig`). */
+  readonly worktreeConfig: boolean;
   /** Whether objects are borrowed from other repositories (`objects/info/alternates`). */
   readonly alternates: boolean;
   /** Whether paths that differ only in case are the same (`core.ignoreCase`). */
@@ -78,6 +80,7 @@ function layoutOf(root: string, gitDir: string, byFile: boolean): GitLayout | un
       ? 'files'
       : 'reftable',
     partialClone: isPartialClone(config),
+    worktreeConfig: isTrue(config, 'extensions.worktreeconfig'),
     alternates: (statOf(path.join(commonDir, 'objects/info/alternates'))?.size ?? 0) > 0,
     ignoreCase: isTrue(config, 'core.ignorecase'),
     fileMode: !config.has('core.filemode') || isTrue(config, 'core.filemode'),

@@ -1,9 +1,10 @@
 import * as childProcess from 'node:child_process';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MstoreError, systemCode } from '../base/errors.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 
 /** What one run of Git is fed with and who takes its output. */
 interface GitRun {
@@ -13,7 +14,7 @@ interface GitRun {
   readonly onData?: (chunk: Buffer) => boolean;
   /** Exit codes that mean success; default: 0 alone. */
   readonly successCodes?: readonly number[];
-  /** Forbids fetching of absent objects in a partial clone, where that Git knows how (2.45 or newer). */
+  /** Forbids fetching of absent objects in a partial clone: they count as missing, or Git fails. */
   readonly withoutFetch?: boolean;
 }
 
@@ -39,23 +40,40 @@ export function gitEnvironment(env: NodeJS.ProcessEnv, withoutFetch = false): No
   // Replaced objects would make the same commit id mean different files on different machines.
   result.GIT_NO_REPLACE_OBJECTS = '1';
   result.LC_ALL = 'C';
-  if (withoutFetch) result.GIT_NO_LAZY_FETCH = '1';
+  if (withoutFetch) {
+    // The first is known from 2.45 on; without a protocol no older Git gets as far as to start something.
+    result.GIT_NO_LAZY_FETCH = '1';
+    result.GIT_ALLOW_PROTOCOL = 'none';
+  }
   return result;
 }
+
+/**
+ * Settings of every run. What a repository brings along must not choose programs: no monitor of the file
+ * system, no hook (they lie in the Git directory), no pager; nor may a folder that looks like a Git
+ * directory be taken for one.
+ */
+const settings = [
+  '--no-pager',
+  ...['-c', 'core.fsmonitor=false'],
+  ...['-c', 'core.hooksPath=/dev/null'],
+  ...['-c', 'safe.bareRepository=explicit'],
+  ...['-c', 'core.quotePath=false'],
+];
 
 /** Makes the function that runs the program `git` at the top of a working tree. */
 export function gitRunner(program: string, root: string, env: NodeJS.ProcessEnv): GitRunner {
   return async (args, run) => {
-    const child = childProcess.spawn(
-      program,
-      ['-c', 'core.fsmonitor=false', '-c', 'core.quotePath=false', ...args],
-      {
-        cwd: root,
-        env: gitEnvironment(env, run.withoutFetch),
-        stdio: ['pipe', run.onData === undefined ? 'ignore' : 'pipe', 'pipe'],
-        windowsHide: true,
+    const child = childProcess.spawn(program, [...settings, ...args], {
+      cwd: root,
+      env: {
+        ...gitEnvironment(env, run.withoutFetch),
+        // The repository is the one here, or none: Git looks no further up than we did.
+        GIT_CEILING_DIRECTORIES: path.dirname(root),
       },
-    );
+      stdio: ['pipe', run.onData === undefined ? 'ignore' : 'pipe', 'pipe'],
+      windowsHide: true,
+    });
     const ending = watch(child, run);
     // A Git that ends early closes its input; its exit code and its last words tell why.
     const feeding = pipeline(
@@ -146,13 +164,15 @@ export function gitFailure(
 function quote(stderr: string): string {
   const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
   const telling = lines.filter((line) => /^(?:fatal|error): /.test(line));
-  const text = [...new Set(telling.length > 0 ? telling : lines)].map(printable).join('; ');
+  const text = [...new Set(telling.length > 0 ? telling : lines)]
+    .map((line) => printable(line.replace(/\/\/[^\s/@]*@/g, '//…@')))
+    .join('; ');
   return text.length > quotedLengthMax ? `${text.slice(0, quotedLengthMax)}…` : text;
 }
 
 function hintFor(stderr: string, root: string): string {
   if (/dubious ownership|unsafe repository|safe\.directory/.test(stderr)) {
-    return `The repository belongs to another user; if you trust it, run: git config --global --add safe.directory ${printable(root)}`;
+    return `The repository belongs to another user; if you trust it, run: git config --global --add safe.directory ${shellWord(root)}`;
   }
   if (
     /promisor|remote error|read from remote repository|Could not resolve host|unable to access/i.test(

@@ -115,6 +115,7 @@ function layoutAt(folder: string): GitLayout {
     objectFormat: 'sha1',
     refStorage: 'files',
     partialClone: false,
+    worktreeConfig: false,
     alternates: false,
     ignoreCase: false,
     fileMode: true,

@@ -43,6 +43,7 @@ describe('findLayout', () => {
       objectFormat: 'sha1',
       refStorage: 'files',
       partialClone: false,
+      worktreeConfig: false,
       alternates: false,
       ignoreCase: false,
       fileMode: true,
