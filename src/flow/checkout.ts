@@ -192,7 +192,8 @@ async function execute(
       } finally {
         plan.cache.save(plan.target.path);
       }
-      if (await updatePointer(workspace, plan.target)) pointersChanged.push(plan.target.path);
+      if (await updatePointer(workspace, placer, plan.target))
+        pointersChanged.push(plan.target.path);
     }
   } finally {
     maker.close();
@@ -253,7 +254,13 @@ function removeAll(plan: PathPlan, placer: Placer): void {
 }
 
 /** Makes the pointer on disk name the version; its folder's ignore line goes with it. */
-async function updatePointer(workspace: Workspace, target: Tracked): Promise<boolean> {
+async function updatePointer(
+  workspace: Workspace,
+  placer: Placer,
+  target: Tracked,
+): Promise<boolean> {
+  // Where nothing had to be written nobody has looked yet whether links lead elsewhere on the way.
+  placer.ensureParents(target.path);
   const file = workspace.absolute(pointerPath(target.path));
   const changed = writePointer(file, target.pointer);
   if (workspace.git !== undefined && existsNoFollow(workspace.absolute(target.path))) {

@@ -13,6 +13,7 @@ import {
 } from '../base/files.ts';
 import type { BlobReader } from './blob-reader.ts';
 import type { Store } from './local-store.ts';
+import { openRegular } from './source-file.ts';
 
 /**
  * Returns the path of a read-only copy of a blob as one whole file in the store, for workspaces that
@@ -62,7 +63,8 @@ async function isWhole(
 ): Promise<boolean> {
   let fd: number;
   try {
-    fd = fs.openSync(file, 'r');
+    // No link: it would pass for the copy, and lead to bytes that somebody else can change.
+    fd = openRegular(file);
   } catch {
     return false;
   }

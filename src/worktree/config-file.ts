@@ -45,7 +45,8 @@ export async function writeConfigKey(
   await withLock(path.join(lockFolder, 'config.lock'), () => {
     clearDeadTemps(lockFolder);
     clearDeadTemps(path.dirname(file), '.');
-    const text = readBounded(file, limits.configBytesMax)?.toString() ?? '';
+    const bytes = readBounded(file, limits.configBytesMax, { noFollow: true });
+    const text = bytes?.toString() ?? '';
     if (text === '' && value === undefined) return;
     parseFile(text, file);
     const edited = editToml(text, key.split('.'), value);

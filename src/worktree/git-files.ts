@@ -94,7 +94,8 @@ async function editLines(
   return withLock(path.join(lockFolder, 'git-files.lock'), () => {
     clearDeadTemps(lockFolder);
     clearDeadTemps(path.dirname(file), '.');
-    const text = readBounded(file, limits.ignoreBytesMax)?.toString('latin1') ?? '';
+    const bytes = readBounded(file, limits.ignoreBytesMax, { noFollow: true });
+    const text = bytes?.toString('latin1') ?? '';
     const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
     const edited = edit(lines);
     if (edited.length === lines.length) {
