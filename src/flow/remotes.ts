@@ -14,6 +14,7 @@ import {
   parseRate,
   remoteKeys,
   remoteNamePattern,
+  withoutPassword,
 } from '../worktree/config.ts';
 import { writeConfigKey } from '../worktree/config-file.ts';
 import { requireAtomicCreate } from './atomic-create.ts';
@@ -247,7 +248,7 @@ export async function addRemote(
   if (before !== undefined && before !== kept) {
     throw new MstoreError(
       'remote-exists',
-      `The remote ${name} is ${printable(String(before))} already`,
+      `The remote ${name} is ${printable(withoutPassword(String(before)))} already`,
       {
         hint: `Choose another name, or run "mstore remote remove ${name}" first`,
         details: { name },

@@ -42,8 +42,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   'core.format': { type: 'integer', about: 'Format of the workspace', readOnly: true },
   'core.repository': {
     type: 'string',
-    about: 'Identity of the repository in its remotes',
+    about:
+      'Identity of the repository in its remotes, 32 hexadecimal digits that "mstore init" draws',
     readOnly: true,
+    // It is a part of paths, in shared stores and in remotes.
+    check: (value) => /^[0-9a-f]{32}$/.test(String(value)),
   },
   'core.remote': { type: 'string', about: 'Name of the default remote' },
   'core.author': {
@@ -343,13 +346,17 @@ function checkValue(
   if (typed && (rule.check?.(value as ConfigValue) ?? true)) return;
   throw new MstoreError(
     'config-invalid',
-    // A URL that is refused for the password in it must not show it.
-    `${key} cannot be ${printable(valueText(value).replace(/\/\/[^/]*@/, '//…@'))} (${where})`,
+    `${key} cannot be ${printable(withoutPassword(valueText(value)))} (${where})`,
     {
       hint: rule.about,
       details: { key },
     },
   );
+}
+
+/** Takes user and password out of a URL, which is refused for them and must not show them. */
+export function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/]*@/, '//…@');
 }
 
 /** Builds the error of a key that does not exist, with all that do. */
