@@ -9,6 +9,7 @@ import { Store } from '../store/local-store.ts';
 import { type Config, configName, readConfig } from '../worktree/config.ts';
 import { fileClockNs, StatCache } from '../worktree/stat-cache.ts';
 import type { Surroundings } from './surroundings.ts';
+import { checkStorePlace, refusePlanted } from './workspace-trust.ts';
 
 /** The folder of a workspace that holds configuration and store. */
 export const workspaceFolderName = '.modelstore';
@@ -58,9 +59,7 @@ export class Workspace {
 
   /** Path of the workspace from the top of the Git repository, with a final slash; empty at the top. */
   get gitPrefix(): string {
-    if (this.git === undefined) return '';
-    const relative = path.relative(this.git.root, this.root).split(path.sep).join('/');
-    return relative === '' ? '' : `${relative}/`;
+    return prefixBelow(this.git, this.root);
   }
 
   /** Opens the stat cache of a tracked path. */
@@ -98,6 +97,12 @@ export class Workspace {
   }
 }
 
+function prefixBelow(git: GitRepository | undefined, root: string): string {
+  if (git === undefined) return '';
+  const relative = path.relative(git.root, root).split(path.sep).join('/');
+  return relative === '' ? '' : `${relative}/`;
+}
+
 /** Resolves the links of the nearest existing folder above a path. */
 function realParent(absolute: string): string {
   const rest: string[] = [];
@@ -114,7 +119,10 @@ function realParent(absolute: string): string {
 /** Finds the top of the workspace that a folder lies in. */
 function findWorkspaceRoot(start: string): string | undefined {
   for (let folder = start; ; folder = path.dirname(folder)) {
-    if (fs.existsSync(path.join(folder, workspaceFolderName, configName))) return folder;
+    if (fs.existsSync(path.join(folder, workspaceFolderName, configName))) {
+      refusePlanted(path.join(folder, workspaceFolderName));
+      return folder;
+    }
     if (folder === path.dirname(folder)) return undefined;
   }
 }
@@ -122,7 +130,7 @@ function findWorkspaceRoot(start: string): string | undefined {
 /**
  * Opens the workspace that a folder lies in.
  * @param start absolute folder
- * @throws MstoreError `no-workspace`
+ * @throws MstoreError `no-workspace`, `permission-denied` and `config-invalid` for one that cannot be trusted
  */
 export async function openWorkspace(start: string, surroundings: Surroundings): Promise<Workspace> {
   const real = realFolder(start);
@@ -133,9 +141,11 @@ export async function openWorkspace(start: string, surroundings: Surroundings): 
       details: { path: real },
     });
   }
-  const config = readConfig(path.join(root, workspaceFolderName), surroundings.env);
+  const folder = path.join(root, workspaceFolderName);
+  const config = readConfig(folder, surroundings.env);
   const prefer = config.string('core.git') as 'auto' | 'binary' | 'isomorphic' | undefined;
   const git = await openGit(root, { prefer: prefer ?? 'auto', env: gitEnvironment(surroundings) });
+  await checkStorePlace({ root, folder, gitPrefix: prefixBelow(git, root), config, git });
   const store = new Store(storeFolder(root, config, git), surroundings.clock, surroundings.random);
   return new Workspace({ root, config, git, store, surroundings });
 }

@@ -2,13 +2,16 @@ import * as path from 'node:path';
 import { MstoreError } from '../../base/errors.ts';
 import { ensureCacheFolder } from '../../base/files.ts';
 import { printable } from '../../base/names.ts';
+import type { Workspace } from '../../flow/workspace.ts';
 import {
+  type ConfigEntry,
   configKeys,
   configName,
   keyRule,
   localConfigName,
   parseValue,
   unknownKey,
+  withoutPassword,
 } from '../../worktree/config.ts';
 import { writeConfigKey } from '../../worktree/config-file.ts';
 import type { Args, Command } from '../command.ts';
@@ -56,9 +59,16 @@ function keys(context: Context): void {
 }
 
 async function list(context: Context): Promise<void> {
-  const entries = (await context.workspace()).config.entries();
-  const rows = entries.map(({ key, value, source }) => [key, String(value), source]);
+  const entries = (await context.workspace()).config.entries().map(shownEntry);
+  const rows = entries.map(({ key, value, source }) => [key, printable(String(value)), source]);
   context.result({ entries }, table(rows));
+}
+
+/** An entry as it may be printed: somebody may have put a password into the URL of a remote. */
+function shownEntry(entry: ConfigEntry): ConfigEntry {
+  return typeof entry.value === 'string'
+    ? { ...entry, value: withoutPassword(entry.value) }
+    : entry;
 }
 
 async function get(context: Context, key: string): Promise<number | undefined> {
@@ -68,8 +78,18 @@ async function get(context: Context, key: string): Promise<number | undefined> {
       hint: `Set it with "mstore config set ${key} VALUE"`,
     });
   }
-  context.result(entry, [String(entry.value)]);
+  const shown = shownEntry(entry);
+  context.result(shown, [printable(String(shown.value))]);
   return undefined;
+}
+
+/** What every clone would refuse is not written down. */
+async function refuseOutside({ root }: Workspace, folder: string): Promise<void> {
+  const { isOutside } = await import('../../flow/workspace-trust.ts');
+  if (!isOutside(root, folder)) return;
+  throw new MstoreError('usage', 'A store outside of the workspace is not for all who clone it', {
+    hint: 'Name it for this machine: mstore config set store.path DIR --local',
+  });
 }
 
 async function change(context: Context, args: Args, set: boolean): Promise<void> {
@@ -84,6 +104,8 @@ async function change(context: Context, args: Args, set: boolean): Promise<void>
     });
   const value = set ? parseValue(key, text ?? '', 'config set') : undefined;
   const workspace = await context.workspace();
+  if (set && key === 'store.path' && !flagOf(args, 'local'))
+    await refuseOutside(workspace, String(value));
   const isRemote = workspace.config.remotes().some(({ name }) => name === value);
   if (key === 'core.remote' && value !== undefined && !isRemote) {
     throw new MstoreError('unknown-remote', `There is no remote ${printable(String(value))}`, {
@@ -93,6 +115,8 @@ async function change(context: Context, args: Args, set: boolean): Promise<void>
   const file = path.join(workspace.folder, flagOf(args, 'local') ? localConfigName : configName);
   ensureCacheFolder(workspace.cacheFolder);
   await writeConfigKey(file, key, value, workspace.cacheFolder);
-  context.note(value === undefined ? `Removed ${key}` : `Set ${key} to ${value}`);
+  context.note(
+    value === undefined ? `Removed ${key}` : `Set ${key} to ${printable(String(value))}`,
+  );
   context.result({ key, value: value ?? null }, []);
 }
