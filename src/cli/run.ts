@@ -16,7 +16,7 @@ import type { Command } from './command.ts';
 import { type Context, errorDocument, type GlobalOptions } from './context.ts';
 import { parseCommandLine } from './parser.ts';
 import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
-import { makePaint, outputWidth, useColour } from './text.ts';
+import { jsonText, makePaint, outputWidth, safeLine, useColour } from './text.ts';
 
 /**
  * Parses and runs a command line, and tells the user of errors.
@@ -93,21 +93,23 @@ function makeContext(
   const surroundings = systemSurroundings(env, offline);
   const cwd = workingDirectory(directory);
   const machine = options.json || options.jsonEvents;
-  const note = (line: string): void => void process.stderr.write(`${line}\n`);
+  const colours = { out: useColour(process.stdout, env), err: useColour(process.stderr, env) };
+  const note = (line: string): void =>
+    void process.stderr.write(`${safeLine(line, colours.err)}\n`);
   return {
     cwd,
     options,
     surroundings,
     signal,
     progress: chooseProgress(options, surroundings.clock),
-    paint: makePaint(useColour(process.stdout, env)),
+    paint: makePaint(colours.out),
     width: outputWidth(process.stdout, env),
     workspace: () => openWorkspace(cwd, surroundings),
     result(document, lines) {
       if (options.jsonEvents)
-        process.stdout.write(`${JSON.stringify({ event: 'result', ...document })}\n`);
-      else if (options.json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-      else for (const line of lines) process.stdout.write(`${line}\n`);
+        process.stdout.write(`${jsonText({ event: 'result', ...document })}\n`);
+      else if (options.json) process.stdout.write(`${jsonText(document, 2)}\n`);
+      else for (const line of lines) process.stdout.write(`${safeLine(line, colours.out)}\n`);
     },
     note: (line) => (options.quiet || machine ? undefined : note(line)),
     warn: (line) => note(`warning: ${line}`),
@@ -148,9 +150,7 @@ function report(
   const error = asMstoreError(thrown);
   if (json) {
     const document = errorDocument(error);
-    process.stdout.write(
-      `${JSON.stringify(events ? { event: 'error', ...document } : document)}\n`,
-    );
+    process.stdout.write(`${jsonText(events ? { event: 'error', ...document } : document)}\n`);
   } else {
     tell(error);
   }

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { printable, unprintableClass } from '../base/names.ts';
 
 /** Where colours may be used: only on a terminal that wants them. */
 export function useColour(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): boolean {
@@ -87,6 +88,37 @@ export function table(
       })
       .join('  ')
       .trimEnd(),
+  );
+}
+
+/** Characters that JSON leaves as they are and a terminal may act on; all are within texts. */
+const unsafeInJson = new RegExp(`[${unprintableClass}]`, 'gu');
+
+/**
+ * Writes a value as JSON whose texts hold nothing that a terminal acts on: it reads such characters back
+ * from escapes.
+ */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(unsafeInJson, (c) =>
+    c === '\n' ? c : [...Array(c.length).keys()].map((i) => unitEscape(c.charCodeAt(i))).join(''),
+  );
+}
+
+function unitEscape(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
+}
+
+/** The codes of {@link makePaint}, and whatever else must not reach a terminal. */
+const codesAndUnsafe = new RegExp(`(\u001b\\[(?:[12]|22|3[123]|39)m)|[${unprintableClass}]`, 'gu');
+
+/**
+ * Makes a line fit for a terminal, whatever was put into it: of all that a terminal would act on, the
+ * colours of {@link makePaint} stay, where they are in use, and ends of lines. Names are made printable
+ * where they are put in, with {@link printable}; this catches what was forgotten.
+ */
+export function safeLine(line: string, colours: boolean): string {
+  return line.replace(codesAndUnsafe, (found, code: string | undefined) =>
+    found === '\n' || (colours && code !== undefined) ? found : [...found].map(printable).join(''),
   );
 }
 

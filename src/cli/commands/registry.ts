@@ -5,6 +5,7 @@ import type { ImportResult } from '../../flow/registry-import.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
+import { jsonText } from '../text.ts';
 
 export const registryCommand: Command = {
   positionals: '<action> [file]',
@@ -70,7 +71,7 @@ async function exportAll(
   const { localRegistry } = await import('../../flow/registry.ts');
   const { exportRegistry } = await import('../../flow/registry-export.ts');
   const document = await exportRegistry(await localRegistry(workspace, { signal: context.signal }));
-  context.result(document, JSON.stringify(document, null, 2).split('\n'));
+  context.result(document, jsonText(document, 2).split('\n'));
   return undefined;
 }
 

@@ -110,9 +110,17 @@ async function remove(context: Context, args: Args): Promise<void> {
 
 async function list(context: Context): Promise<void> {
   const { listRemotes } = await import('../../flow/remotes.ts');
-  const remotes = listRemotes(await context.workspace());
+  const { withoutPassword } = await import('../../worktree/config.ts');
+  const remotes = listRemotes(await context.workspace()).map((remote) => ({
+    ...remote,
+    url: withoutPassword(remote.url),
+  }));
   if (remotes.length === 0) context.note('No remotes; add one with: mstore remote add NAME DIR');
-  const rows = remotes.map(({ name, url, isDefault }) => [name, url, isDefault ? '(default)' : '']);
+  const rows = remotes.map(({ name, url, isDefault }) => [
+    name,
+    printable(url),
+    isDefault ? '(default)' : '',
+  ]);
   context.result({ remotes }, table(rows));
 }
 

@@ -9,7 +9,7 @@ import type { Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { treeLines } from '../json-tree.ts';
-import { localTime, type Paint, table, wrap } from '../text.ts';
+import { jsonText, localTime, type Paint, table, wrap } from '../text.ts';
 import { modelAndName } from './registry-options.ts';
 import { openToRead, readingOptions } from './registry-reading.ts';
 import { paintState } from './versions.ts';
@@ -57,7 +57,7 @@ function tellMetadata(context: Context, { model, version, metadata }: VersionRec
       details: { model, version },
     });
   }
-  context.result(metadata, [JSON.stringify(metadata, null, 2)]);
+  context.result(metadata, [jsonText(metadata, 2)]);
 }
 
 function detailLines({ sha256, record, states, live }: VersionDetails, context: Context): string[] {
