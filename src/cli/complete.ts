@@ -40,9 +40,16 @@ interface ParserWithOptions {
 }
 
 /**
+ * Words that a shell takes as they are, or in quotes where they hold a space. Scripts of completion put what
+ * is proposed on the command line without making it harmless, so that a branch called `$(reboot)` would be
+ * run by the next press of Enter.
+ */
+const harmlessWord = /^[\p{L}\p{M}\p{N}_./@+:,%][\p{L}\p{M}\p{N}_./@+:,%= -]*$/u;
+
+/**
  * Proposes what may stand at the end of a command line: commands, options, tracked paths, Git references
  * and names of the local registry. A workspace that cannot be opened proposes nothing; the shell adds file
- * names itself.
+ * names itself. Names that mean something to a shell are left out: they have to be typed, and quoted.
  * @param given the command line from the program's name on; the last word is being typed
  * @param parserOf makes a parser with the options of a command, or with those of all commands
  */
@@ -55,6 +62,8 @@ export async function proposals(
   const typed = current.length - (given.at(-1) ?? '').length;
   const matching = (all: readonly string[]): string[] =>
     all.filter((word) => word.startsWith(current)).map((word) => word.slice(typed));
+  const harmless = (all: readonly string[]): string[] =>
+    matching(all.filter((word) => harmlessWord.test(word)));
   const entry = commandTable.find(({ name }) => words.slice(1, -1).includes(name));
   const command = await entry?.load();
   const { key, choices } = (parserOf(command) as ParserWithOptions).getOptions();
@@ -73,10 +82,10 @@ export async function proposals(
   try {
     if (argument !== undefined) {
       const { registryNames } = await import('./complete-registry.ts');
-      return matching(await registryNames(await workspaceOf(words), argument, words));
+      return harmless(await registryNames(await workspaceOf(words), argument, words));
     }
     if (takesPaths === undefined) return [];
-    return matching(await targets(words, takesPaths.revisions));
+    return harmless(await targets(words, takesPaths.revisions));
   } catch {
     return [];
   }
