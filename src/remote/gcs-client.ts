@@ -236,6 +236,10 @@ export class GcsPlace {
     const { attempt, signal, turn } = how;
     const { settings, stallMsMax = 30_000 } = this.options;
     const url = new URL(path, connection.endpoint);
+    // A path of an answer that begins with two slashes names a host, which must get no credentials.
+    if (url.origin !== new URL(connection.endpoint).origin) {
+      throw notGcsAnswer(attempt, this.location);
+    }
     for (const [name, value] of Object.entries(query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, value);
     }

@@ -5,6 +5,7 @@ import type { Random } from '../base/clock.ts';
 import { invariant, MstoreError } from '../base/errors.ts';
 import { PartMemory } from './part-memory.ts';
 import type { RemoteCallOptions } from './remote.ts';
+import { boundAnswers } from './s3-answers.ts';
 import type { BodyProtection } from './s3-body.ts';
 import { fromS3Error } from './s3-errors.ts';
 import type { s3Sdk } from './s3-sdk.ts';
@@ -172,6 +173,7 @@ async function connect(options: S3Options): Promise<S3Connection> {
         }
       : {}),
   });
+  boundAnswers(client);
   if (endpoint !== undefined) return { sdk, client, endpoint };
   const configured = await configuredEndpoint(client);
   // Few services but Amazon's have a host name for each bucket.

@@ -87,6 +87,11 @@ const notHttp = refused(
   'what answers there does not speak HTTP',
   'Check host and port in remote.NAME.endpoint; if the service speaks TLS there, write https://',
 );
+const tooLong = refused(
+  'wrong-answer',
+  'its answer is longer than any that was asked for',
+  'Check remote.NAME.endpoint, and what stands in between',
+);
 const garbled = unreachable('wrong-answer', 'its answer is garbled');
 
 /** Failures that all services have in common. */
@@ -138,6 +143,7 @@ const kindsBySystemCode: Readonly<Record<string, FailureKind>> = {
   INVALID_PURPOSE: otherwiseBad,
   HPE_INVALID_CONSTANT: notHttp,
   EPROTO: notTls,
+  ERR_ANSWER_TOO_LONG: tooLong,
 };
 
 /** The kind of a failed connection by its code; undefined for a code of something else. */
