@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openGit } from '../../src/git/open.ts';
 import { type CliWorkspace, makeWorkspace } from '../support/cli.ts';
+import { mstoreHere } from '../support/cli-printed.ts';
 import { commitFiles, git, gitTestEnv, makeRepo } from '../support/git.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -137,7 +138,7 @@ describe('a repository whose Git configuration somebody else wrote', () => {
       ['gc'],
       ['untrack', 'other.bin'],
     ]) {
-      const { code, stdout, stderr } = await ws.run(...line);
+      const { code, stdout, stderr } = await mstoreHere(ws.root, line);
       expect(trap.sprung(), line.join(' ')).toEqual([]);
       expect(code, `${line.join(' ')}: ${stdout}${stderr}`).toBe(0);
     }
