@@ -35,8 +35,10 @@ export const limits = {
   rootBytesMax: 64 * 1024 * 1024,
   /** A file with a whole registry, for import. */
   registryFileBytesMax: 64 * 1024 * 1024,
-  /** Any file in YAML: its parser takes some hundred bytes of memory for each of the text. */
+  /** Any file in YAML. */
   yamlBytesMax: 4 * 1024 * 1024,
+  /** Names, values, signs and spaces between them of a file in YAML: each takes its parser 1 KiB or more. */
+  yamlPartsMax: 250_000,
   /** A file of metrics. */
   metricsBytesMax: 1024 * 1024,
   /** Values of a file of metrics, and levels of names they may stand below. */

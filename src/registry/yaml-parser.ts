@@ -1,5 +1,6 @@
 import { Composer, type CST, type Document, Lexer, LineCounter, Parser } from 'yaml';
 import { jsonDepthMax } from '../base/json.ts';
+import { limits } from '../base/limits.ts';
 
 /*
  * All that is used of the YAML library, which is bundled as a part of its own and loaded when the first
@@ -81,7 +82,14 @@ function* tokensOf(text: string, faults: FirstFault): Generator<CST.Token, void,
   const { addNewLine } = faults.lines;
   addNewLine(0);
   const parser = new Parser(addNewLine);
+  let parts = 0;
   for (const lexeme of new Lexer().lex(text)) {
+    if (++parts > limits.yamlPartsMax) {
+      throw faults.at(
+        `There are more than ${limits.yamlPartsMax} names, values and signs`,
+        parser.offset,
+      );
+    }
     for (const token of parser.next(lexeme)) yield checked(token, faults);
     if (parser.stack.length <= openMax) continue;
     // What was wrong before may be why there are so many: the part up to here is composed.

@@ -38,6 +38,14 @@ describe('a data file in YAML', () => {
     await expect(parse('a.yaml', long.slice(0, limits.yamlBytesMax))).resolves.toHaveProperty('a');
   });
 
+  it('has no more parts than its parser has memory for', async () => {
+    await expect(parse('a.yaml', ':\n'.repeat(130_000))).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /: There are more than 250000 names, values and signs at line /,
+      ),
+    });
+  });
+
   it('has levels, as many as a document of a registry', async () => {
     const deep = (levels: number) => `a: ${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`;
     await expect(parse('a.yaml', deep(200))).resolves.toHaveProperty('a');
