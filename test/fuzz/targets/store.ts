@@ -20,14 +20,24 @@ import {
   trailerBytes,
 } from '../../../src/pack/format.ts';
 import { readChunk, readPackFooter } from '../../../src/pack/reader.ts';
+import { memoryRemote } from '../../../src/remote/memory.ts';
+import { bytesSource } from '../../../src/remote/remote.ts';
+import { cleanUpId, formatMark, type Mark, parseMark } from '../../../src/store/clean-up.ts';
 import { parseHeader } from '../../../src/store/header.ts';
 import { digestInKey } from '../../../src/store/keys.ts';
 import { formatRecipe, parseRecipe } from '../../../src/store/recipe.ts';
+import {
+  formatRoot,
+  type NewRootRecord,
+  readRoot,
+  repositoryOfRoot,
+  rootKey,
+} from '../../../src/store/roots.ts';
 import { checkPointerName, formatPointer, parsePointer } from '../../../src/worktree/pointer.ts';
 import { frozenChunks } from '../../support/encoded-chunks.ts';
 import { format1Folder } from '../../support/format-1.ts';
 import { naiveDecode } from '../../support/naive-decoder.ts';
-import { asFile, type FuzzTarget, Parts, promise, refused, same } from '../target.ts';
+import { asFile, type FuzzTarget, Parts, promise, refused, refusedLater, same } from '../target.ts';
 
 /** Reads the frozen files of format 1 whose names end so, those that are small. */
 function frozen(suffix: string, bytesMax = 64 * 1024): Record<string, Uint8Array> {
@@ -108,6 +118,59 @@ export const header: FuzzTarget = {
 };
 
 const packCodes: readonly ErrorCode[] = ['corrupt-pack', 'newer-format'];
+
+const rootCodes: readonly ErrorCode[] = ['corrupt-remote', 'newer-format'];
+const kept: NewRootRecord = {
+  repository: '0f'.repeat(16),
+  created: '2026-11-21T10:00:00.000Z',
+  forVersions: true,
+  items: [{ path: 'models/bert', kind: 'tree', sha256: sha256('tree'), size: 5 }],
+};
+const keptAt = rootKey(kept);
+
+export const rootRecord: FuzzTarget = {
+  name: 'root-record',
+  bytesMax: 64 * 1024,
+  seeds: () => ({ versions: formatRoot(kept), plain: formatRoot({ ...kept, forVersions: false }) }),
+  words: ['"mstore"', '"repository"', '"created"', '"purpose"', '"paths"', '"kind"'],
+  async run(bytes) {
+    repositoryOfRoot(bytes.toString());
+    const remote = memoryRemote('memory://fuzz');
+    await remote.create(keptAt, bytesSource(bytes));
+    const record = await refusedLater(rootCodes, () => readRoot(remote, keptAt));
+    if (record === undefined) return;
+    const text = formatRoot(record);
+    const other = memoryRemote('memory://fuzz');
+    await other.create(keptAt, bytesSource(text));
+    same(formatRoot(await readRoot(other, keptAt)), text, 'a record has one form');
+  },
+};
+
+const mark: Mark = {
+  id: cleanUpId('2026-11-21T10:00:00.000Z', '0f'.repeat(4)),
+  created: '2026-11-21T10:00:00.000Z',
+  reason: 'Nothing needs them',
+  graceMs: 1000,
+  bytes: 5,
+  policy: { last: 3, withinMs: 1000, tags: ['v*'] },
+  packs: [sha256('pack')],
+  indexes: [sha256('pack')],
+  recipes: [sha256('recipe')],
+  roots: [keptAt],
+};
+
+export const cleanUpMark: FuzzTarget = {
+  name: 'clean-up-mark',
+  bytesMax: 64 * 1024,
+  seeds: () => ({ mark: formatMark(mark) }),
+  words: ['"mstore"', '"packs"', '"roots"', '"keep"', '"grace_ms"', '"forget"'],
+  run(bytes) {
+    const parsed = refused(rootCodes, () => parseMark(bytes, 'there'));
+    if (parsed === undefined) return;
+    const text = formatMark(parsed);
+    same(formatMark(parseMark(text, 'there')), text, 'a mark has one form');
+  },
+};
 
 export const packFooter: FuzzTarget = {
   name: 'pack-footer',
