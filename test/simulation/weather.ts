@@ -1,0 +1,160 @@
+import type { Chance } from './chance.ts';
+
+const minute = 60_000;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** When a host does not reach the remote, milliseconds since the beginning. */
+interface Cut {
+  readonly host: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** When a host is asleep, and its programs with it. */
+interface Nap {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How a host's clock differs from that of the service: from a moment on, by so much. */
+interface ClockStep {
+  readonly from: number;
+  readonly byMs: number;
+}
+
+/** What a weather is drawn for. */
+export interface WeatherOptions {
+  readonly hosts: readonly string[];
+  /** How long the hosts work at most, milliseconds. */
+  readonly spanMs: number;
+}
+
+/** The conditions of one simulation, drawn from its seed. */
+export class Weather {
+  /** How long listings may be behind, milliseconds; 0 where they never are. */
+  readonly lagMs: number;
+  /** The grace period of clean-ups, milliseconds. */
+  readonly graceMs: number;
+  /** Chance that a command is killed on its way. */
+  readonly crashes: number;
+  /** Rows of one page of a listing. */
+  readonly pageRows: number;
+  readonly triesMax: number;
+  /** After how long a lost request counts as failed, milliseconds. */
+  readonly timeoutMs: number;
+  /** Chance that a message takes up to {@link slowMs}. */
+  readonly slow: number;
+  readonly slowMs: number;
+  /** Chance that a request or an answer is lost. */
+  readonly #loss: number;
+  readonly #cuts: readonly Cut[];
+  readonly #clocks: ReadonlyMap<string, readonly ClockStep[]>;
+  readonly #naps: ReadonlyMap<string, Nap>;
+  #isQuiet = false;
+
+  constructor(chance: Chance, { hosts, spanMs }: WeatherOptions) {
+    this.#loss = chance.pick([0, 0.01, 0.05], 'loss');
+    this.lagMs = chance.pick([0, 0, 20_000, 10 * minute], 'lag');
+    this.graceMs = chance.pick([0, 0, 5_000, minute, hour], 'grace');
+    this.crashes = chance.pick([0, 0.1, 0.3], 'crashes');
+    this.pageRows = chance.pick([3, 10, 1000], 'page');
+    this.triesMax = chance.pick([1, 3, 8], 'tries');
+    this.timeoutMs = chance.between(5_000, 60_000, 'timeout');
+    this.slow = chance.pick([0, 0.01, 0.05], 'slow');
+    this.slowMs = chance.pick([minute, 5 * minute], 'slowest');
+    const cut = chance.pick([0, 0, 2], 'cuts');
+    this.#cuts = hosts.flatMap((host) =>
+      Array.from({ length: cut }, (_, n) => {
+        const from = chance.fraction('cut', host, n) * spanMs;
+        return { host, from, to: from + chance.fraction('cut length', host, n) * 2 * hour };
+      }),
+    );
+    this.#naps = new Map(
+      hosts.flatMap((host): [string, Nap][] => {
+        if (!chance.happens(0.3, 'nap', host)) return [];
+        const from = Math.round(chance.fraction('nap at', host) * spanMs);
+        const length = chance.pick([minute, 2 * hour, 2 * day], 'nap length', host);
+        return [[host, { from, to: from + length }]];
+      }),
+    );
+    this.#clocks = new Map(hosts.map((host) => [host, clockSteps(chance, host, spanMs)]));
+  }
+
+  /** Ends all that goes wrong; clocks stay as wrong as they are. */
+  calm(): void {
+    this.#isQuiet = true;
+  }
+
+  get isQuiet(): boolean {
+    return this.#isQuiet;
+  }
+
+  /** How long one message takes, milliseconds. */
+  latency(chance: Chance, id: string, part: string): number {
+    if (this.#isQuiet) return 1;
+    if (chance.happens(this.slow, id, part, 'slow')) {
+      return Math.round(chance.fraction(id, part, 'ms') ** 3 * this.slowMs);
+    }
+    return 1 + Math.round(chance.fraction(id, part, 'ms') ** 3 * 2_000);
+  }
+
+  /** Whether a message, or the rest of one, is lost. */
+  loses(chance: Chance, id: string, part: string): boolean {
+    return !this.#isQuiet && chance.happens(this.#loss, id, part);
+  }
+
+  /** Whether a host cannot reach the remote. */
+  isCut(host: string, at: number): boolean {
+    if (this.#isQuiet) return false;
+    return this.#cuts.some((cut) => cut.host === host && at >= cut.from && at < cut.to);
+  }
+
+  /** How long from now until a host is awake, milliseconds. */
+  sleeps(host: string, at: number): number {
+    const nap = this.#naps.get(host);
+    return !this.#isQuiet && nap !== undefined && at >= nap.from && at < nap.to ? nap.to - at : 0;
+  }
+
+  /** How long a host has slept, milliseconds: its monotonic clock does not count it. */
+  slept(host: string, at: number): number {
+    const { from, to } = this.#naps.get(host) ?? { from: 0, to: 0 };
+    return Math.max(0, Math.min(at, to) - from);
+  }
+
+  /** How much a host's clock is ahead of the service's, milliseconds. */
+  skew(host: string, at: number): number {
+    const steps = this.#clocks.get(host) ?? [];
+    return steps.findLast(({ from }) => from <= at)?.byMs ?? 0;
+  }
+
+  /** The conditions in one line. */
+  toString(): string {
+    const skews = [...this.#clocks].map(([host, steps]) => {
+      return `${host} ${steps.map(({ byMs }) => `${Math.round(byMs / 1000)} s`).join(', then ')}`;
+    });
+    return [
+      `loss ${this.#loss}`,
+      `lists behind by ${this.lagMs} ms`,
+      `grace of ${this.graceMs} ms`,
+      `crashes ${this.crashes}`,
+      `pages of ${this.pageRows}`,
+      `${this.triesMax} tries`,
+      `slow ${this.slow} up to ${this.slowMs} ms`,
+      `${this.#cuts.length} cuts`,
+      `naps ${[...this.#naps].map(([host, { from, to }]) => `of ${host} from ${from} to ${to}`).join(', ') || 'none'}`,
+      `clocks ahead by ${skews.join('; ')}`,
+    ].join(', ');
+  }
+}
+
+/** A clock begins somewhere and may jump once, forwards or backwards. */
+function clockSteps(chance: Chance, host: string, spanMs: number): ClockStep[] {
+  const spans = [0, 0, 5_000, hour, 3 * day, 400 * day];
+  const draw = (n: number): number =>
+    Math.round(chance.pick(spans, 'clock', host, n) * (chance.fraction('ahead', host, n) * 2 - 1));
+  const jump = chance.happens(0.3, 'jump', host)
+    ? [{ from: chance.fraction('jump at', host) * spanMs, byMs: draw(1) }]
+    : [];
+  return [{ from: 0, byMs: draw(0) }, ...jump];
+}
