@@ -147,6 +147,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/registry.ts')).registryCommand,
   },
   {
+    name: 'verify',
+    about: 'Check every byte of the local store or a remote, and heal it',
+    load: async () => (await import('./commands/verify.ts')).verifyCommand,
+  },
+  {
     name: 'config',
     about: 'Read and change the configuration',
     load: async () => (await import('./commands/config.ts')).configCommand,

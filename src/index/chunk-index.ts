@@ -2,7 +2,7 @@ import type { Digest } from '../base/digest.ts';
 import type { PackFooter, PackRow } from '../pack/format.ts';
 import { type ChunkTable, TableDamage } from './chunk-table.ts';
 import { FooterCache, type PackSource } from './footer-cache.ts';
-import { FreshPacks } from './fresh-packs.ts';
+import { FreshPacks, type UsablePlace } from './fresh-packs.ts';
 import { type IndexedPack, type ListedPack, newestFirst, PackEntry } from './indexed-pack.ts';
 import { TableSet, type TableStore } from './table-set.ts';
 
@@ -205,17 +205,19 @@ export class ChunkIndex {
   /**
    * Finds a chunk by the 32 bytes at `ids[at]`. A chunk that is not found is most likely not there;
    * {@link recheck} makes sure.
+   * @param usable denies places that are known to be damaged; by default all are good
    */
-  find(ids: Uint8Array, at = 0): ChunkPlace | undefined {
+  find(ids: Uint8Array, at = 0, usable: UsablePlace = () => true): ChunkPlace | undefined {
     return this.#untilSound(() => {
       const { keys } = this.#tables;
       keys.make(ids, at);
       const { high, low } = keys;
-      const fresh = this.#fresh.find(ids, at, low);
+      const fresh = this.#fresh.findUsable(ids, at, low, usable);
       const candidates = this.#tables.count > 0 ? this.#tables.candidates(high, low) : [];
       if (fresh !== undefined) candidates.push(fresh);
       if (candidates.length > 1) candidates.sort((a, b) => newestFirst(a.entry, b.entry));
       for (const { entry, row } of candidates) {
+        if (!usable(entry, row)) continue;
         const confirmed = this.#footers.confirm(entry, row, ids, at);
         if (confirmed === 'lost') this.#lose(entry);
         else if (confirmed !== 'other')

@@ -1,14 +1,17 @@
 import { digestBytes } from '../base/digest.ts';
 import { invariant } from '../base/errors.ts';
-import type { PackFooter } from '../pack/format.ts';
+import { type PackFooter, rowBytes, rowOffset } from '../pack/format.ts';
 import type { ChunkKeys } from './chunk-keys.ts';
-import { newestFirst, type PackEntry } from './indexed-pack.ts';
+import { type IndexedPack, newestFirst, type PackEntry } from './indexed-pack.ts';
 
 /** A row of a pack. */
 export interface Candidate {
   readonly entry: PackEntry;
   readonly row: number;
 }
+
+/** Tells whether a chunk may be taken from a row of a pack. */
+export type UsablePlace = (pack: IndexedPack, row: number) => boolean;
 
 /**
  * The packs that no table covers yet: open addressing over their footers, which are kept as they are.
@@ -138,6 +141,30 @@ export class FreshPacks {
       entry: this.#entries[number] as PackEntry,
       row: value - 1 - (this.#firstRows[number] as number),
     };
+  }
+
+  /**
+   * Finds the newest place of a chunk that is not denied. After a denial all footers are looked through,
+   * which takes a millisecond: for chunks that are known to be damaged in one pack. Makes other keys.
+   */
+  findUsable(ids: Uint8Array, at: number, low: number, usable: UsablePlace): Candidate | undefined {
+    const newest = this.find(ids, at, low);
+    if (newest === undefined || usable(newest.entry, newest.row)) return newest;
+    const id = Buffer.from(ids.buffer, ids.byteOffset + at, digestBytes);
+    for (const entry of [...this.#entries].sort(newestFirst)) {
+      for (const row of rowsOf(id, footerOf(entry))) {
+        if (usable(entry, row)) return { entry, row };
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Yields the rows of a footer that are of a chunk. */
+function* rowsOf(id: Buffer, { bytes }: PackFooter): Generator<number, void, undefined> {
+  for (let at = bytes.indexOf(id, rowOffset(0)); at !== -1; at = bytes.indexOf(id, at + 1)) {
+    const row = (at - rowOffset(0)) / rowBytes;
+    if (Number.isInteger(row)) yield row;
   }
 }
 

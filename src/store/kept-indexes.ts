@@ -3,7 +3,7 @@ import type { Digest } from '../base/digest.ts';
 import { ChunkIndex } from '../index/chunk-index.ts';
 import type { PackSource } from '../index/footer-cache.ts';
 import type { PackFooter } from '../pack/format.ts';
-import { digestInKey, indexKey, indexPrefix } from './keys.ts';
+import { indexKey, indexPrefix, packOfIndexKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { listFolder, readIndexObject, readIndexRow } from './pack-files.ts';
 import { TableFolder } from './table-folder.ts';
@@ -38,7 +38,7 @@ export class KeptIndexes implements PackSource {
     const top = this.#store.file(this.#prefix + indexPrefix);
     for (const shard of listFolder(top)) {
       for (const name of listFolder(path.join(top, shard))) {
-        const pack = name.endsWith('.idx') ? digestInKey(name, '.idx') : undefined;
+        const pack = packOfIndexKey(`${indexPrefix}${shard}/${name}`);
         if (pack !== undefined) packs.add(pack);
       }
     }

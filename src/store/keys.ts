@@ -16,6 +16,9 @@ export const cleanUpPrefix = 'gc/';
 /** Small objects with which remotes are tried out; no data is ever below it. */
 export const probesPrefix = 'probes/';
 
+/** What a repair took out of the way and could not heal: objects under their own keys. */
+export const quarantinePrefix = 'quarantine/';
+
 export function packKey(pack: Digest): string {
   return `${packsPrefix}${pack.slice(0, 2)}/${pack}.pack`;
 }
@@ -30,7 +33,25 @@ export function recipeKey(blob: Digest): string {
 
 /** Returns the digest in the last component of a key, its suffix taken off; undefined for other names. */
 export function digestInKey(key: string, suffix: string): Digest | undefined {
-  const name = key.slice(key.lastIndexOf('/') + 1);
-  const digest = suffix !== '' && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
-  return isDigest(digest) ? digest : undefined;
+  if (!key.endsWith(suffix)) return undefined;
+  const name = key.slice(key.lastIndexOf('/') + 1, key.length - suffix.length);
+  return isDigest(name) ? name : undefined;
+}
+
+/** Returns the pack whose object a key is; undefined for a key that no pack has. */
+export function packOfKey(key: string): Digest | undefined {
+  const pack = digestInKey(key, '.pack');
+  return pack !== undefined && packKey(pack) === key ? pack : undefined;
+}
+
+/** Returns the pack whose index object a key is; undefined for a key that no index object has. */
+export function packOfIndexKey(key: string): Digest | undefined {
+  const pack = digestInKey(key, '.idx');
+  return pack !== undefined && indexKey(pack) === key ? pack : undefined;
+}
+
+/** Returns the blob whose recipe a key is; undefined for a key that no recipe has. */
+export function blobOfRecipeKey(key: string): Digest | undefined {
+  const blob = digestInKey(key, '');
+  return blob !== undefined && recipeKey(blob) === key ? blob : undefined;
 }

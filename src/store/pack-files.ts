@@ -15,7 +15,7 @@ import type { PackSource } from '../index/footer-cache.ts';
 import type { ListedPack } from '../index/indexed-pack.ts';
 import { type PackFooter, packProblem, parseFooter, rowBytes, rowOffset } from '../pack/format.ts';
 import { readPackFooter } from '../pack/reader.ts';
-import { digestInKey, indexKey, packKey, packsPrefix } from './keys.ts';
+import { indexKey, packKey, packOfKey, packsPrefix } from './keys.ts';
 
 /** Bytes of the largest index object. */
 export const indexObjectBytesMax = rowOffset(limits.packChunksMax);
@@ -76,7 +76,7 @@ export class PackFiles implements PackSource {
     const top = path.join(this.#folder, packsPrefix);
     for (const shard of listFolder(top)) {
       for (const name of listFolder(path.join(top, shard))) {
-        const pack = name.endsWith('.pack') ? digestInKey(name, '.pack') : undefined;
+        const pack = packOfKey(`${packsPrefix}${shard}/${name}`);
         if (pack === undefined) continue;
         const stat = fs.statSync(path.join(top, shard, name), { throwIfNoEntry: false });
         if (stat?.isFile()) packs.push({ pack, size: stat.size, time: stat.mtimeMs });

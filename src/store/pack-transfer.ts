@@ -21,7 +21,22 @@ export interface VerifyOptions {
   readonly where?: string | undefined;
   /** Has threads hash the chunks; without it this thread does. */
   readonly lane?: PackLane | undefined;
+  /** Told of damage, which then does not end the iteration; without it the first one is thrown. */
+  readonly onDamage?: OnPackDamage | undefined;
 }
+
+/**
+ * Is told of damage in a pack.
+ * @param rows the chunks that cannot be used, from `first` to before `end`; undefined for damage of its end
+ */
+export type OnPackDamage = (
+  error: MstoreError,
+  rows?: { readonly first: number; readonly end: number },
+) => void;
+
+const throwDamage: OnPackDamage = (error) => {
+  throw error;
+};
 
 /**
  * Passes the bytes of a pack on and verifies them on the way: every chunk against its id, the end of
@@ -31,14 +46,14 @@ export interface VerifyOptions {
 export async function* verifiedPack(
   blocks: AsyncIterable<Uint8Array>,
   footer: PackFooter,
-  { where = `the pack ${footer.id}`, lane }: VerifyOptions = {},
+  { where = `the pack ${footer.id}`, lane, onDamage = throwDamage }: VerifyOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   // Threads hash what is stored; what is encoded must be decoded first.
   if (lane !== undefined && isRaw(footer)) {
-    yield* verifiedByThreads(blocks, new LaneCheck(footer, where, lane));
+    yield* verifiedByThreads(blocks, new LaneCheck(footer, where, lane, onDamage));
     return;
   }
-  const check = new PackCheck(footer, where);
+  const check = new PackCheck(footer, where, onDamage);
   for await (const block of blocks) {
     check.update(block);
     yield block;
@@ -78,15 +93,17 @@ class LaneCheck {
   readonly #footer: PackFooter;
   readonly #where: string;
   readonly #lane: PackLane;
+  readonly #onDamage: OnPackDamage;
   readonly #tail: Buffer;
   readonly #tailStart: number;
   #row = 0;
   #position = 0;
 
-  constructor(footer: PackFooter, where: string, lane: PackLane) {
+  constructor(footer: PackFooter, where: string, lane: PackLane, onDamage: OnPackDamage) {
     this.#footer = footer;
     this.#where = where;
     this.#lane = lane;
+    this.#onDamage = onDamage;
     this.#tail = Buffer.concat([footer.bytes, footer.trailer()]);
     this.#tailStart = footer.packBytes - this.#tail.length;
   }
@@ -141,7 +158,8 @@ class LaneCheck {
       const actual = Buffer.from(digests.buffer, digests.byteOffset + at, 32);
       const idAt = this.#footer.idOffset(row);
       if (actual.compare(bytes, idAt, idAt + 32) === 0) continue;
-      throw chunkProblem(this.#footer.chunk(row), this.#where, actual.toString('hex'));
+      const error = chunkProblem(this.#footer.chunk(row), this.#where, actual.toString('hex'));
+      this.#onDamage(error, { first: row, end: row + 1 });
     }
   }
 
@@ -150,12 +168,13 @@ class LaneCheck {
     const bytes = block.subarray(start - from);
     const at = start - this.#tailStart;
     if (this.#tail.subarray(at, at + bytes.length).equals(bytes)) return;
-    throw packProblem('its end is not its footer', this.#footer.id);
+    this.#onDamage(packProblem('its end is not its footer', this.#footer.id));
   }
 
   end(): void {
     if (this.#position === this.#footer.packBytes) return;
-    throw packProblem('it is cut short', this.#footer.id);
+    const rows = { first: this.#row, end: this.#footer.count };
+    this.#onDamage(packProblem('it is cut short', this.#footer.id), rows);
   }
 }
 
@@ -163,6 +182,7 @@ class LaneCheck {
 class PackCheck {
   readonly #footer: PackFooter;
   readonly #where: string;
+  readonly #onDamage: OnPackDamage;
   readonly #tail: Buffer;
   #row = 0;
   /** Bytes of the current chunk, or of the tail behind the chunks, that have come. */
@@ -170,9 +190,10 @@ class PackCheck {
   #hash: Hash | undefined;
   #stored: Buffer | undefined;
 
-  constructor(footer: PackFooter, where: string) {
+  constructor(footer: PackFooter, where: string, onDamage: OnPackDamage) {
     this.#footer = footer;
     this.#where = where;
+    this.#onDamage = onDamage;
     this.#tail = Buffer.concat([footer.bytes, footer.trailer()]);
   }
 
@@ -200,33 +221,43 @@ class PackCheck {
   }
 
   #endChunk(encoding: number): void {
-    const { bytes } = this.#footer;
-    const idAt = this.#footer.idOffset(this.#row);
-    if (encoding === 0) {
-      const actual = this.#hash?.digest() ?? Buffer.alloc(0);
-      if (actual.compare(bytes, idAt, idAt + 32) !== 0) {
-        throw chunkProblem(this.#footer.chunk(this.#row), this.#where, actual.toString('hex'));
-      }
-      this.#hash = undefined;
-    } else {
-      readChunk(this.#stored as Buffer, this.#footer.row(this.#row), bytes, idAt, this.#where);
-      this.#stored = undefined;
+    try {
+      this.#checkChunk(encoding);
+    } catch (error) {
+      if (!isMstoreError(error, 'corrupt-chunk')) throw error;
+      this.#onDamage(error, { first: this.#row, end: this.#row + 1 });
     }
+    this.#hash = undefined;
+    this.#stored = undefined;
     this.#row++;
     this.#seen = 0;
+  }
+
+  #checkChunk(encoding: number): void {
+    const { bytes } = this.#footer;
+    const idAt = this.#footer.idOffset(this.#row);
+    if (encoding !== 0) {
+      readChunk(this.#stored as Buffer, this.#footer.row(this.#row), bytes, idAt, this.#where);
+      return;
+    }
+    const actual = this.#hash?.digest() ?? Buffer.alloc(0);
+    if (actual.compare(bytes, idAt, idAt + 32) === 0) return;
+    throw chunkProblem(this.#footer.chunk(this.#row), this.#where, actual.toString('hex'));
   }
 
   #tailBytes(block: Uint8Array, at: number): number {
     const bytes = block.subarray(at);
     const wanted = this.#tail.subarray(this.#seen, this.#seen + bytes.length);
-    if (!wanted.equals(bytes)) throw packProblem('its end is not its footer', this.#footer.id);
+    if (!wanted.equals(bytes))
+      this.#onDamage(packProblem('its end is not its footer', this.#footer.id));
     this.#seen += bytes.length;
     return bytes.length;
   }
 
   end(): void {
     if (this.#row === this.#footer.count && this.#seen === this.#tail.length) return;
-    throw packProblem('it is cut short', this.#footer.id);
+    const rows = { first: this.#row, end: this.#footer.count };
+    this.#onDamage(packProblem('it is cut short', this.#footer.id), rows);
   }
 }
 
@@ -249,6 +280,11 @@ async function* fileBlocks(
     reader.close();
     fs.closeSync(fd);
   }
+}
+
+/** A file as the source of a remote object, as it is. */
+export function fileSource(file: string): RemoteSource {
+  return { size: fs.statSync(file).size, open: () => fileBlocks(file, undefined) };
 }
 
 /** A pack file as the source of a remote object, verified each time it is read. */

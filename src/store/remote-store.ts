@@ -18,11 +18,13 @@ import { formatHeader, parseHeader, type StoreHeader } from './header.ts';
 import { pushedAgain } from './hints.ts';
 import { KeptIndexes } from './kept-indexes.ts';
 import {
-  digestInKey,
+  blobOfRecipeKey,
   headerKey,
   indexKey,
   indexPrefix,
   packKey,
+  packOfIndexKey,
+  packOfKey,
   packsPrefix,
   probesPrefix,
   recipeKey,
@@ -174,11 +176,11 @@ export class RemoteStore {
     const index = this.#kept.openIndex();
     const listed: ListedPack[] = [];
     for await (const { key, size, time = 0 } of this.remote.list(packsPrefix, options)) {
-      const pack = key.endsWith('.pack') ? digestInKey(key, '.pack') : undefined;
+      const pack = packOfKey(key);
       if (pack !== undefined) listed.push({ pack, size, time: this.#last.has(pack) ? -1 : time });
     }
     for await (const { key } of this.remote.list(indexPrefix, options)) {
-      const pack = key.endsWith('.idx') ? digestInKey(key, '.idx') : undefined;
+      const pack = packOfIndexKey(key);
       if (pack !== undefined) this.#indexed.add(pack);
     }
     const near = this.#kept.list();
@@ -263,6 +265,11 @@ export class RemoteStore {
     return (await this.repair(options)) || wrong;
   }
 
+  /** Returns a footer that is here: that of the same pack in the local store, or one kept of the remote. */
+  keptFooter(pack: Digest): PackFooter | undefined {
+    return this.#kept.read(pack);
+  }
+
   /** Finds a footer where it costs least: local store, kept index objects, the remote. */
   async #footer(
     { pack, size }: { pack: Digest; size: number },
@@ -341,7 +348,7 @@ export class RemoteStore {
   async #listRecipes(options: TransferOptions): Promise<Set<Digest>> {
     const recipes = new Set<Digest>();
     for await (const { key } of this.remote.list(recipesPrefix, options)) {
-      const blob = digestInKey(key, '');
+      const blob = blobOfRecipeKey(key);
       if (blob !== undefined) recipes.add(blob);
     }
     return recipes;
@@ -365,11 +372,15 @@ function damagedThere(remote: RemoteReader, blob: Digest, cause: MstoreError): M
   );
 }
 
-async function readRange(
+/**
+ * Reads a range of an object whole into memory.
+ * @throws MstoreError `corrupt-remote` when the object ends before the range does
+ */
+export async function readRange(
   remote: RemoteReader,
   key: string,
   range: { start: number; end: number },
-  options: TransferOptions,
+  options: RemoteCallOptions,
 ): Promise<Buffer> {
   const target = Buffer.alloc(range.end - range.start);
   let at = 0;

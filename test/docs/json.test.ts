@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { type CliWorkspace, makeWorkspace } from '../support/cli.ts';
+import { type CliWorkspace, flipBit, makeWorkspace, soleFile } from '../support/cli.ts';
 import { git } from '../support/git.ts';
 import { codeSpans, tableRows } from '../support/page-checks.ts';
 
@@ -155,6 +155,19 @@ describe('the documents of --json', () => {
   });
 
   const forced = ['--force', '--reason', 'x'];
+
+  it('have the fields that the guide names, of a verification', async () => {
+    const workspace = await makeModel();
+    await workspace.push();
+    await expectDocumented(workspace, 'verify', 'verify');
+    await expectDocumented(workspace, 'verify', 'verify', '--remote', '--subset', '100%');
+    await expectDocumented(workspace, 'verify --rebuild-index', 'verify', '--rebuild-index');
+    flipBit(soleFile(workspace.at('.modelstore/store/packs')), 0);
+    const damaged = await workspace.run('verify', '--json');
+    expect(damaged.code).toBe(5);
+    for (const name of fieldsOf(JSON.parse(damaged.stdout))) expect(shared).toContain(name);
+    await expectDocumented(workspace, 'verify', 'verify', '--repair');
+  });
 
   it('are events with the result last', async () => {
     const workspace = await makeModel();

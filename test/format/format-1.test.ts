@@ -8,7 +8,7 @@ import { readPackFooter } from '../../src/pack/reader.ts';
 import { PackWriter } from '../../src/pack/writer.ts';
 import { BlobReader } from '../../src/store/blob-reader.ts';
 import { formatHeader, parseHeader } from '../../src/store/header.ts';
-import { digestInKey, indexKey, packKey, recipeKey } from '../../src/store/keys.ts';
+import { blobOfRecipeKey, indexKey, packKey, packOfKey, recipeKey } from '../../src/store/keys.ts';
 import { Store } from '../../src/store/local-store.ts';
 import { formatRecipe, parseRecipe } from '../../src/store/recipe.ts';
 import { formatPointer, parsePointer } from '../../src/worktree/pointer.ts';
@@ -69,7 +69,7 @@ describe('every object parses and formats to the same bytes', () => {
   });
 
   it.each(below('remote/packs'))('pack %s', (name, bytes) => {
-    const pack = digestInKey(name, '.pack') as Digest;
+    const pack = packOfKey(`packs/${name}`) as Digest;
     const footer = readPackFooter(path.join(remote, packKey(pack)));
     expect(footer.id).toBe(pack);
     const file = path.join(tempFolder(), 'again.pack');
@@ -87,7 +87,7 @@ describe('every object parses and formats to the same bytes', () => {
   });
 
   it.each(below('remote/recipes'))('recipe %s', (name, bytes) => {
-    const blob = digestInKey(name, '') as Digest;
+    const blob = blobOfRecipeKey(`recipes/${name}`) as Digest;
     expect(recipeKey(blob)).toBe(`recipes/${name}`);
     expect(formatRecipe(parseRecipe(bytes, blob)).equals(bytes)).toBe(true);
   });

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/base/clock.ts';
 import { sha256 } from '../../../src/base/digest.ts';
 import { formatHeader, parseHeader } from '../../../src/store/header.ts';
-import { digestInKey, indexKey, packKey, recipeKey } from '../../../src/store/keys.ts';
+import {
+  blobOfRecipeKey,
+  indexKey,
+  packKey,
+  packOfIndexKey,
+  packOfKey,
+  recipeKey,
+} from '../../../src/store/keys.ts';
 
 const good = { mstore: 1, id: '0123456789abcdef0123456789abcdef' };
 const parse = (value: unknown) =>
@@ -53,10 +60,18 @@ describe('keys', () => {
   });
 
   it('give back their digest, and other names none', () => {
-    expect(digestInKey(packKey(digest), '.pack')).toBe(digest);
-    expect(digestInKey(recipeKey(digest), '')).toBe(digest);
-    for (const key of ['packs/ab/x.pack', `packs/${digest}x.pack`, 'mstore.json', '']) {
-      expect(digestInKey(key, '.pack')).toBeUndefined();
+    expect(packOfKey(packKey(digest))).toBe(digest);
+    expect(packOfIndexKey(indexKey(digest))).toBe(digest);
+    expect(blobOfRecipeKey(recipeKey(digest))).toBe(digest);
+    const misplaced = `packs/zz/${digest}.pack`;
+    for (const key of ['packs/ab/x.pack', `packs/${digest}x.pack`, misplaced, 'mstore.json', '']) {
+      expect(packOfKey(key)).toBeUndefined();
+    }
+    for (const key of [packKey(digest), `index/${digest}.idx`]) {
+      expect(packOfIndexKey(key)).toBeUndefined();
+    }
+    for (const key of [`recipes/zz/${digest}`, `${recipeKey(digest)}.tmp`]) {
+      expect(blobOfRecipeKey(key)).toBeUndefined();
     }
   });
 });

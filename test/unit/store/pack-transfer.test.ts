@@ -9,7 +9,12 @@ import { bytesSource } from '../../../src/remote/remote.ts';
 import { indexKey, packKey } from '../../../src/store/keys.ts';
 import { Store } from '../../../src/store/local-store.ts';
 import { type PackLane, PackThreads } from '../../../src/store/pack-threads.ts';
-import { packSource, receivePack, verifiedPack } from '../../../src/store/pack-transfer.ts';
+import {
+  type OnPackDamage,
+  packSource,
+  receivePack,
+  verifiedPack,
+} from '../../../src/store/pack-transfer.ts';
 import { writePack } from '../../support/packs.ts';
 import { runs } from '../../support/runs.ts';
 import { tempFolder } from '../../support/temp.ts';
@@ -121,6 +126,30 @@ describe.each(ways)('verifiedPack %s', (_, withLane) => {
         'corrupt-chunk',
       );
     }
+  });
+
+  it('goes on behind damage that it is told to note', async () => {
+    const { bytes, footer } = smallPack('first', 'second one', 'x');
+    const noted = async (damaged: Buffer): Promise<string[]> => {
+      const found: string[] = [];
+      await withLane((lane) => {
+        const onDamage: OnPackDamage = ({ code }, rows) =>
+          found.push(rows === undefined ? code : `${code} ${rows.first}-${rows.end}`);
+        return collect(verifiedPack(inBlocks(damaged, [7]), footer, { lane, onDamage }));
+      });
+      return [...new Set(found)];
+    };
+    const flipped = (...at: number[]): Buffer => {
+      const copy = Buffer.from(bytes);
+      for (const each of at) copy[each] = (copy[each] as number) ^ 1;
+      return copy;
+    };
+    expect(await noted(bytes)).toEqual([]);
+    expect(await noted(flipped(0, 15))).toEqual(['corrupt-chunk 0-1', 'corrupt-chunk 2-3']);
+    expect(await noted(flipped(3, 20))).toEqual(['corrupt-chunk 0-1', 'corrupt-pack']);
+    expect(await noted(bytes.subarray(0, 10))).toEqual(['corrupt-pack 1-3']);
+    expect(await noted(bytes.subarray(0, 100))).toEqual(['corrupt-pack 3-3']);
+    expect(await noted(Buffer.concat([bytes, bytes]))).toContain('corrupt-pack');
   });
 
   it('hands out the last bytes only after all have been verified', async () => {
