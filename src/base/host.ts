@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import { sha256 } from './digest.ts';
 import { systemCode } from './errors.ts';
 
@@ -45,18 +45,29 @@ export function processRuns(pid: number): boolean {
 export interface Owner {
   readonly host: string;
   readonly pid: number;
+  /** The machine, and the time since its start, where they are known: for what may outlive a start. */
+  readonly machine?: string;
+  readonly boot?: string;
 }
 
 /** Returns this process as an owner. */
 export function thisOwner(): Owner {
-  return { host: hostToken(), pid: process.pid };
+  return { host: hostToken(), pid: process.pid, machine: machineToken(), boot: bootToken() };
+}
+
+/** Names this machine, whenever it was started: copies of one image differ by their host names. */
+function machineToken(): string {
+  const id = readOrEmpty(() => readFileSync('/etc/machine-id', 'utf8').trim());
+  return sha256(`${hostname()}\n${id}`).slice(0, 12);
 }
 
 /** Parses the JSON of an owner, which may hold other keys; undefined when it is none. */
 export function parseOwner(text: string): Owner | undefined {
   try {
-    const { host, pid } = JSON.parse(text) as Partial<Owner>;
-    return typeof host === 'string' && typeof pid === 'number' ? { host, pid } : undefined;
+    const { host, pid, machine, boot } = JSON.parse(text) as Partial<Owner>;
+    if (typeof host !== 'string' || typeof pid !== 'number') return undefined;
+    const known = typeof machine === 'string' && typeof boot === 'string' && boot !== '';
+    return known ? { host, pid, machine, boot } : { host, pid };
   } catch {
     return undefined;
   }
@@ -66,10 +77,14 @@ export function parseOwner(text: string): Owner | undefined {
 const foreignOwnerGoneMs = 24 * 60 * 60 * 1000;
 
 /**
- * Tells whether the owner has surely ended.
+ * Tells whether the owner has surely ended. One of this machine that touched its file last before the
+ * machine was started has: a power cut leaves locks behind.
  * @param idleMs milliseconds since the owner last touched its file
  */
 export function ownerIsGone(owner: Owner, idleMs: number): boolean {
   if (owner.host === hostToken()) return owner.pid !== process.pid && !processRuns(owner.pid);
+  const { machine, boot } = owner;
+  const isEarlier = boot !== undefined && bootToken() !== '' && boot !== bootToken();
+  if (machine === machineToken() && isEarlier && idleMs > uptime() * 1000) return true;
   return idleMs > foreignOwnerGoneMs;
 }

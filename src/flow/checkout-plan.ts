@@ -37,6 +37,8 @@ export interface PathPlan {
   /** Files with the right bytes and the wrong executable bit. */
   readonly chmod: FileEntry[];
   readonly remove: string[];
+  /** What the version before has and this one has not, removed already or not. */
+  readonly gone: readonly string[];
   /** Folders with temporary files of an earlier run, which may be dead. */
   readonly tempFolders: readonly string[];
   /** Files stored nowhere that are in the way. */
@@ -187,6 +189,7 @@ class Planner {
       directories: target.pointer.kind === 'tree' ? [target.path] : [],
       chmod: [],
       remove: [],
+      gone: [...this.#before.keys()].filter((full) => !wanted.has(full)),
       tempFolders: disk.tempFolders,
       conflicts: [],
       kept: [],

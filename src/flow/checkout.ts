@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
-import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureCacheFolder } from '../base/files.ts';
+import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
+import { ensureCacheFolder, settleFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { Store } from '../store/local-store.ts';
@@ -251,6 +251,28 @@ function removeAll(plan: PathPlan, placer: Placer): void {
   for (const folder of [...folders].sort((a, b) => b.length - a.length))
     placer.removeEmptyFolder(folder);
   placer.forgetFolders();
+  flushRemoval(plan, placer);
+}
+
+/**
+ * The pointer that is written later is flushed. A file of the older version that came back after a power cut
+ * would be taken for the user's own then, and stay; it may be an earlier run that removed it.
+ */
+function flushRemoval({ target, gone }: PathPlan, placer: Placer): void {
+  const folders = new Set<string>();
+  for (const full of gone) {
+    let folder = path.posix.dirname(full);
+    while (folder.startsWith(target.path) && !placer.isFolder(folder))
+      folder = path.posix.dirname(folder);
+    if (folder.startsWith(target.path)) folders.add(folder);
+  }
+  for (const folder of folders) {
+    try {
+      settleFolder(placer.absolute(folder));
+    } catch (error) {
+      throw fromSystemError(error, `removing files in ${printable(folder)}`);
+    }
+  }
 }
 
 /** Makes the pointer on disk name the version; its folder's ignore line goes with it. */

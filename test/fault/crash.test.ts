@@ -7,7 +7,7 @@ import { scratchFolder } from '../support/flow-scratch.ts';
 import { runs } from '../support/runs.ts';
 
 /** Of each command; in interop and in the long run the system's own calls fail, and more of them. */
-const pointsMax = runs(3).numRuns;
+const pointsMax = runs(2).numRuns;
 
 it('file operations may fail, or be the last', {
   timeout: 60_000 + 40_000 * pointsMax,

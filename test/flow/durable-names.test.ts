@@ -151,3 +151,20 @@ describe('a directory remote', () => {
     expect(await flushedBelow(folder, settle)).toEqual([]);
   });
 });
+
+describe('checkout', () => {
+  it('flushes what it removed, or an earlier run did, before the pointer', async () => {
+    const project = await makeProject();
+    project.write('m/a', 'a');
+    await project.add('m');
+    const first = project.commit();
+    project.write('m/sub/b', 'b');
+    await project.add('m');
+    project.commit();
+    fs.rmSync(project.at('m/sub'), { recursive: true });
+    const flushed = await flushedBelow(project.root, () => project.checkout([first]));
+    expect(flushed.indexOf('m')).toBeGreaterThanOrEqual(0);
+    expect(flushed.indexOf('m')).toBeLessThan(flushed.indexOf('.'));
+    expect(await flushedBelow(project.root, () => project.checkout([first]))).not.toContain('m');
+  });
+});

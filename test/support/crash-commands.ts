@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import type { Place, World } from './crash-world.ts';
+import { git } from './git.ts';
 
 /** A command that is made to fail at each of its calls. */
 export interface CrashCommand {
@@ -32,6 +33,14 @@ async function addNext(world: World): Promise<void> {
   layNext(world);
   await world.run('work', 'add', 'model', 'single.bin');
   world.commit('v2');
+}
+
+/** Adds a version that nothing needs afterwards. */
+async function addAndGiveUp(world: World): Promise<void> {
+  layNext(world);
+  await world.run('work', 'add', 'model', 'single.bin');
+  git(world.at('work'), 'checkout', '-q', '.');
+  await world.run('work', 'checkout', '--force');
 }
 
 async function fetchFirst(world: World): Promise<void> {
@@ -114,6 +123,12 @@ export const crashCommands: readonly CrashCommand[] = [
     place: 'work',
     args: ['archive', 'ranker@v1.0.0', '--force', '--reason', 'Slow'],
     followsLater: true,
+  },
+  { name: 'gc', place: 'work', args: ['gc', '--grace', '0'], prepare: addAndGiveUp },
+  {
+    name: 'gc --remote',
+    place: 'work',
+    args: ['gc', '--remote', '--keep-last', '1', '--grace', '0'],
   },
   { name: 'untrack', place: 'work', args: ['untrack', 'single.bin'], again: 3 },
   { name: 'remote add', place: 'work', args: ['remote', 'add', 'second', '../second'] },

@@ -155,11 +155,22 @@ function newWorld(folder: string, lane: string): World {
   return new World(own);
 }
 
-/** Runs a command again after what befell it; it must succeed. */
-export async function runAgain(command: CrashCommand, world: World): Promise<void> {
-  const args = [...command.args, '--json'];
-  const run = { cwd: world.at(command.place), args, root: world.folder };
-  const { code, stdout, stderr } = await runInjected(undefined, run);
+/**
+ * Runs a command again after what befell it; it must succeed.
+ * @param options `mayRefuse` lets it refuse to overwrite files, and then makes it do so
+ */
+export async function runAgain(
+  command: CrashCommand,
+  world: World,
+  options: { readonly mayRefuse?: boolean } = {},
+): Promise<void> {
+  const again = (...more: string[]): Promise<InjectedResult> => {
+    const args = [...command.args, '--json', ...more];
+    return runInjected(undefined, { cwd: world.at(command.place), args, root: world.folder });
+  };
+  let { code, stdout, stderr } = await again();
+  const refused = code === 6 && stdout.includes('"would-overwrite"');
+  if (refused && options.mayRefuse) ({ code, stdout, stderr } = await again('--force'));
   if (code === 0 || code === command.again) return;
   throw new Error(`run again it ends with ${code}: ${stdout}${stderr}`);
 }

@@ -28,6 +28,7 @@ const storeFolders = [
 
 /** What the token of the host is after a start of the machine. */
 const otherHost = 'ffffffffffff';
+const otherStart = 'another-start';
 
 const madeConfig = 'fresh/.modelstore/config.toml';
 
@@ -153,7 +154,9 @@ export class World {
     disk.cut(this.folder, loss, rename);
     for (const name of this.temps().filter((temp) => temp.endsWith('.lock'))) {
       const text = fs.readFileSync(this.at(name), 'utf8');
-      fs.writeFileSync(this.at(name), text.replaceAll(hostToken(), otherHost));
+      const other = text.replaceAll(hostToken(), otherHost).replaceAll(bootToken(), otherStart);
+      fs.writeFileSync(this.at(name), other);
+      fs.utimesSync(this.at(name), 0, 0);
     }
     const now = new Map<string, string>();
     for (const [name, stamp] of stamps) {
@@ -243,7 +246,7 @@ export class World {
 }
 
 /** Tells whether a path is that of a file under construction or of a lock. */
-export function isTemp(name: string): boolean {
+function isTemp(name: string): boolean {
   return /\.(?:tmp|lock|building)(?:$|\/)/.test(name) || path.dirname(name).endsWith('/tmp');
 }
 
@@ -254,7 +257,7 @@ function stampOf(file: string): string {
 
 /** Gives the rows of a stat cache the stamps that files have now, and the token of another start. */
 function restamp(file: string, stamps: ReadonlyMap<string, string>): void {
-  const text = fs.readFileSync(file, 'utf8').replaceAll(bootToken(), 'another-start');
+  const text = fs.readFileSync(file, 'utf8').replaceAll(bootToken(), otherStart);
   const stamp = /"\d+ \d+ \d+ \d+"/g;
   fs.writeFileSync(
     file,

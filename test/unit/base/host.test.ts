@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { uptime } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import {
   hostToken,
@@ -26,6 +27,21 @@ describe('owners', () => {
   it('of other hosts count as gone after a day', () => {
     expect(ownerIsGone({ host: 'elsewhere', pid: dead }, day)).toBe(false);
     expect(ownerIsGone({ host: 'elsewhere', pid: dead }, day + 1)).toBe(true);
+  });
+
+  it('of an earlier start of this machine are gone, by what they touched before it', () => {
+    const before = { ...thisOwner(), host: 'elsewhere', boot: 'another start' };
+    const upMs = uptime() * 1000;
+    expect(ownerIsGone(before, upMs + 60_000)).toBe(true);
+    expect(ownerIsGone(before, upMs - 60_000)).toBe(false);
+    expect(ownerIsGone({ ...before, machine: 'another' }, upMs + 60_000)).toBe(upMs > day);
+    const same = { ...thisOwner(), host: 'elsewhere' };
+    expect(ownerIsGone(same, upMs + 60_000)).toBe(upMs > day);
+    expect(parseOwner(JSON.stringify(before))).toEqual(before);
+    expect(parseOwner(JSON.stringify({ ...before, boot: '' }))).toEqual({
+      host: 'elsewhere',
+      pid: process.pid,
+    });
   });
 
   it('are read from JSON, and from nothing else', () => {
