@@ -10,7 +10,7 @@ import { runs } from '../support/runs.ts';
 const pointsMax = runs(2).numRuns;
 
 it('file operations may fail, or be the last', {
-  timeout: 60_000 + 40_000 * pointsMax,
+  timeout: 300_000 * pointsMax,
 }, async () => {
   const lanes = await CrashLanes.start(hookInjector(), scratchFolder());
   for (const command of crashCommands) {

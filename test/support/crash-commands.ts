@@ -16,6 +16,8 @@ export interface CrashCommand {
   readonly mayBeGone?: RegExp;
   /** Whether what was done on the remote may be missing in the local registry until the next command. */
   readonly followsLater?: boolean;
+  /** Whether it removes data, so that index objects and recipes may be left that lead to nothing. */
+  readonly cleansUp?: boolean;
   /** Files that are on the disk only when the system gets to it. */
   readonly notFlushed?: RegExp;
 }
@@ -124,11 +126,12 @@ export const crashCommands: readonly CrashCommand[] = [
     args: ['archive', 'ranker@v1.0.0', '--force', '--reason', 'Slow'],
     followsLater: true,
   },
-  { name: 'gc', place: 'work', args: ['gc', '--grace', '0'], prepare: addAndGiveUp },
   {
-    name: 'gc --remote',
+    name: 'gc',
     place: 'work',
-    args: ['gc', '--remote', '--keep-last', '1', '--grace', '0'],
+    args: ['gc', '--grace', '0'],
+    prepare: addAndGiveUp,
+    cleansUp: true,
   },
   { name: 'untrack', place: 'work', args: ['untrack', 'single.bin'], again: 3 },
   { name: 'remote add', place: 'work', args: ['remote', 'add', 'second', '../second'] },

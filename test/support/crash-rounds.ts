@@ -18,7 +18,7 @@ export interface CrashSummary {
 }
 
 /** Points of a command in one round: so that a run that is ended by time has tried each command alike. */
-const pointsOfRound = 60;
+const pointsOfRound = 12;
 
 /**
  * Tries all points of all commands in rounds, until the time is over.

@@ -40,7 +40,7 @@ async function tryFault(
 ): Promise<'killed' | 'refused' | 'unharmed'> {
   world.reset();
   const outcome = outcomeOf(await lanes.run(command, world, { point }), point);
-  await world.checkStores();
+  await world.checkStores(command);
   const mayBeGone = (name: string, now: string | undefined): boolean =>
     now === undefined && (command.mayBeGone?.test(name) ?? false);
   checkFiles(world, undisturbed, mayBeGone);

@@ -217,9 +217,9 @@ export class World {
   }
 
   /** Checks that every object of every store is whole, and names only what is there. */
-  async checkStores(): Promise<void> {
+  async checkStores(options: { readonly cleansUp?: boolean } = {}): Promise<void> {
     for (const name of this.#stores()) {
-      await checkRemote(localRemote(this.at(name)));
+      await checkRemote(localRemote(this.at(name)), options);
       await readRegistry(this.at(name));
     }
   }

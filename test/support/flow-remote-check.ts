@@ -14,20 +14,31 @@ type Chunks = Map<string, Buffer>;
  * Checks that a remote names nothing that it does not have: every index object has its pack and speaks
  * the truth about it, every chunk of a recipe is in an indexed pack and the recipe yields its blob, every
  * blob of a root can be read. Goes by the formats alone, not by the code that reads remotes.
+ * @param options `cleansUp` passes over index objects without a pack, and recipes: a clean-up that was broken off
+ * leaves some that lead to nothing
  * @returns the root records
  */
-export async function checkRemote(remote: RemoteReader): Promise<number> {
+export async function checkRemote(
+  remote: RemoteReader,
+  { cleansUp = false }: { readonly cleansUp?: boolean } = {},
+): Promise<number> {
   const keys = await listKeys(remote);
+  const packs = new Set(keys.filter((name) => name.endsWith('.pack')).map(digestOf));
   const chunks: Chunks = new Map();
   for (const key of keys.filter((name) => name.startsWith('index/'))) {
+    if (cleansUp && !packs.has(digestOf(key))) continue;
     await readPack(remote, key, chunks);
   }
-  for (const key of keys.filter((name) => name.startsWith('recipes/'))) {
+  for (const key of keys.filter((name) => !cleansUp && name.startsWith('recipes/'))) {
     await readBlob(remote, key.slice(key.lastIndexOf('/') + 1), chunks);
   }
   const roots = keys.filter((name) => name.startsWith('roots/'));
   for (const key of roots) await checkRoot(remote, key, chunks);
   return roots.length;
+}
+
+function digestOf(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1, key.lastIndexOf('.'));
 }
 
 async function readPack(remote: RemoteReader, key: string, chunks: Chunks): Promise<void> {

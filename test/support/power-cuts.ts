@@ -165,7 +165,7 @@ async function checkAfterCut(
   undisturbed: Undisturbed,
 ): Promise<void> {
   const { mayBeGone, notFlushed } = command;
-  await world.checkStores();
+  await world.checkStores(command);
   checkFiles(
     world,
     undisturbed,
