@@ -65,6 +65,27 @@ describe('ChunkIndex', () => {
     compare(packs, [...idsFrom(5_000, 100, low), ...idsFrom(5_000, 100, high)]);
   });
 
+  it('finds a chunk elsewhere where its places are denied', () => {
+    const index = indexOfAdded();
+    const [old, middle, newest] = [idsFrom(0, 50), idsFrom(25, 50), [idOf(30), idOf(30)]];
+    const packs = [old, middle, newest].map((ids) => footerOf(ids));
+    for (const [time, footer] of packs.entries()) index.addPack(footer, time);
+    const found = (denied: ReadonlyArray<readonly [number, number]>, id: Buffer) =>
+      index.find(id, 0, ({ id: pack }, row) =>
+        denied.every(([n, number]) => packs[n]?.id !== pack || number !== row),
+      );
+    expect(found([], idOf(30))).toMatchObject({ pack: { id: packs[2]?.id }, number: 0 });
+    expect(found([[2, 0]], idOf(30))).toMatchObject({ pack: { id: packs[2]?.id }, number: 1 });
+    const both = [
+      [2, 0],
+      [2, 1],
+    ] as const;
+    expect(found(both, idOf(30))).toMatchObject({ pack: { id: packs[1]?.id }, number: 5 });
+    expect(found([...both, [1, 5]], idOf(30))).toMatchObject({ pack: { id: packs[0]?.id } });
+    expect(found([...both, [1, 5], [0, 30]], idOf(30))).toBeUndefined();
+    expect(found([], idOf(1_000))).toBeUndefined();
+  });
+
   it('finds a chunk that stands in several packs in the newest', () => {
     compare(
       [idsFrom(0, 600), idsFrom(300, 600), [idOf(1), idOf(1), idOf(2_000), idOf(2_000)]],
