@@ -121,7 +121,7 @@ async function holdingOf(
   const marked = new Set<Digest>();
   for (const { id, mark } of await listCleanUps(remote, options)) {
     if (mark === undefined) continue;
-    for (const pack of (await readMark(remote, id, options)).packs) marked.add(pack);
+    for (const pack of (await readMark(remote, id, options))?.packs ?? []) marked.add(pack);
   }
   const there = await RemoteStore.open(remote, store, marked);
   return { index: await there.index(options), marked };

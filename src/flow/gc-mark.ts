@@ -329,7 +329,9 @@ async function readMarks({ remote }: GcPlace, options: TransferOptions): Promise
   };
   for (const { id, mark } of await listCleanUps(remote, options)) {
     if (mark === undefined) continue;
-    const { packs, indexes, recipes, roots } = await readMark(remote, id, options);
+    const read = await readMark(remote, id, options);
+    if (read === undefined) continue;
+    const { packs, indexes, recipes, roots } = read;
     for (const pack of packs) marked.packs.add(pack);
     for (const pack of indexes) marked.indexes.add(pack);
     for (const blob of recipes) marked.recipes.add(blob);

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
-import { isMstoreError, MstoreError } from '../base/errors.ts';
+import { MstoreError } from '../base/errors.ts';
 import { silentProgress } from '../base/progress.ts';
 import {
   beginSweep,
@@ -181,12 +181,7 @@ class Sweeper {
   /** Reads a mark; undefined when it was taken back. */
   async #markOf(id: string, state: CleanUp | undefined): Promise<Mark | undefined> {
     if (state?.mark === undefined) return undefined;
-    try {
-      return await readMark(this.#place.remote, id, this.#transfer);
-    } catch (error) {
-      if (isMstoreError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    return readMark(this.#place.remote, id, this.#transfer);
   }
 
   /** @returns whether all was done that was to be done */

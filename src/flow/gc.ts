@@ -112,7 +112,9 @@ async function pendingOf(
   const pending: PendingMark[] = [];
   for (const { id, mark } of await listCleanUps(place.remote, transfer)) {
     if (mark === undefined) continue;
-    const { bytes, packs, reason, graceMs } = await readMark(place.remote, id, transfer);
+    const read = await readMark(place.remote, id, transfer);
+    if (read === undefined) continue;
+    const { bytes, packs, reason, graceMs } = read;
     const ageMs = mark.time === undefined ? 0 : surroundings.clock.now() - mark.time;
     const dueInSeconds = Math.max(0, Math.ceil((graceMs - ageMs) / 1000));
     pending.push({ id, bytes, packs: packs.length, reason, dueInSeconds });

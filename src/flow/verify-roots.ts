@@ -133,9 +133,10 @@ export async function marksOf(
   for (const { id, mark } of await listCleanUps(objects, options)) {
     if (mark === undefined) continue;
     try {
-      marks.push(await readMark(objects, id, options));
+      const read = await readMark(objects, id, options);
+      if (read !== undefined) marks.push(read);
     } catch (error) {
-      if (!isObjectFault(error) && !isMstoreError(error, 'not-found')) throw error;
+      if (!isObjectFault(error)) throw error;
     }
   }
   return marks;

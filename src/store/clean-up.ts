@@ -177,16 +177,23 @@ export function formatMark({ id, ...mark }: Mark): Buffer {
 }
 
 /**
- * Reads a mark.
- * @throws MstoreError `corrupt-remote`, `newer-format`, `not-found`
+ * Reads a mark that was listed.
+ * @returns undefined when it was swept or taken back since
+ * @throws MstoreError `corrupt-remote`, `newer-format`
  */
 export async function readMark(
   place: RemoteReader,
   id: string,
   options: RemoteCallOptions = {},
-): Promise<Mark> {
+): Promise<Mark | undefined> {
   const key = markKey(id);
-  const bytes = await readObject(place, key, markBytesMax, options);
+  let bytes: Buffer;
+  try {
+    bytes = await readObject(place, key, markBytesMax, options);
+  } catch (error) {
+    if (isMstoreError(error, 'not-found')) return undefined;
+    throw error;
+  }
   const mark = parseMark(bytes, `${place.location}/${key}`);
   if (mark.id === id) return mark;
   throw markProblem(`${place.location}/${key}`, 'it is that of another clean-up');

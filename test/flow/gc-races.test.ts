@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { takeBack } from '../../src/flow/gc.ts';
 import { push } from '../../src/flow/push.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import { findTargets } from '../../src/flow/targets.ts';
@@ -12,12 +13,13 @@ import {
   emptyRemote,
   makeProject,
   type Project,
+  projectAt,
   type SurroundingsChange,
   withRemotes,
 } from '../support/flow-project.ts';
 import { checkRemote } from '../support/flow-remote-check.ts';
 import { clearScratch, noise } from '../support/flow-scratch.ts';
-import { cleaners } from '../support/gc.ts';
+import { cleaners, hourMs, remoteOf } from '../support/gc.ts';
 import { listKeys, readObject } from '../support/remote-bytes.ts';
 import { hooked } from '../support/remote-hook.ts';
 
@@ -140,6 +142,34 @@ describe('gc at the same time as others', () => {
       const left = (await listKeys(place)).filter((key) => key.endsWith('/mark.json'));
       expect(left).toEqual([]);
     }
+    clearScratch();
+  });
+
+  it('goes on when marks are taken back between any two of its calls', async () => {
+    const { project, objects } = await scene();
+    const other = cloneProject(project);
+    const marked = await copyOf(objects);
+    const at = (place: RemotePruner) => projectAt(other.root, withRemotes({ origin: place }));
+    await cleaners(at(marked)).gcRemote({ graceMs: hourMs });
+    const keys = await listKeys(marked);
+    const start = new Map<string, Buffer>();
+    for (const key of keys) start.set(key, await readObject(marked, key));
+    let taken = 0;
+    for (let call = 1, happened = true; happened; call++) {
+      const place = await copyOf(start);
+      const remote = hooked(place);
+      let taking: ReturnType<typeof takeBack> | undefined;
+      remote.before(call, async () => {
+        const workspace = await at(place).open();
+        taking = takeBack(workspace, await remoteOf(at(place)), undefined);
+        // Where a sweep is under way, its end is waited for, which is ours.
+        await Promise.race([taking, delay(150)]);
+      });
+      await cleaners(at(remote)).gcRemote({ graceMs: hourMs });
+      taken += (await taking)?.marks.length ?? 0;
+      happened = remote.happened;
+    }
+    expect(taken).toBeGreaterThan(3);
     clearScratch();
   });
 });
