@@ -1,31 +1,27 @@
 import { expect, it } from 'vitest';
 import { report, shorten } from '../simulation/shorten.ts';
 import { simulate } from '../simulation/simulation.ts';
+import { longTime } from '../support/long-time.ts';
 
-const minutes = Number(process.env['MSTORE_TEST_MINUTES'] ?? 10);
 /** Other seeds each time; a failure names its own, with which it happens again. */
 const firstSeed = Number(process.env['MSTORE_TEST_SEED'] ?? Date.now() % 2 ** 31);
 
-it(
-  'many hosts on one remote keep every promise, as long as there is time',
-  async () => {
-    const endAt = performance.now() + minutes * 60_000;
-    const counts: Record<string, number> = {};
-    let seed = firstSeed;
-    do {
-      const outcome = await simulate(seed++);
-      if (outcome.violation !== undefined) throw new Error(report(await shorten(outcome)));
-      for (const [what, count] of Object.entries(outcome.counts)) {
-        counts[what] = (counts[what] ?? 0) + count;
-      }
-    } while (performance.now() < endAt);
-    const lines = Object.entries(counts)
-      .sort()
-      .map(([what, count]) => `  ${what}: ${count}`);
-    process.stdout.write(
-      `Simulation: seeds ${firstSeed} to ${seed - 1}, no promise broken. How commands ended:\n${lines.join('\n')}\n`,
-    );
-    expect(Object.keys(counts).length).toBeGreaterThan(10);
-  },
-  (minutes + 30) * 60_000,
-);
+it('many hosts on one remote keep every promise, as long as there is time', async () => {
+  const { goOn } = longTime();
+  const counts: Record<string, number> = {};
+  let seed = firstSeed;
+  do {
+    const outcome = await simulate(seed++);
+    if (outcome.violation !== undefined) throw new Error(report(await shorten(outcome)));
+    for (const [what, count] of Object.entries(outcome.counts)) {
+      counts[what] = (counts[what] ?? 0) + count;
+    }
+  } while (goOn());
+  const lines = Object.entries(counts)
+    .sort()
+    .map(([what, count]) => `  ${what}: ${count}`);
+  process.stdout.write(
+    `Simulation: seeds ${firstSeed} to ${seed - 1}, no promise broken. How commands ended:\n${lines.join('\n')}\n`,
+  );
+  expect(Object.keys(counts).length).toBeGreaterThan(10);
+});

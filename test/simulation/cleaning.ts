@@ -17,7 +17,7 @@ export async function cleanRemote(setting: Setting): Promise<string> {
   if (weather.lagMs > 0) return 'is not for such a service';
   const workspace = await host.open(program);
   const place = await placeOf(setting, workspace);
-  const forget = chance.happens(0.15, program.name, 'forget')
+  const forget = chance.happens(0.5, program.name, 'forget')
     ? [ledger.drawRepository(chance, program.name)]
     : [];
   for (const repository of forget) ledger.forgets(program.name, repository);

@@ -40,6 +40,12 @@ const weights = {
   gcLocal: 1,
 };
 export type CommandKind = keyof typeof weights;
+/** The same where much is cleaned up: what was pushed is given up, and pushed again by others. */
+const weightsCleaning: Readonly<Record<CommandKind, number>> = {
+  ...weights,
+  ...{ push: 8, pull: 3, register: 2, deploy: 1, promote: 0.2, rollback: 0.2 },
+  ...{ fetchRegistry: 0.5, pullVersion: 1, gc: 10, gcUndo: 1 },
+};
 const beginning: readonly CommandKind[] = ['change', 'register', 'push', 'deploy'];
 
 const models = ['m1', 'm1', 'm1', 'm2'] as const;
@@ -102,10 +108,15 @@ export interface Setting {
 }
 
 /** Draws the kind of a host's command of this number; most begin with something to push. */
-export function drawKind(chance: Chance, id: string, number: number): CommandKind {
+export function drawKind(
+  chance: Chance,
+  weather: Weather,
+  id: string,
+  number: number,
+): CommandKind {
   const start = beginning[number - 1];
   if (start !== undefined && chance.happens(0.9, id, 'as usual')) return start;
-  return chance.weighted(weights, id, 'kind');
+  return chance.weighted(weather.isForCleaning ? weightsCleaning : weights, id, 'kind');
 }
 
 /** Tells whether a command may be refused with this code though nothing is wrong. */
@@ -126,10 +137,10 @@ export async function carryOut(kind: CommandKind, setting: Setting): Promise<str
 }
 
 const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>>> = {
-  async change({ host, program, chance, ledger }) {
+  async change({ host, program, chance, ledger, weather }) {
     const id = program.name;
     const name = chance.pick(trackedNames, id, 'name');
-    writeContent(host.root, name, chance, id);
+    writeContent(host.root, name, { chance, id, variety: weather.variety });
     const workspace = await host.open(program);
     await add(workspace, [name]);
     const item = trackedInWorkspace(workspace).tracked.find((one) => one.path === name) as Tracked;
@@ -158,10 +169,8 @@ const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>
     const { result, conflicts } = await pushWithVersions(workspace, tracked, chosen, {
       registry: 'all',
     });
-    // Another shell may have set aside what differs.
     const after = await ledger.readRegistry(registry);
-    const here = new Map([...before].filter(([key, bytes]) => after.get(key)?.equals(bytes)));
-    ledger.pushed(program.name, host.repository, tracked, here, conflicts);
+    ledger.pushed(program.name, host.repository, tracked, { before, after }, conflicts);
     return `sent ${result.packsSent} packs, ${conflicts.length} conflicts`;
   },
 

@@ -9,7 +9,7 @@ export const trackedNames = ['a.bin', 'm.safetensors', 'd'] as const;
 export type TrackedName = (typeof trackedNames)[number];
 
 /** Contents of each kind; few, so that hosts have many chunks in common. */
-const contentsMax = 6;
+export const contentsMax = 6;
 
 function small(number: number): Buffer {
   return noise(200 + 31 * number, `small ${number}`);
@@ -24,12 +24,18 @@ function model(head: number, number: number): Buffer {
   return safetensorsFile([{ name: 'w', bytes: data[number] as Buffer }], `head ${head}`);
 }
 
-/** Replaces a tracked path of a workspace by other content. */
-export function writeContent(root: string, name: TrackedName, chance: Chance, id: string): void {
+/**
+ * Replaces a tracked path of a workspace by other content.
+ * @param options `variety` of each kind, {@link contentsMax} at most
+ */
+export function writeContent(
+  root: string,
+  name: TrackedName,
+  { chance, id, variety }: { chance: Chance; id: string; variety: number },
+): void {
   const target = path.join(root, name);
   fs.rmSync(target, { recursive: true, force: true });
-  const draw = (what: string | number): number =>
-    chance.between(0, contentsMax - 1, id, name, what);
+  const draw = (what: string | number): number => chance.between(0, variety - 1, id, name, what);
   if (name === 'a.bin') fs.writeFileSync(target, small(draw('which')));
   else if (name === 'm.safetensors') fs.writeFileSync(target, model(draw('head'), draw('data')));
   else {

@@ -78,22 +78,26 @@ export class Ledger {
     command: string,
     repository: string,
     tracked: readonly Tracked[],
-    here: LocalRegistry,
+    registry: { readonly before: LocalRegistry; readonly after: LocalRegistry },
     conflicts: readonly RegistryConflict[],
   ): void {
     for (const item of this.#isForgotten(command) ? [] : tracked) {
       this.#oracle.need(item.pointer, { name: `the push ${command}`, repository });
       this.#published.push({ item, repository });
     }
+    // Another shell may have added to it meanwhile, or set aside what differed.
+    const { before, after } = registry;
+    const here = new Map([...before].filter(([key, bytes]) => after.get(key)?.equals(bytes)));
     const told = new Set(conflicts.map(({ model, name }) => `${model}@${name}`));
     const lost = new Set<string>();
+    for (const [key, bytes] of [...before, ...after]) {
+      if (!this.#isThere(key, bytes)) lost.add(parseRegistryKey(key)?.model ?? '');
+    }
     for (const [key, bytes] of here) {
       const named = parseRegistryKey(key);
       if (named === undefined) continue;
       const name = `${named.model}@${named.name}`;
-      const there = this.#server.objects.get(key)?.bytes;
-      const isSame = there?.equals(bytes) ?? false;
-      if (!isSame) lost.add(name);
+      const isSame = this.#isThere(key, bytes);
       if (!isSame && !told.has(name)) {
         this.#oracle.fail(`${command} was told that ${key} is there as it is here`);
       }
@@ -102,11 +106,14 @@ export class Ledger {
     for (const { model, name: part } of conflicts) {
       const name = `${model}@${part}`;
       // A history speaks of versions: where one of them differs, it is told as well.
-      const isTrue = [...lost].some((other) => other.startsWith(`${model}@`));
-      if (!isTrue && !this.#hasTwoMeanings(name, here)) {
+      if (!lost.has(model) && !this.#hasTwoMeanings(name, after)) {
         this.#oracle.fail(`${command} was told of a conflict about ${name}, and there is none`);
       }
     }
+  }
+
+  #isThere(key: string, bytes: Buffer): boolean {
+    return this.#server.objects.get(key)?.bytes.equals(bytes) ?? false;
   }
 
   /** Whether a name is a version on one side and an environment on the other. */

@@ -70,9 +70,11 @@ class Simulation {
     const hosts = chance.pick([2, 2, 3, 3, 6], 'hosts');
     const names = Array.from({ length: hosts }, (_, n) => `host${n + 1}`);
     this.#commandsPerShell = chance.pick([4, 6, 8, 15], 'commands');
-    this.#pauseMsMax = chance.pick([500, 5_000, 60_000, hour], 'pauses');
+    const isForCleaning = chance.happens(0.5, 'cleaning');
+    const pauses = isForCleaning ? [500, 5_000, 60_000] : [500, 5_000, 60_000, hour];
+    this.#pauseMsMax = chance.pick(pauses, 'pauses');
     const spanMs = this.#commandsPerShell * (this.#pauseMsMax / 2 + 20_000);
-    const weather = new Weather(chance, { hosts: names, spanMs });
+    const weather = new Weather(chance, { hosts: names, spanMs, isForCleaning });
     const lag = (key: string, what: string): number =>
       weather.isQuiet ? 0 : Math.round(chance.fraction('lag', key, what) * weather.lagMs);
     const watcher = {
@@ -85,7 +87,9 @@ class Simulation {
     const server = new Server(() => this.#events.now, lag, watcher);
     this.#network = { events: this.#events, server, chance, weather };
     this.#ledger = new Ledger(this.#oracle, server, () => this.#events.now);
-    const repositories = chance.between(1, names.length, 'repositories');
+    const repositories = isForCleaning
+      ? names.length
+      : chance.between(1, names.length, 'repositories');
     const { wrap = (remote) => remote } = options;
     this.#hosts = names.map((name, n) => {
       const repository = String(n % repositories).padStart(32, '0');
@@ -135,10 +139,11 @@ class Simulation {
       return;
     }
     const pause = this.#chance.fraction(id, 'pause') ** 2 * this.#pauseMsMax;
+    const { chance, weather } = this.#network;
     const next = () => this.#next(host, shell, number + 1);
     this.#events.after(pause, `${id} begins`, () => {
       if (this.#options.only?.has(id) === false) next();
-      else this.#begin(host, id, drawKind(this.#chance, id, number), next);
+      else this.#begin(host, id, drawKind(chance, weather, id, number), next);
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Chance } from './chance.ts';
+import { contentsMax } from './content.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -26,6 +27,8 @@ interface ClockStep {
 /** What a weather is drawn for. */
 export interface WeatherOptions {
   readonly hosts: readonly string[];
+  /** Whether much is cleaned up. */
+  readonly isForCleaning: boolean;
   /** How long the hosts work at most, milliseconds. */
   readonly spanMs: number;
 }
@@ -34,6 +37,10 @@ export interface WeatherOptions {
 export class Weather {
   /** How long listings may be behind, milliseconds; 0 where they never are. */
   readonly lagMs: number;
+  /** Whether much is cleaned up. */
+  readonly isForCleaning: boolean;
+  /** How many contents of each kind there are. */
+  readonly variety: number;
   /** The grace period of clean-ups, milliseconds. */
   readonly graceMs: number;
   /** Chance that a command is killed on its way. */
@@ -53,17 +60,20 @@ export class Weather {
   readonly #naps: ReadonlyMap<string, Nap>;
   #isQuiet = false;
 
-  constructor(chance: Chance, { hosts, spanMs }: WeatherOptions) {
-    this.#loss = chance.pick([0, 0.01, 0.05], 'loss');
-    this.lagMs = chance.pick([0, 0, 20_000, 10 * minute], 'lag');
-    this.graceMs = chance.pick([0, 0, 5_000, minute, hour], 'grace');
+  constructor(chance: Chance, { hosts, spanMs, isForCleaning }: WeatherOptions) {
+    // A clean-up takes many requests: it comes to its end where few of them are lost.
+    this.#loss = chance.pick(isForCleaning ? [0, 0, 0.01] : [0, 0.01, 0.05], 'loss');
+    this.isForCleaning = isForCleaning;
+    this.variety = this.isForCleaning ? 4 : contentsMax;
+    this.lagMs = this.isForCleaning ? 0 : chance.pick([0, 0, 20_000, 10 * minute], 'lag');
+    this.graceMs = chance.pick([0, 0, 0, 5_000, minute], 'grace');
     this.crashes = chance.pick([0, 0.1, 0.3], 'crashes');
     this.pageRows = chance.pick([3, 10, 1000], 'page');
-    this.triesMax = chance.pick([1, 3, 8], 'tries');
+    this.triesMax = chance.pick(isForCleaning ? [3, 8] : [1, 3, 8], 'tries');
     this.timeoutMs = chance.between(5_000, 60_000, 'timeout');
     this.slow = chance.pick([0, 0.01, 0.05], 'slow');
     this.slowMs = chance.pick([minute, 5 * minute], 'slowest');
-    const cut = chance.pick([0, 0, 2], 'cuts');
+    const cut = isForCleaning ? 0 : chance.pick([0, 0, 2], 'cuts');
     this.#cuts = hosts.flatMap((host) =>
       Array.from({ length: cut }, (_, n) => {
         const from = chance.fraction('cut', host, n) * spanMs;
