@@ -197,6 +197,18 @@ function kept(ws: CliWorkspace): Map<string, string> {
   return new Map(counted.map(([name, bytes]) => [name, bytes.toString('base64')]));
 }
 
+it('status tells of a pointer of a newer format beside the others', async () => {
+  const ws = copied();
+  newerJson(ws.at('models'), '.mstore');
+  const { code, json } = await runHere(ws.root, 'status');
+  expect(code).toBe(exitCodeOf('newer-format'));
+  const told = json.paths?.map(({ path: tracked, state, error }) => [tracked, state, error?.code]);
+  expect(told).toEqual([
+    ['bert', 'unchanged', undefined],
+    ['models/model.bin', 'broken', 'newer-format'],
+  ]);
+});
+
 describe.each(bearers)('$what of a newer format', ({ make, refusing }) => {
   it.each(all)('%s', async (name) => {
     const ws = copied();
@@ -212,9 +224,9 @@ describe.each(bearers)('$what of a newer format', ({ make, refusing }) => {
     expect(code).toBe(exitCodeOf('newer-format'));
     const after = kept(ws);
     for (const [file, bytes] of before) expect(after.get(file), file).toBe(bytes);
-    // What was fetched before is whole; nothing else is new, here or there.
+    // What was moved before is whole, and what the newer object does not concern is moved; nothing else is new.
     const made = [...after.keys()].filter((file) => !before.has(file));
-    const whole = /^work\/\.modelstore\/store\/(?:packs|index|recipes|refs)\//;
+    const whole = /^(?:work\/\.modelstore\/store|remote)\/(?:packs|index|recipes|refs|roots)\//;
     expect(made.filter((file) => !asksRemote.includes(name) || !whole.test(file))).toEqual([]);
   });
 });

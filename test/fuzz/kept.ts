@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { FuzzTarget } from './target.ts';
@@ -25,13 +24,4 @@ export function keptInputs(target: FuzzTarget, kind: 'crashes' | 'corpus'): Kept
 export function seedInputs(target: FuzzTarget): KeptInput[] {
   const seeds = Object.entries(target.seeds());
   return seeds.map(([name, bytes]) => ({ name: `seed ${name}`, bytes: Buffer.from(bytes) }));
-}
-
-/** Keeps a crash for ever, under the digest of its bytes. */
-export function keepCrash(target: string, bytes: Uint8Array): string {
-  const place = path.join(folder, 'crashes', target);
-  fs.mkdirSync(place, { recursive: true });
-  const file = path.join(place, createHash('sha256').update(bytes).digest('hex').slice(0, 16));
-  fs.writeFileSync(file, bytes);
-  return file;
 }

@@ -13,7 +13,7 @@ import { buildTargets } from './fuzz-bundle.js';
 const mebibyte = 2 ** 20;
 /** Seconds of processor time and MiB of memory beyond an idle process, for each MiB of an input. */
 const secondsMax = 12;
-const mebibytesMax = 160;
+const mebibytesMax = 240;
 /** What small inputs may take whatever their size. */
 const mebibytesFree = 64;
 

@@ -10,6 +10,7 @@
  * test/fuzz/crashes, where `npm test` tries it from then on, and the run fails.
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,7 +34,7 @@ const { positionals, values } = parseArgs({
 });
 
 const script = await buildTargets();
-const { fuzzTargets, keepCrash } = await import(script);
+const { fuzzTargets } = await import(script);
 
 function readOr(file, otherwise) {
   return fs.existsSync(file) ? fs.readFileSync(file) : otherwise;
@@ -87,6 +88,15 @@ async function fuzz(name) {
   if (code === 0) return result;
   const crash = keepCrash(name, readOr(path.join(folder, 'current'), Buffer.alloc(0)));
   return { ...result, fault: String(readOr(path.join(folder, 'fault'), text)), crash };
+}
+
+/** Keeps a crash for ever, under the digest of its bytes. */
+function keepCrash(name, bytes) {
+  const place = path.join(import.meta.dirname, '../fuzz/crashes', name);
+  fs.mkdirSync(place, { recursive: true });
+  const file = path.join(place, createHash('sha256').update(bytes).digest('hex').slice(0, 16));
+  fs.writeFileSync(file, bytes);
+  return file;
 }
 
 /** Keeps the smallest inputs that reached something new. */

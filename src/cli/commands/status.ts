@@ -1,3 +1,4 @@
+import { exitCodes } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { PathStatus } from '../../flow/status.ts';
@@ -32,7 +33,11 @@ export const statusCommand: Command = {
       lines.push('Nothing is tracked yet; start with: mstore add PATH');
     else lines.push(...summary(result.paths));
     context.result(result, lines);
-    return result.paths.some(({ state }) => state === 'broken') ? 5 : undefined;
+    const faults = result.paths.flatMap(({ error }) => (error === undefined ? [] : [error.code]));
+    if (faults.length === 0) return undefined;
+    // What a newer mstore wrote is not damaged.
+    const isNewer = faults.every((code) => code === 'newer-format');
+    return isNewer ? exitCodes.failed : exitCodes.corrupt;
   },
 };
 

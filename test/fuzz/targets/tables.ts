@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { sha256, sha256Raw } from '../../../src/base/digest.ts';
 import { openTable, TableDamage } from '../../../src/index/chunk-table.ts';
 import { PackEntry } from '../../../src/index/indexed-pack.ts';
@@ -107,27 +108,36 @@ export const statCache: FuzzTarget = {
   bytesMax: 64 * 1024,
   seeds: () => ({
     usual: JSON.stringify({
-      version: 2,
+      version: 3,
       tracked,
       rows: [['a.bin', '5 1 1 7', sha256('a')]],
       links: [['b', 'a.bin']],
     }),
     none: '',
   }),
-  words: ['"version":2', '"rows":[', '"links":[', '"tracked"'],
+  words: ['"version":3', '"rows":[', '"links":[', '"tracked"'],
   run(bytes) {
-    const folder = path.join(fuzzFolder(), 'stat');
-    fs.mkdirSync(folder, { recursive: true });
-    fs.writeFileSync(path.join(folder, `${sha256(tracked).slice(0, 32)}.json`), bytes);
-    const cache = StatCache.open(folder, tracked, 10n ** 18n);
-    const stat = { size: 5n, mtimeNs: 1n, ctimeNs: 1n, ino: 7n, mode: 0o644n, nlink: 1n };
-    const found = cache.find('a.bin', stat);
-    promise(found === undefined || /^[0-9a-f]{64}$/.test(found), 'a cache knows digests');
-    cache.knowsLink('b', 'a.bin');
-    cache.rememberWritten('a.bin', stat, sha256('b'));
-    cache.keepOnly(new Set(['a.bin']));
-    cache.save(tracked);
-    const again = StatCache.open(folder, tracked, 10n ** 18n);
-    promise(again.find('a.bin', stat) === sha256('b'), 'what was remembered is known');
+    for (const given of [bytes, Buffer.concat([cacheSum(bytes), bytes])]) useStatCache(given);
   },
 };
+
+/** What stands in front of a stat cache, so that what is behind it is reached. */
+function cacheSum(bytes: Buffer): Buffer {
+  return Buffer.from(`${crc32(bytes).toString(16).padStart(8, '0')}\n`);
+}
+
+function useStatCache(bytes: Buffer): void {
+  const folder = path.join(fuzzFolder(), 'stat');
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, `${sha256(tracked).slice(0, 32)}.json`), bytes);
+  const cache = StatCache.open(folder, tracked, 10n ** 18n);
+  const stat = { size: 5n, mtimeNs: 1n, ctimeNs: 1n, ino: 7n, mode: 0o644n, nlink: 1n };
+  const found = cache.find('a.bin', stat);
+  promise(found === undefined || /^[0-9a-f]{64}$/.test(found), 'a cache knows digests');
+  cache.knowsLink('b', 'a.bin');
+  cache.rememberWritten('a.bin', stat, sha256('b'));
+  cache.keepOnly(new Set(['a.bin']));
+  cache.save(tracked);
+  const again = StatCache.open(folder, tracked, 10n ** 18n);
+  promise(again.find('a.bin', stat) === sha256('b'), 'what was remembered is known');
+}
