@@ -169,28 +169,25 @@ export async function readOnce(fd: number, target: Uint8Array, position: number)
 
 /**
  * Reads a small file whole; returns undefined when it does not exist.
- * @param options `noFollow` refuses a symbolic link: for files that are written again with what was read,
- * so that a link to a file of secrets does not become a copy of them
+ * @param noFollow refuses a symbolic link: for files that are written again with what was read, so that a
+ * link to a file of secrets does not become a copy of them
  * @throws MstoreError `too-large` when it holds more than `bytesMax`; `io` for what is no regular file
  */
 export function readBounded(
   file: string,
   bytesMax: number,
-  options: { readonly noFollow?: boolean } = {},
+  { noFollow = false } = {},
 ): Buffer | undefined {
-  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
+  // O_NONBLOCK: opening a FIFO that stands where a file is expected must not hang.
+  const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = fs.constants;
   let fd: number;
   try {
-    // Systems without the flag (Windows) are asked before.
-    if (options.noFollow && isLink(file)) throw linkRefused(file);
-    // O_NONBLOCK: opening a FIFO that stands where a file is expected must not hang.
-    fd = fs.openSync(
-      file,
-      O_RDONLY | (O_NONBLOCK ?? 0) | (options.noFollow ? (O_NOFOLLOW ?? 0) : 0),
-    );
+    // Windows does not know the flag.
+    if (noFollow && fs.lstatSync(file).isSymbolicLink()) throw linkRefused(file);
+    fd = fs.openSync(file, O_RDONLY | O_NONBLOCK | (noFollow ? O_NOFOLLOW : 0));
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
-    if (options.noFollow && systemCode(error) === 'ELOOP') throw linkRefused(file);
+    if (noFollow && systemCode(error) === 'ELOOP') throw linkRefused(file);
     throw fromSystemError(error, `reading ${file}`);
   }
   try {
@@ -215,15 +212,9 @@ export function readBounded(
   }
 }
 
-function isLink(file: string): boolean {
-  return fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-}
-
 function linkRefused(file: string): MstoreError {
-  return new MstoreError('io', `Failed reading ${file}: it is a symbolic link, not followed here`, {
-    hint: 'Put a regular file in the place of the link, then run the same command again',
-    details: { path: file },
-  });
+  const hint = 'Put a regular file in the place of the link, then run the same command again';
+  return new MstoreError('io', `Failed reading ${file}: it is a symbolic link`, { hint });
 }
 
 /** Removes a file; one that is not there is success. */

@@ -7,6 +7,7 @@ import {
   digestOf,
   newFiles,
   originName,
+  type Seed,
   type State,
   seedFiles,
   storeName,
@@ -100,6 +101,12 @@ const statOf = (tracked: string) => () =>
 
 const keptFolder = (state: State) => `${storeName}/remotes/${idOf(state, originName)}/index`;
 
+/** The chunk tables of the local store, the largest first. */
+const tables = (seed: Seed): string[] =>
+  seedFiles(seed, `${storeName}/tables`).sort(
+    (a, b) => (seed.files.get(b)?.bytes.length ?? 0) - (seed.files.get(a)?.bytes.length ?? 0),
+  );
+
 const rootRecords = pair(`${originName}/roots`, () => true);
 const indexObjects = pair(`${originName}/index`, () => true);
 
@@ -163,8 +170,8 @@ export const kinds: Readonly<Record<KindName, Kind>> = {
     names: () => ['mstore.json'],
   },
   'chunk table': {
-    target: ({ seed }) => seedFiles(seed, `${storeName}/tables`)[0] as string,
-    other: ({ seed }) => seedFiles(seed, `${storeName}/tables`)[1] as string,
+    target: ({ seed }) => tables(seed)[0] as string,
+    other: ({ seed }) => tables(seed)[1] as string,
     names: () => [],
     isCache: true,
   },

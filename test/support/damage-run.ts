@@ -20,6 +20,7 @@ import {
   originName,
   type Seed,
   type State,
+  seedFiles,
   storeName,
 } from './damage-seed.ts';
 import type { CommandName, DamageName, KindName } from './damage-table.ts';
@@ -335,10 +336,23 @@ async function remoteIsWhole(state: State): Promise<boolean> {
     const indexed = filesIn(state, `${originName}/packs`).every((name) =>
       fs.existsSync(state.at(name.replace('/packs/', '/index/').replace(/pack$/, 'idx'))),
     );
-    return (
-      indexed && (await checkRemote(remote)) >= 4 && (await registryIsWhole(state.at(originName)))
+    await checkRemote(remote);
+    const roots = seedFiles(state.seed, `${originName}/roots`);
+    const needed = kept(roots.map((name) => state.seed.files.get(name)?.bytes ?? Buffer.alloc(0)));
+    const isKept = kept(
+      filesIn(state, `${originName}/roots`).map((name) => fs.readFileSync(state.at(name))),
     );
+    const isAllKept = [...needed].every((digest) => isKept.has(digest));
+    return indexed && isAllKept && (await registryIsWhole(state.at(originName)));
   } catch {
     return false;
   }
+}
+
+/** What root records keep, whichever of them does. */
+function kept(records: readonly Buffer[]): Set<string> {
+  const lists = records.map(
+    (bytes) => (JSON.parse(bytes.toString()) as { paths: Array<{ sha256: string }> }).paths,
+  );
+  return new Set(lists.flat().map(({ sha256: digest }) => digest));
 }

@@ -157,7 +157,8 @@ export const damageTable = {
       extend: 'heals | heals | heals | heals | heals | heals',
       flip: 'heals | heals | heals | heals | heals | fine',
       swap: 'fine | fine | fine | fine | fine | fine',
-      older: 'fine | fine | fine | fine | fine | fine',
+      older:
+        'none: an older table is one of fewer packs beside the other one, which is what *delete* leaves',
     },
   },
   'kept index object': {
@@ -188,11 +189,11 @@ export const damageTable = {
     about: 'What a process left that was killed. Nobody reads it; whoever writes next removes it.',
     rows: {
       delete: 'fine | fine | fine | fine | fine | fine',
-      truncate: 'heals | fine | heals | fine | fine | heals',
-      extend: 'heals | fine | heals | fine | fine | heals',
-      flip: 'heals | fine | heals | fine | fine | heals',
-      swap: 'heals | fine | heals | fine | fine | heals',
-      older: 'heals | fine | heals | fine | fine | heals',
+      truncate: 'heals | fine | heals | heals | fine | heals',
+      extend: 'heals | fine | heals | heals | fine | heals',
+      flip: 'heals | fine | heals | heals | fine | heals',
+      swap: 'heals | fine | heals | heals | fine | heals',
+      older: 'heals | fine | heals | heals | fine | heals',
     },
   },
   'lock file': {
