@@ -160,8 +160,8 @@ async function remove(
   await beginSweep(remote, id, number, options);
   try {
     for (const pack of packs) {
-      await remote.delete(packKey(pack), options);
       await remote.delete(indexKey(pack), options);
+      await remote.delete(packKey(pack), options);
     }
   } finally {
     await endSweep(remote, id, number);

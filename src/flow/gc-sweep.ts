@@ -228,15 +228,16 @@ class Sweeper {
       });
       return removed;
     };
-    const sizes = new Map(gone.map((pack) => [packKey(pack), index.pack(pack)?.packBytes ?? 0]));
-    this.#swept.packs += await remove([...sizes.keys()], (key) => sizes.get(key) ?? 0);
-    if (!mayGoOn()) return false;
-    await remove(gone.map(indexKey), () => 0);
-    const orphans = mark.indexes.filter((pack) => index.pack(pack) === undefined);
-    this.#swept.indexes += await remove(orphans.map(indexKey), () => 0);
+    // What names something goes before it, so that nothing ever names what is not there.
+    this.#swept.roots += await remove(mark.roots, () => 0);
     const recipes = mark.recipes.filter((blob) => !reach.needsRecipe(blob));
     this.#swept.recipes += await remove(recipes.map(recipeKey), () => 0);
-    this.#swept.roots += await remove(mark.roots, () => 0);
+    const orphans = mark.indexes.filter((pack) => index.pack(pack) === undefined);
+    this.#swept.indexes += await remove(orphans.map(indexKey), () => 0);
+    if (!mayGoOn()) return false;
+    const sizes = new Map(gone.map((pack) => [packKey(pack), index.pack(pack)?.packBytes ?? 0]));
+    await remove(gone.map(indexKey), () => 0);
+    this.#swept.packs += await remove([...sizes.keys()], (key) => sizes.get(key) ?? 0);
     return mayGoOn();
   }
 

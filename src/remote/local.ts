@@ -16,7 +16,13 @@ import { SequentialFile } from '../base/sequential-file.ts';
 import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';
 import { enterFolder, findObject, objectsBelow, onRemote, type Place } from './local-files.ts';
 import { localProbe } from './local-probe.ts';
-import type { ByteRange, RemotePruner, RemoteReadOptions, RemoteSource } from './remote.ts';
+import type {
+  ByteRange,
+  RemoteObject,
+  RemotePruner,
+  RemoteReadOptions,
+  RemoteSource,
+} from './remote.ts';
 import { readSource } from './source.ts';
 import { fromRemoteSystemError } from './system-errors.ts';
 
@@ -72,23 +78,7 @@ export function localRemote(folder: string): RemotePruner {
       return found?.size;
     },
 
-    async *list(prefix, options) {
-      checkPrefix(prefix);
-      throwIfAborted(options?.signal);
-      const breather = new Breather(options?.signal);
-      try {
-        const start = enterFolder(place, prefix.split('/').slice(0, -1));
-        if (start === undefined) return;
-        for (const object of objectsBelow(start, prefix)) {
-          seen.add(path.dirname(path.join(root, object.key)));
-          yield object;
-          throwIfAborted(options?.signal);
-          if (breather.due()) await breather.turn();
-        }
-      } catch (error) {
-        throw fromRemoteSystemError(error, `list ${prefix || 'the objects'} of`, place.location);
-      }
-    },
+    list: (prefix, options) => listObjects(place, seen, prefix, options?.signal),
 
     async settle(options) {
       throwIfAborted(options?.signal);
@@ -114,6 +104,30 @@ export function localRemote(folder: string): RemotePruner {
       });
     },
   };
+}
+
+/** @param seen takes the folders of what is listed */
+async function* listObjects(
+  place: Place,
+  seen: Set<string>,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<RemoteObject, void, void> {
+  checkPrefix(prefix);
+  throwIfAborted(signal);
+  const breather = new Breather(signal);
+  try {
+    const start = enterFolder(place, prefix.split('/').slice(0, -1));
+    if (start === undefined) return;
+    for (const object of objectsBelow(start, prefix)) {
+      seen.add(path.dirname(path.join(place.root, object.key)));
+      yield object;
+      throwIfAborted(signal);
+      if (breather.due()) await breather.turn();
+    }
+  } catch (error) {
+    throw fromRemoteSystemError(error, `list ${prefix || 'the objects'} of`, place.location);
+  }
 }
 
 async function openObject(place: Place, key: string): Promise<fs.promises.FileHandle> {
