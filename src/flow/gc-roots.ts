@@ -150,7 +150,8 @@ function judgeRecords(records: readonly RootRecord[], parts: JudgeParts): Judgem
     const roots = recordRoots(record);
     const names = roots.map(({ item }) => contentName(item));
     if (only?.has(record.key) === false) result.kept.push(...roots);
-    else if (forget.has(record.repository)) {
+    // The records of versions may just be on their way: their data must not be given up before.
+    else if (forget.has(record.repository) && (!record.forVersions || isOld(record))) {
       result.expired.push(record.key);
       result.givenUp.push(...roots);
     } else if (record.forVersions && isOld(record) && names.every((name) => versions.has(name))) {

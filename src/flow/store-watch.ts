@@ -39,7 +39,7 @@ export async function storing<T>(
   const watch = await SweepWatch.begin(place, surroundings, how);
   let result = (await work()) as T;
   for (let tries = 1; isThere(); tries++) {
-    if (isShared(workspace)) await publishRoot(workspace, place, needed(), { signal, jobs: 1 });
+    if (saysItsNeeds(workspace)) await publishRoot(workspace, place, needed(), { signal, jobs: 1 });
     if (!(await watch.mayHaveLost())) return result;
     if (tries === triesMax) {
       throw new MstoreError('locked', `Clean-ups of ${store.folder} kept overtaking this command`, {
@@ -50,6 +50,11 @@ export async function storing<T>(
     result = merge(result, (await work()) as T);
   }
   return result;
+}
+
+/** A folder without a workspace has no name under which it could keep anything. */
+function saysItsNeeds(workspace: Workspace): boolean {
+  return isShared(workspace) && workspace.config.string('core.repository') !== undefined;
 }
 
 /** Whether other workspaces use the local store too. */

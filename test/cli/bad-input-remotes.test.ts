@@ -151,7 +151,7 @@ describe('a damaged object of a remote', () => {
     await expectDamage(ws, {
       code: 'corrupt-remote',
       message: /sent damaged data\. The chunk [0-9a-f]{64} .* its bytes have another digest$/,
-      hint: /Fetch from another remote; or remove that pack there/,
+      hint: /Fetch from another remote\. Remove that pack from the remote/,
     });
     await checkRemote(localRemote(ws.store));
     flipBit(pack(ws), 700_000);

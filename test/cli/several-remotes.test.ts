@@ -177,7 +177,7 @@ describe('pull from several remotes', () => {
     expectError(alone, {
       code: 'objects-missing',
       message: /^1\.91 MiB of a\.onnx are not on the remote .*\/backup$/,
-      hint: /fetch from another remote with --remote$/,
+      hint: /fetch from another remote with --remote; restore a pointer/,
     });
     const both = await expectPulled(ws, '--remote', 'backup', '--remote', '../remote');
     expect(both).toMatch(/^Fetched .* from \.\.\/remote\nWrote /);
