@@ -241,7 +241,11 @@ describe('fetch from a damaged remote', () => {
     const { project, other, remote } = await pushed({ a: noise(mib, 'a') });
     const [pack] = await listKeys(remote, 'packs/');
     await damage(remote, pack ?? '', (bytes) => bytes.subarray(0, -1));
-    await expect(other.fetch()).rejects.toMatchObject({ code: 'objects-missing' });
+    await expect(other.fetch()).rejects.toMatchObject({
+      code: 'corrupt-remote',
+      message: expect.stringMatching(/are not on the remote .*\. .* is damaged: it has/),
+      hint: expect.stringMatching(/^Remove that object .* push again/),
+    });
     await remote.delete(pack ?? '');
     await project.push();
     await other.pull();
@@ -290,6 +294,12 @@ describe('fetch from a damaged remote', () => {
     await damage(remote, 'mstore.json', () => Buffer.from('{ "mstore": 99 }'));
     await expect(other.fetch()).rejects.toMatchObject({ code: 'newer-format' });
     await damage(remote, 'mstore.json', () => undefined);
+    await expect(other.fetch()).rejects.toMatchObject({
+      code: 'corrupt-remote',
+      message: expect.stringMatching(/mstore\.json is gone; packs are there$/),
+      hint: expect.stringMatching(/copy \.modelstore\/store\/mstore\.json there/),
+    });
+    for (const key of await listKeys(remote)) await remote.delete(key);
     await expect(other.fetch()).rejects.toMatchObject({ code: 'not-a-remote' });
   });
 });
