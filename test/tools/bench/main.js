@@ -71,8 +71,13 @@ function readOptions() {
       write: { type: 'string' },
       json: { type: 'boolean', default: false },
       gates: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(usage());
+    process.exit(0);
+  }
   const parts = values.only?.split(',') ?? partNames;
   const unknown = parts.filter((name) => !partNames.includes(name));
   if (unknown.length > 0) throw new Error(`Not a part: ${unknown.join(', ')}`);
@@ -94,6 +99,13 @@ function readOptions() {
     json: values.json,
     gates: values.gates,
   };
+}
+
+/** The comment at the top of this file, which lists the options. */
+function usage() {
+  const [, comment = ''] =
+    /^\/\*\*\n(.*?)\n \*\//ms.exec(fs.readFileSync(import.meta.filename, 'utf8')) ?? [];
+  return `${comment.replaceAll(/^ \* ?/gm, '')}\n`;
 }
 
 function positive(text, name) {
