@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts';
 import { digestToRaw } from '../base/digest.ts';
+import { isMstoreError } from '../base/errors.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
 import { bytesSource } from '../remote/remote.ts';
@@ -20,6 +21,7 @@ import { rewritePacks } from './gc-rewrite.ts';
 import { type PlaceRoots, placeRoots } from './gc-roots.ts';
 import { refuseMissing } from './gc-sweep.ts';
 import { publishRoot } from './roots.ts';
+import { SweepWatch } from './sweep-watch.ts';
 import type { Workspace } from './workspace.ts';
 
 /** The grace periods where none is given: of remotes a week, of the local store an hour. */
@@ -29,6 +31,8 @@ const localGraceMs = 60 * 60_000;
 const readerGraceMs = 60 * 60_000;
 const rewriteShareDefault = 0.5;
 const givenUpMax = 1_000;
+/** Times that it is looked because another clean-up ran meanwhile. */
+const triesMax = 8;
 
 /** What marks name that were written before. */
 interface Marked {
@@ -77,8 +81,28 @@ export class Marker {
     this.needless = this.#judge();
   }
 
-  /** Looks at a place. Objects are listed before roots are read, so that none is judged whose root came later. */
+  /**
+   * Looks at a place. What another clean-up takes away meanwhile, with what led to it, is no damage: it is looked
+   * again then.
+   * @throws MstoreError `corrupt-remote` when something that is kept is not all there
+   */
   static async open(workspace: Workspace, place: GcPlace, options: GcOptions): Promise<Marker> {
+    const { signal } = options;
+    const watch = await SweepWatch.begin(place.remote, workspace.surroundings, { signal });
+    for (let tries = 1; ; tries++) {
+      try {
+        const marker = await Marker.#look(workspace, place, options);
+        if (!place.isLocal) refuseMissing(place, marker.#found.reach);
+        return marker;
+      } catch (error) {
+        const mayPass = isMstoreError(error, 'corrupt-remote', 'not-found') && tries < triesMax;
+        if (!mayPass || !(await watch.mayHaveLost())) throw error;
+      }
+    }
+  }
+
+  /** Objects are listed before roots are read, so that none is judged whose root came later. */
+  static async #look(workspace: Workspace, place: GcPlace, options: GcOptions): Promise<Marker> {
     const transfer = transferOf(place, options);
     const listing = await listPlace(place, transfer);
     const marked = await readMarks(place, transfer);
@@ -98,7 +122,6 @@ export class Marker {
     const index = await there.index(transfer);
     const reach = new Reach(there, workspace.store, transfer);
     await reach.add(roots.kept);
-    if (!place.isLocal) refuseMissing(place, reach);
     return new Marker(workspace, place, options, { listing, marked, there, index, roots, reach });
   }
 

@@ -54,6 +54,7 @@ describe.each(targets.map((target) => [target.name, target] as const))('%s', (_,
 it('every folder of kept inputs belongs to a target', () => {
   for (const kind of ['corpus', 'crashes']) {
     const folder = path.join(import.meta.dirname, kind);
+    if (!fs.existsSync(folder)) continue;
     for (const name of fs.readdirSync(folder)) expect(fuzzTargets.has(name), name).toBe(true);
   }
 });
