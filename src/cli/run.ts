@@ -74,9 +74,12 @@ async function runCommand(
     throw error;
   } finally {
     context.progress.finish();
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
-    process.off('SIGHUP', interrupt);
+    // A second signal that comes while an interrupted command ends must not change how it ends.
+    if (!abort.signal.aborted) {
+      process.off('SIGINT', interrupt);
+      process.off('SIGTERM', interrupt);
+      process.off('SIGHUP', interrupt);
+    }
   }
 }
 
