@@ -6,7 +6,7 @@ import { systemInjector } from '../support/crash-wrapper.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
 
 /** Of each command and each kind of trial; `npm run test:long` tries all. */
-const pointsMax = 6;
+const pointsMax = 3;
 
 it('system calls may fail, be the last, or lose what was not flushed', async () => {
   const folder = scratchFolder();
