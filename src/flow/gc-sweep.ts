@@ -21,11 +21,9 @@ import type { WorkOptions } from './add.ts';
 import type { GcPlace } from './gc-place.ts';
 import { Reach } from './gc-reach.ts';
 import { placeRoots } from './gc-roots.ts';
-import { sweepMsMax } from './sweep-watch.ts';
+import { lapsedMs, sweepMsMax } from './sweep-watch.ts';
 import type { Workspace } from './workspace.ts';
 
-/** A sweep whose end was never told counts as over after this, by the clock of the place. */
-const lapsedMs = 60 * 60_000;
 /** What is over is told to writers for this long, by the clock of the place. */
 const historyMs = 14 * 24 * 60 * 60_000;
 
@@ -142,7 +140,9 @@ class Sweeper {
       const mark = await this.#markOf(id, state);
       if (mark === undefined) return { now, isDone: true };
       // Roots are read from here on: whoever saw no sweep when its root was there is seen.
+      const before = removedOf(this.#swept);
       const isDone = await this.#sweep(mark, begun);
+      if (!isDone && removedOf(this.#swept) === before) throw tooSlow(this.#place);
       if (isDone) await remote.delete(markKey(id), this.#transfer);
       return { now, isDone };
     } finally {
@@ -213,7 +213,7 @@ class Sweeper {
       throwIfAborted(this.#options.signal);
       // A clock that stands still while the host sleeps, or one that is set, must not hide that time has passed.
       const wall = Math.abs(clock.now() - begun.wall);
-      return Math.max(wall, clock.monotonic() - begun.monotonic) < sweepMsMax / 2;
+      return Math.max(wall, clock.monotonic() - begun.monotonic) < sweepMsMax;
     };
     const progress = this.#options.progress ?? silentProgress;
     const remove = async (keys: readonly string[], sizeOf: (key: string) => number) => {
@@ -300,6 +300,22 @@ class Sweeper {
       }
     }
   }
+}
+
+function removedOf({ packs, recipes, indexes, roots }: Swept): number {
+  return packs + recipes + indexes + roots;
+}
+
+function tooSlow({ remote: { location } }: GcPlace): MstoreError {
+  const minutes = sweepMsMax / 60_000;
+  return new MstoreError(
+    'io',
+    `Looking at what is kept in ${location} took over ${minutes} minutes, so that nothing may be removed any more`,
+    {
+      hint: 'Run it from a host nearer to the remote, or with more requests at once (--jobs)',
+      details: { location },
+    },
+  );
 }
 
 function contested({ remote: { location } }: GcPlace): MstoreError {

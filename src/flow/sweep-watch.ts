@@ -4,8 +4,10 @@ import type { RemoteCallOptions, RemoteWriter } from '../remote/remote.ts';
 import { type CleanUp, endSweep, listCleanUps, sweeperIsGone } from '../store/clean-up.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** A sweep ends itself within this time, and whoever waits for one gives up after it. */
-export const sweepMsMax = 10 * 60_000;
+/** A sweep deletes nothing later than this after it has begun. */
+export const sweepMsMax = 40 * 60_000;
+/** A sweep whose end was never told counts as over after this, by the clock of the place; nobody waits longer. */
+export const lapsedMs = 60 * 60_000;
 /** Objects of clean-ups are kept much longer than this: whoever works longer cannot rely on seeing them. */
 const workMsMax = 24 * 60 * 60_000;
 const waitMsMax = 2_000;
@@ -79,7 +81,7 @@ export class SweepWatch {
         return isNews || tooLong;
       }
       if (await this.#endDead(open)) continue;
-      if (this.#now().monotonic - began > sweepMsMax) throw this.#stuck(open);
+      if (this.#now().monotonic - began > lapsedMs) throw this.#stuck(open);
       if (waits === 0) progress.start('wait');
       await this.#surroundings.sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
     }
