@@ -6,7 +6,7 @@ import { tryFaults } from '../support/crash-trials.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
 import { runs } from '../support/runs.ts';
 
-/** Of each command; in interop and in the long run the system's own calls fail, and more of them. */
+/** Of each command; in the long run the system's own calls fail, and more of them. */
 const pointsMax = runs(2).numRuns;
 
 it('file operations may fail, or be the last', {
