@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import pLimit from 'p-limit';
 import { Breather } from '../base/abort.ts';
 import { mapConcurrently, mapInOrder } from '../base/concurrency.ts';
-import { isMstoreError, MstoreError } from '../base/errors.ts';
+import { isMstoreError, type MstoreError } from '../base/errors.ts';
 import { readFully } from '../base/files.ts';
 import type { Progress } from '../base/progress.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
@@ -13,13 +13,12 @@ import type { Store } from '../store/local-store.ts';
 import { PackSink } from '../store/pack-sink.ts';
 import { type PackLane, PackThreads } from '../store/pack-threads.ts';
 import { receivePack, remoteDamage } from '../store/pack-transfer.ts';
+import { joinRows, type RowRange, readRange } from '../store/remote-ranges.ts';
 import type { RemoteStore, TransferOptions } from '../store/remote-store.ts';
 import type { WantedRows } from './fetch-plan.ts';
 
 /** A pack of which at least this share is wanted is fetched whole. */
 const wholePackShare = 0.75;
-/** Unwanted bytes between two wanted chunks that are read along rather than asked for around. */
-const gapBytesMax = 256 * 1024;
 /** Bytes of one ranged read. */
 const rangeBytesMax = 16 * 1024 * 1024;
 /** Bytes of all ranged reads that are under way, or wait for their turn to be taken in. */
@@ -158,7 +157,7 @@ class Receiver {
     } catch (error) {
       this.#noteDamage(error);
       const left = [...rows].filter((row) => !this.sink.has(footer.bytes, footer.idOffset(row)));
-      return isMstoreError(error, 'not-found') ? [] : rangesOf(pack, footer, new Set(left));
+      return isMstoreError(error, 'not-found') ? [] : rangesOf(pack, footer, left);
     }
   }
 
@@ -243,24 +242,14 @@ class Receiver {
   /** Reads a range whole; undefined when the remote does not have it. */
   async #read(range: Range): Promise<Buffer | undefined> {
     const { there, requests, progress } = this.#parts;
-    const { pack, start, end } = range;
-    const bytes = Buffer.allocUnsafe(end - start);
-    let fill = 0;
+    const key = packKey(range.pack.id);
     try {
-      for await (const block of there.remote.get(packKey(pack.id), { start, end }, requests)) {
-        if (fill + block.length <= bytes.length) bytes.set(block, fill);
-        fill += block.length;
-        progress.advance({ bytes: block.length });
-      }
-      if (fill === bytes.length) return bytes;
-      throw new MstoreError(
-        'corrupt-remote',
-        `${there.remote.location} sent ${fill} bytes instead of ${bytes.length}`,
-        { details: { key: packKey(pack.id), location: there.remote.location } },
+      return await readRange(there.remote, key, range, requests, (bytes) =>
+        progress.advance({ bytes }),
       );
     } catch (error) {
       this.#noteDamage(error);
-      if (isMstoreError(error, 'not-found')) this.#gone.add(pack);
+      if (isMstoreError(error, 'not-found')) this.#gone.add(range.pack);
       return undefined;
     }
   }
@@ -280,31 +269,12 @@ export function isRemoteFailure(error: unknown): error is MstoreError {
   );
 }
 
-/** Bytes of a pack that are read at once, and the wanted chunks in them. */
-interface Range {
+/** A range of one of several packs. */
+interface Range extends RowRange {
   readonly pack: IndexedPack;
-  readonly start: number;
-  end: number;
-  readonly rows: number[];
 }
 
-/** Joins wanted chunks that lie near each other into ranges. */
-function rangesOf(pack: IndexedPack, footer: PackFooter, rows: ReadonlySet<number>): Range[] {
-  const ranges: Range[] = [];
-  for (const number of [...rows].sort((a, b) => a - b)) {
-    const { offset, storedLength } = footer.row(number);
-    const last = ranges.at(-1);
-    const end = offset + storedLength;
-    if (
-      last !== undefined &&
-      offset - last.end <= gapBytesMax &&
-      end - last.start <= rangeBytesMax
-    ) {
-      last.end = end;
-      last.rows.push(number);
-    } else {
-      ranges.push({ pack, start: offset, end, rows: [number] });
-    }
-  }
-  return ranges;
+function rangesOf(pack: IndexedPack, footer: PackFooter, rows: Iterable<number>): Range[] {
+  const ascending = [...rows].sort((a, b) => a - b);
+  return joinRows(footer, ascending, rangeBytesMax).map((range) => ({ ...range, pack }));
 }

@@ -3,7 +3,6 @@ import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
-import { limits } from '../base/limits.ts';
 import { silentProgress } from '../base/progress.ts';
 import { newWriteMemory } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
@@ -23,7 +22,7 @@ import { type PushPlan, planPush } from './push-plan.ts';
 import { type ChosenRemote, chosenJobs, requestJobs, transferJobs } from './remotes.ts';
 import { publishRoot } from './roots.ts';
 import { SweepWatch } from './sweep-watch.ts';
-import type { Tracked } from './tracked.ts';
+import { contentName, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Times that a push looks again because a clean-up ran meanwhile. */
@@ -110,8 +109,7 @@ function neverQuiet({ location }: RemoteWriter): MstoreError {
 
 /** Leaves out what is the same path with the same content. */
 function unique(items: readonly Tracked[]): Tracked[] {
-  const key = ({ path, pointer }: Tracked) => `${pointer.kind} ${pointer.sha256} ${path}`;
-  return [...new Map(items.map((item) => [key(item), item])).values()];
+  return [...new Map(items.map((item) => [contentName(item), item])).values()];
 }
 
 /** Sends packs, each followed by its index object. */
@@ -173,11 +171,7 @@ class Sender {
             );
             at += place.storedLength;
           }
-          if (
-            writer !== undefined &&
-            (writer.payloadBytes >= limits.packBytesTarget ||
-              writer.count >= limits.packChunksTarget)
-          ) {
+          if (writer?.full === true) {
             await this.#sendWritten(writer);
             writer = undefined;
           }

@@ -33,6 +33,11 @@ export interface Tracked {
   readonly pointer: Pointer;
 }
 
+/** Names what a path is in one version. */
+export function contentName({ path: name, pointer }: Tracked): string {
+  return `${pointer.kind} ${pointer.sha256} ${name}`;
+}
+
 /** A pointer that cannot be used, and why. */
 export interface BrokenPointer {
   readonly path: string;
@@ -206,7 +211,11 @@ export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked):
   };
 }
 
-function treeEntries(
+/**
+ * Lists the entries of a directory: from its pointer, or from the store where they are too many for that.
+ * @throws MstoreError `objects-missing`
+ */
+export function treeEntries(
   store: Store,
   pointer: Extract<Pointer, { kind: 'tree' }>,
 ): readonly TreeEntry[] {

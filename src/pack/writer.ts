@@ -1,4 +1,5 @@
 import { invariant } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
 import { SequentialFile, type WriteMemory } from '../base/sequential-file.ts';
 import type { ChunkForm } from './codec.ts';
 import { encodingNumber, FooterBuilder, type PackFooter } from './format.ts';
@@ -32,6 +33,11 @@ export class PackWriter {
   /** Stored bytes of the chunks so far. */
   get payloadBytes(): number {
     return this.#payload;
+  }
+
+  /** Tells whether the next chunk belongs in another pack. */
+  get full(): boolean {
+    return this.#payload >= limits.packBytesTarget || this.count >= limits.packChunksTarget;
   }
 
   /**

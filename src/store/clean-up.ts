@@ -200,6 +200,28 @@ export async function readMark(
 }
 
 /**
+ * Reads the marks of a place that are not swept yet, one after the other, by name, which is by time.
+ * @param isPassedOver tells of errors that leave out the mark they are of
+ * @throws MstoreError `corrupt-remote`, `newer-format`
+ */
+export async function* readMarks(
+  place: RemoteReader,
+  options: RemoteCallOptions = {},
+  isPassedOver: (error: unknown) => boolean = () => false,
+): AsyncGenerator<{ readonly mark: Mark; readonly time: number | undefined }, void, void> {
+  for (const { id, mark: listed } of await listCleanUps(place, options)) {
+    if (listed === undefined) continue;
+    let mark: Mark | undefined;
+    try {
+      mark = await readMark(place, id, options);
+    } catch (error) {
+      if (!isPassedOver(error)) throw error;
+    }
+    if (mark !== undefined) yield { mark, time: listed.time };
+  }
+}
+
+/**
  * Parses a mark; also one that was written to a file as a plan.
  * @param where names it in errors
  * @throws MstoreError `corrupt-remote`, `newer-format`

@@ -1,5 +1,4 @@
 import { removeFile } from '../base/files.ts';
-import { limits } from '../base/limits.ts';
 import { newWriteMemory, type WriteMemory } from '../base/sequential-file.ts';
 import { ChunkEncoder, type ChunkForm } from '../pack/codec.ts';
 import { PackWriter } from '../pack/writer.ts';
@@ -76,11 +75,7 @@ export class PackSink {
 
   /** Tells whether the pack being written is full and {@link publish} should be called. */
   get full(): boolean {
-    const writer = this.#writer;
-    return (
-      writer !== undefined &&
-      (writer.payloadBytes >= limits.packBytesTarget || writer.count >= limits.packChunksTarget)
-    );
+    return this.#writer?.full === true;
   }
 
   /** Completes the pack being written, if there is one, and makes its chunks visible. */

@@ -8,9 +8,15 @@ import { SequentialFile } from '../base/sequential-file.ts';
 import { placeOf } from '../index/chunk-index.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
 import { chunkProblem, readChunk } from '../pack/reader.ts';
-import type { RemoteCallOptions, RemoteReader, RemoteSource } from '../remote/remote.ts';
+import {
+  bytesSource,
+  type RemoteCallOptions,
+  type RemoteReader,
+  type RemoteSource,
+  type RemoteWriter,
+} from '../remote/remote.ts';
 import { pushedAgain } from './hints.ts';
-import { packKey } from './keys.ts';
+import { indexKey, packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import type { PackLane } from './pack-threads.ts';
 import { publishPack } from './publish.ts';
@@ -291,6 +297,18 @@ export function fileSource(file: string): RemoteSource {
 export function packSource(file: string, footer: PackFooter, lane?: PackLane): RemoteSource {
   const open = () => verifiedPack(fileBlocks(file, lane), footer, { where: file, lane });
   return { size: footer.packBytes, open };
+}
+
+/** Creates a pack at a remote, verified on its way, and after it the index object that makes it known. */
+export async function sendPack(
+  remote: RemoteWriter,
+  file: string,
+  footer: PackFooter,
+  options: RemoteCallOptions,
+): Promise<void> {
+  const source = packSource(file, footer);
+  await remote.create(packKey(footer.id), source, { ...options, contentKey: true });
+  await remote.create(indexKey(footer.id), bytesSource(footer.bytes), options);
 }
 
 /** Options of {@link receivePack}. */

@@ -6,10 +6,9 @@ import { readChunk } from '../pack/reader.ts';
 import type { RemoteReader } from '../remote/remote.ts';
 import { packKey } from './keys.ts';
 import { emptyBlob } from './recipe.ts';
+import { joinRows, readRange } from './remote-ranges.ts';
 import type { RemoteStore, TransferOptions } from './remote-store.ts';
 
-/** Bytes between two wanted chunks that are read along rather than asked for apart. */
-const gapBytesMax = 256 * 1024;
 /** Bytes of one range. */
 const rangeBytesMax = 8 * 1024 * 1024;
 /** Bytes of ranges that are under way or wait. */
@@ -24,12 +23,6 @@ export interface RemoteRow {
   readonly damage: MstoreError | undefined;
 }
 
-interface Range {
-  readonly start: number;
-  end: number;
-  readonly rows: number[];
-}
-
 /**
  * Reads chunks of a pack of a remote, by their rows in ascending order, and verifies each. Near ones are read
  * together, several ranges at once. Memory: 32 MiB of ranges, and the chunk that is decoded.
@@ -41,15 +34,16 @@ export async function* readRemoteRows(
   rows: readonly number[],
   options: TransferOptions,
 ): AsyncGenerator<RemoteRow, void, void> {
-  const where = `${remote.location}/${packKey(footer.id)}`;
+  const key = packKey(footer.id);
+  const where = `${remote.location}/${key}`;
   const arriving = mapInOrder(
-    rangesOf(footer, rows),
+    joinRows(footer, rows, rangeBytesMax),
     {
       atOnce: options.jobs,
       bytesOf: ({ start, end }) => end - start,
       bytesMax: aheadBytesMax,
     },
-    async (range) => ({ range, bytes: await readRange(remote, footer.id, range, options) }),
+    async (range) => ({ range, bytes: await readRange(remote, key, range, options) }),
   );
   for await (const { range, bytes } of arriving) {
     for (const row of range.rows) {
@@ -66,44 +60,6 @@ export async function* readRemoteRows(
       yield { row, stored, damage };
     }
   }
-}
-
-function rangesOf(footer: PackFooter, rows: readonly number[]): Range[] {
-  const ranges: Range[] = [];
-  for (const number of rows) {
-    const { offset, storedLength } = footer.row(number);
-    const end = offset + storedLength;
-    const last = ranges.at(-1);
-    if (
-      last !== undefined &&
-      offset - last.end <= gapBytesMax &&
-      end - last.start <= rangeBytesMax
-    ) {
-      last.end = end;
-      last.rows.push(number);
-    } else ranges.push({ start: offset, end, rows: [number] });
-  }
-  return ranges;
-}
-
-async function readRange(
-  remote: RemoteReader,
-  pack: Digest,
-  { start, end }: { readonly start: number; readonly end: number },
-  options: TransferOptions,
-): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(end - start);
-  let fill = 0;
-  for await (const block of remote.get(packKey(pack), { start, end }, options)) {
-    if (fill + block.length <= bytes.length) bytes.set(block, fill);
-    fill += block.length;
-  }
-  if (fill === bytes.length) return bytes;
-  throw new MstoreError(
-    'corrupt-remote',
-    `${remote.location} sent ${fill} bytes instead of ${bytes.length}`,
-    { details: { key: packKey(pack), location: remote.location } },
-  );
 }
 
 /**
@@ -137,8 +93,9 @@ export async function readRemoteBlob(
     const footer = await there.footerOf(place.pack, options);
     const { offset, storedLength } = place;
     const range = { start: offset, end: offset + storedLength };
-    const stored = await readRange(there.remote, place.pack.id, range, options);
-    const where = `${there.remote.location}/${packKey(place.pack.id)}`;
+    const key = packKey(place.pack.id);
+    const stored = await readRange(there.remote, key, range, options);
+    const where = `${there.remote.location}/${key}`;
     parts.push(readChunk(stored, place, footer.bytes, footer.idOffset(place.number), where));
   }
   const read = Buffer.concat(parts);

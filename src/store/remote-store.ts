@@ -33,6 +33,7 @@ import {
 import type { Store } from './local-store.ts';
 import { indexObjectBytesMax } from './pack-files.ts';
 import { parseRecipe, type Recipe, recipeBytesMax } from './recipe.ts';
+import { readRange } from './remote-ranges.ts';
 
 /** Above this many, one listing costs less than asking for each recipe. */
 const recipesAskedMax = 200;
@@ -370,23 +371,4 @@ function damagedThere(remote: RemoteReader, blob: Digest, cause: MstoreError): M
       cause,
     },
   );
-}
-
-/**
- * Reads a range of an object whole into memory.
- * @throws MstoreError `corrupt-remote` when the object ends before the range does
- */
-export async function readRange(
-  remote: RemoteReader,
-  key: string,
-  range: { start: number; end: number },
-  options: RemoteCallOptions,
-): Promise<Buffer> {
-  const target = Buffer.alloc(range.end - range.start);
-  let at = 0;
-  for await (const block of remote.get(key, range, options)) {
-    target.set(block, at);
-    at += block.length;
-  }
-  return target;
 }

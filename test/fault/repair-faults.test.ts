@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Digest, isDigest, sha256 } from '../../src/base/digest.ts';
 import { isMstoreError } from '../../src/base/errors.ts';
-import { type VerifyReport, verify } from '../../src/flow/verify.ts';
+import { type VerifyReport, verify } from '../../src/flow/verify/verify.ts';
 import { parseFooter } from '../../src/pack/format.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import type { RemotePruner, RemoteReader } from '../../src/remote/remote.ts';

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { evict } from '../../src/flow/gc-evict.ts';
-import { localPlace } from '../../src/flow/gc-place.ts';
+import { evict } from '../../src/flow/gc/evict.ts';
+import { localPlace } from '../../src/flow/gc/place.ts';
 import { chooseToClear } from '../../src/flow/remotes.ts';
 import type { Project } from '../support/flow-project.ts';
 import { noise } from '../support/flow-scratch.ts';

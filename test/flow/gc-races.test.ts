@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { takeBack } from '../../src/flow/gc.ts';
+import { takeBack } from '../../src/flow/gc/gc.ts';
 import { push } from '../../src/flow/push.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import { findTargets } from '../../src/flow/targets.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cleanUp, readPlan, takeBack, writePlan } from '../../src/flow/gc.ts';
+import { cleanUp, readPlan, takeBack, writePlan } from '../../src/flow/gc/gc.ts';
 import { listCleanUps } from '../../src/store/clean-up.ts';
 import { cloneProject, withRemotes } from '../support/flow-project.ts';
 import { checkRemote, damage } from '../support/flow-remote-check.ts';

@@ -6,7 +6,7 @@ import { push } from '../../src/flow/push.ts';
 import { register } from '../../src/flow/register.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import { findTargets } from '../../src/flow/targets.ts';
-import { verify } from '../../src/flow/verify.ts';
+import { verify } from '../../src/flow/verify/verify.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import { flipBit } from '../support/cli.ts';

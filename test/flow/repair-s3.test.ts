@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { systemClock, systemRandom } from '../../src/base/clock.ts';
-import { verify } from '../../src/flow/verify.ts';
+import { verify } from '../../src/flow/verify/verify.ts';
 import { initRemote } from '../../src/store/remote-store.ts';
 import { makeProject, withRemotes } from '../support/flow-project.ts';
 import { checkRemote, damage, flipAt } from '../support/flow-remote-check.ts';

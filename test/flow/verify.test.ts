@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type Digest, sha256, sha256Raw } from '../../src/base/digest.ts';
 import { tempName } from '../../src/base/files.ts';
 import { register } from '../../src/flow/register.ts';
-import { parseSubset } from '../../src/flow/verify-subset.ts';
+import { parseSubset } from '../../src/flow/verify/subset.ts';
 import { FooterBuilder } from '../../src/pack/format.ts';
 import { flipBit } from '../support/cli.ts';
 import { cloneProject, makeProject } from '../support/flow-project.ts';

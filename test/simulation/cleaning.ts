@@ -1,5 +1,5 @@
-import { cleanUp, takeBack } from '../../src/flow/gc.ts';
-import { localPlace, remotePlace } from '../../src/flow/gc-place.ts';
+import { cleanUp, takeBack } from '../../src/flow/gc/gc.ts';
+import { localPlace, remotePlace } from '../../src/flow/gc/place.ts';
 import { chooseToClear } from '../../src/flow/remotes.ts';
 import { trackedInWorkspace } from '../../src/flow/tracked.ts';
 import type { Workspace } from '../../src/flow/workspace.ts';

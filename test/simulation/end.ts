@@ -1,7 +1,7 @@
 import { isMstoreError } from '../../src/base/errors.ts';
 import { fetchRegistry } from '../../src/flow/fetch-registry.ts';
-import { cleanUp } from '../../src/flow/gc.ts';
-import { remotePlace } from '../../src/flow/gc-place.ts';
+import { cleanUp } from '../../src/flow/gc/gc.ts';
+import { remotePlace } from '../../src/flow/gc/place.ts';
 import { localRegistry } from '../../src/flow/registry.ts';
 import { chooseToClear } from '../../src/flow/remotes.ts';
 import { type Network, sleeper } from './client.ts';

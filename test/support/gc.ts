@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/base/clock.ts';
-import { cleanUp, type GcResult } from '../../src/flow/gc.ts';
-import type { GcOptions } from '../../src/flow/gc-options.ts';
-import { type GcPlace, localPlace, remotePlace } from '../../src/flow/gc-place.ts';
+import { cleanUp, type GcResult } from '../../src/flow/gc/gc.ts';
+import type { GcOptions } from '../../src/flow/gc/options.ts';
+import { type GcPlace, localPlace, remotePlace } from '../../src/flow/gc/place.ts';
 import { pushWithVersions } from '../../src/flow/push-versions.ts';
 import { register } from '../../src/flow/register.ts';
 import { chooseRemote, chooseToClear } from '../../src/flow/remotes.ts';

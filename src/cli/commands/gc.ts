@@ -2,15 +2,16 @@ import * as path from 'node:path';
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
-import type { GcResult, TakenBack } from '../../flow/gc.ts';
-import type { Evicted } from '../../flow/gc-evict.ts';
-import type { GcOptions } from '../../flow/gc-options.ts';
-import type { GcPlace } from '../../flow/gc-place.ts';
-import type { PendingMark } from '../../flow/gc-sweep.ts';
+import type { Evicted } from '../../flow/gc/evict.ts';
+import type { GcResult, TakenBack } from '../../flow/gc/gc.ts';
+import type { GcOptions } from '../../flow/gc/options.ts';
+import type { GcPlace } from '../../flow/gc/place.ts';
+import type { PendingMark } from '../../flow/gc/sweep.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, formatSeconds, parseSize, parseSpan, table } from '../text.ts';
+import { chosenPlace, chosenRemote } from './places.ts';
 
 /** Lines about what is not kept any more. */
 const namesMax = 20;
@@ -91,23 +92,12 @@ export const gcCommand: Command = {
   ],
   async run(context, args) {
     const options = optionsOf(args);
-    const [gc, places, { chooseToClear }] = await Promise.all([
-      import('../../flow/gc.ts'),
-      import('../../flow/gc-place.ts'),
-      import('../../flow/remotes.ts'),
-    ]);
+    const gc = await import('../../flow/gc/gc.ts');
     const workspace = await context.workspace();
     const { signal, progress, cwd } = context;
     const { jobs } = context.options;
-    const remote = textOf(args, 'remote');
-    const chosen =
-      remote === undefined
-        ? undefined
-        : await chooseToClear(workspace, remote === '' ? undefined : remote, cwd);
-    const place =
-      chosen === undefined
-        ? await places.localPlace(workspace, jobs)
-        : places.remotePlace(workspace, chosen, jobs);
+    const chosen = await chosenRemote(context, workspace, args);
+    const place = await chosenPlace(context, workspace, chosen);
     const how = { ...options, signal, progress, jobs };
     if (flagOf(args, 'undo')) {
       tellTakenBack(context, await gc.takeBack(workspace, place, undefined, how));
@@ -142,7 +132,7 @@ async function shrink(
   how: GcOptions,
 ): Promise<Evicted> {
   const [{ evict }, { chooseToClear, listRemotes }] = await Promise.all([
-    import('../../flow/gc-evict.ts'),
+    import('../../flow/gc/evict.ts'),
     import('../../flow/remotes.ts'),
   ]);
   const remotes = [];

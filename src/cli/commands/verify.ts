@@ -3,13 +3,14 @@ import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { OwnedRemote } from '../../flow/remotes.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
-import type { VerifyReport } from '../../flow/verify.ts';
-import type { Finding } from '../../flow/verify-findings.ts';
+import type { Finding } from '../../flow/verify/findings.ts';
+import type { VerifyReport } from '../../flow/verify/verify.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, formatSeconds, wrap } from '../text.ts';
 import { targetOptions } from './moving.ts';
+import { chosenRemote } from './places.ts';
 
 /** Findings of one kind that are shown. */
 const findingsShown = 10;
@@ -77,24 +78,12 @@ function refuseMixed(args: Args): void {
   });
 }
 
-/** The remote of `--remote [NAME]`; undefined for the local store. */
-async function chosenRemote(
-  context: Context,
-  workspace: Workspace,
-  args: Args,
-): Promise<OwnedRemote | undefined> {
-  const remote = textOf(args, 'remote');
-  if (remote === undefined) return undefined;
-  const { chooseToClear } = await import('../../flow/remotes.ts');
-  return chooseToClear(workspace, remote === '' ? undefined : remote, context.cwd);
-}
-
 async function rebuild(
   context: Context,
   workspace: Workspace,
   chosen: OwnedRemote | undefined,
 ): Promise<number | undefined> {
-  const { rebuildIndex } = await import('../../flow/rebuild-index.ts');
+  const { rebuildIndex } = await import('../../flow/repair/rebuild-index.ts');
   const { signal, progress, options } = context;
   const report = await rebuildIndex(workspace, chosen, { signal, progress, jobs: options.jobs });
   const { packs, chunks, indexesWritten, unreadable, code } = report;
@@ -117,9 +106,9 @@ async function verifyFor(
   chosen: OwnedRemote | undefined,
 ): Promise<VerifyReport> {
   const [{ verify }, { parseSubset }, { findVerified }] = await Promise.all([
-    import('../../flow/verify.ts'),
-    import('../../flow/verify-subset.ts'),
-    import('../../flow/verify-targets.ts'),
+    import('../../flow/verify/verify.ts'),
+    import('../../flow/verify/subset.ts'),
+    import('../../flow/verify/targets.ts'),
   ]);
   const { signal, progress, options, surroundings } = context;
   const text = textOf(args, 'subset');

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { expect, it } from 'vitest';
 import { sha256Raw } from '../../../src/base/digest.ts';
-import { Proofs } from '../../../src/flow/verify-proofs.ts';
+import { Proofs } from '../../../src/flow/verify/proofs.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 const digests = Array.from({ length: 300 }, (_, n) => sha256Raw(Buffer.from(`recipe ${n}`)));

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../src/base/digest.ts';
 import { isMstoreError } from '../../../src/base/errors.ts';
-import { parseSubset } from '../../../src/flow/verify-subset.ts';
+import { parseSubset } from '../../../src/flow/verify/subset.ts';
 import { runs } from '../../support/runs.ts';
 
 const dayMs = 86_400_000;
