@@ -68,6 +68,26 @@ export function parseSealed<T extends object>(
   return { sha256: digest, value: check(value, problem) };
 }
 
+/** Tells whether bytes are an object that fits its digest, whatever document it holds. */
+export function isSealed(bytes: Uint8Array): boolean {
+  let object: unknown;
+  try {
+    object = parseJsonBytes(bytes);
+  } catch {
+    return false;
+  }
+  if (!isJsonObject(object)) return false;
+  const names = Object.keys(object).filter((key) => key !== 'mstore' && key !== 'sha256');
+  try {
+    return names.some((name) => {
+      const value = object[name];
+      return isJsonObject(value) && sha256(canonicalJson(value)) === object['sha256'];
+    });
+  } catch {
+    return false;
+  }
+}
+
 function digestOf(
   value: JsonObject,
   problem: (what: string, cause?: unknown) => MstoreError,

@@ -110,6 +110,27 @@ describe('a repair of a registry', () => {
     expect(objectsOf(folder)).toEqual(before);
   });
 
+  it.each(['local', 'remote'] as const)(
+    'of the %s puts entries and records that were swapped back in their places',
+    async (where) => {
+      const { project, store, origin } = await withHistory();
+      const folder = where === 'local' ? store : origin;
+      const remote = where === 'local' ? {} : { remote: 'origin' };
+      const before = objectsOf(folder);
+      for (const [one, other] of [
+        [entry(1), entry(2)],
+        [versionKey(model, 'v1'), versionKey(model, 'v2')],
+      ] as const) {
+        const bytes = fs.readFileSync(path.join(folder, one));
+        fs.copyFileSync(path.join(folder, other), path.join(folder, one));
+        fs.writeFileSync(path.join(folder, other), bytes);
+      }
+      const report = await verifyProject(project, { ...remote, repair: true });
+      expect(report).toMatchObject({ code: null, damage: 0 });
+      expect(objectsOf(folder)).toEqual(before);
+    },
+  );
+
   it('takes no history for another one', async () => {
     const { project, store, origin } = await withHistory();
     const other = await withHistory();

@@ -6,7 +6,7 @@ import { type EnvironmentEntry, type LogEntry, parseEntry } from '../../registry
 import { entryKey, type LogName, parseRegistryKey } from '../../registry/keys.ts';
 import { parseRecord } from '../../registry/record.ts';
 import { environmentLog, type Registry } from '../../registry/registry.ts';
-import type { Sealed } from '../../registry/sealed.ts';
+import { isSealed, type Sealed } from '../../registry/sealed.ts';
 import {
   bytesSource,
   type RemoteCallOptions,
@@ -39,7 +39,8 @@ interface GoodObject {
 /**
  * Puts objects of a registry in the place of those that are damaged or missing, from other registries. One is taken
  * only when its digest is what something here says it must be: an entry that names it, the entry behind it, or what
- * is left of the damaged object. Where there is nothing at all any more it is taken as `fetch` would.
+ * is left of the damaged object. Where there is nothing at all any more, or the object of another place, it is taken
+ * as `fetch` would.
  */
 export async function repairRegistry(
   registry: Registry,
@@ -124,7 +125,10 @@ async function digestsOf(
     if (next?.value.previous) digests.add(next.value.previous);
   }
   if (digests.size > 0) return digests;
-  if (there === undefined) return undefined;
+  // A whole object of another place says nothing of the one that belongs here.
+  if (there === undefined || (isSealed(there) && sealedIn(key, there) === undefined)) {
+    return undefined;
+  }
   const own = ownDigest(there);
   return own === undefined ? digests : new Set([own]);
 }
