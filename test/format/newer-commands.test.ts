@@ -25,6 +25,10 @@ const commands = {
   history: ['history', 'm', '--env', 'production'],
   gc: ['gc'],
   'gc of the remote': ['gc', '--remote', 'origin'],
+  'a repair': ['verify', '--repair'],
+  'a repair of the remote': ['verify', '--remote', 'origin', '--repair'],
+  du: ['du'],
+  'du of the remote': ['du', '--remote', 'origin'],
 } as const;
 
 type Name = keyof typeof commands;
@@ -73,7 +77,15 @@ interface Bearer {
 
 const readsRecord: readonly Name[] = ['checkout of a version', 'ls', 'show'];
 const asksRegistry: readonly Name[] = ['ls', 'deploy', 'rollback', 'show', 'history'];
-const asksRemote: readonly Name[] = ['push', 'fetch', 'deploy', 'rollback', 'gc of the remote'];
+const looksThere: readonly Name[] = ['a repair of the remote', 'du of the remote'];
+const asksRemote: readonly Name[] = [
+  'push',
+  'fetch',
+  'deploy',
+  'rollback',
+  'gc of the remote',
+  ...looksThere,
+];
 
 const bearers: readonly Bearer[] = [
   {
@@ -94,12 +106,12 @@ const bearers: readonly Bearer[] = [
   {
     what: 'a pointer',
     make: (ws) => newerJson(ws.at('models'), '.mstore'),
-    refusing: ['push', 'fetch', 'checkout', 'gc'],
+    refusing: ['push', 'fetch', 'checkout', 'gc', 'du'],
   },
   {
     what: 'the record of a version here',
     make: (ws) => newerJson(path.join(ws.store, 'refs'), 'versions/v1.0.0.json'),
-    refusing: [...readsRecord, 'gc'],
+    refusing: [...readsRecord, 'gc', 'a repair', 'du'],
   },
   {
     what: 'the record of a version on the remote, and none here',
@@ -107,17 +119,17 @@ const bearers: readonly Bearer[] = [
       newerJson(path.join(ws.remote, 'refs'), 'versions/v1.0.0.json');
       fs.rmSync(path.join(ws.store, 'refs'), { recursive: true });
     },
-    refusing: ['fetch', 'deploy', 'rollback', 'gc of the remote'],
+    refusing: ['fetch', 'deploy', 'rollback', 'gc of the remote', ...looksThere],
   },
   {
     what: 'an entry of a history here',
     make: (ws) => newerJson(path.join(ws.store, 'refs'), '00000002.json'),
-    refusing: ['history', 'show', 'gc'],
+    refusing: ['history', 'show', 'gc', 'a repair', 'du'],
   },
   {
     what: 'a root record of the remote',
     make: (ws) => newerJson(path.join(ws.remote, 'roots'), '.json'),
-    refusing: ['gc of the remote'],
+    refusing: ['gc of the remote', ...looksThere],
   },
   {
     what: 'the recipes here, with an empty remote',
@@ -126,7 +138,16 @@ const bearers: readonly Bearer[] = [
       fs.rmSync(ws.at('models/model.bin'));
       newerRecipes(ws.store);
     },
-    refusing: ['status', 'push', 'fetch', 'checkout', 'checkout of a version', 'gc'],
+    refusing: [
+      'status',
+      'push',
+      'fetch',
+      'checkout',
+      'checkout of a version',
+      'gc',
+      'a repair',
+      'du',
+    ],
   },
   {
     what: 'the recipes of the remote, with an empty store',
@@ -134,7 +155,7 @@ const bearers: readonly Bearer[] = [
       emptied(ws.store);
       newerRecipes(ws.remote);
     },
-    refusing: ['push', 'fetch', 'gc of the remote'],
+    refusing: ['push', 'fetch', 'gc of the remote', ...looksThere],
   },
   {
     what: 'a pack here',
@@ -147,7 +168,7 @@ const bearers: readonly Bearer[] = [
       emptied(ws.store);
       newerPack(ws.remote);
     },
-    refusing: ['fetch', 'push', 'gc of the remote'],
+    refusing: ['fetch', 'push', 'gc of the remote', ...looksThere],
   },
 ];
 

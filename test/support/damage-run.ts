@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Digest, sha256 } from '../../src/base/digest.ts';
-import { isMstoreError } from '../../src/base/errors.ts';
+import { isMstoreError, MstoreError } from '../../src/base/errors.ts';
 import type { StatusResult } from '../../src/flow/status.ts';
+import type { VerifyReport } from '../../src/flow/verify/verify.ts';
 import { parseFooter } from '../../src/pack/format.ts';
 import { Registry } from '../../src/registry/registry.ts';
 import { localRemote } from '../../src/remote/local.ts';
@@ -54,6 +55,8 @@ function stage(state: State, name: KindName, kind: Kind, command: CommandName): 
     case 'gc':
       // What nothing leads to is removed at once, so that a wrong root shows.
       return ['gc', ...(isRemote(name) ? ['--remote'] : []), '--grace', '0'];
+    case 'verify':
+      return ['verify', ...(isRemote(name) ? ['--remote'] : [])];
   }
 }
 
@@ -70,6 +73,7 @@ export interface Outcome {
   /** In the words of the table. */
   readonly verdict: string;
   readonly state: State;
+  readonly argv: readonly string[];
   /** The objects that were damaged, from the top. */
   readonly damaged: readonly string[];
   /** Runs the same command once more. */
@@ -116,7 +120,7 @@ export async function runCell(seed: Seed, top: string, cell: Cell): Promise<Outc
   };
   const before = stampsOf(state);
   const wasWhole = await isWholeBefore(cell, isWhole);
-  const again = () => runHere(state.work, argv, damageEnv);
+  const again = () => runTelling(state, argv);
   const result = await again();
   // What looks at a store may heal it.
   const isHealed = isCache ? isRenewed() : undefined;
@@ -128,7 +132,22 @@ export async function runCell(seed: Seed, top: string, cell: Cell): Promise<Outc
   if (result.exit === 0) await checkDone(state, cell, argv);
   const verdict = verdictOf(result, !wasWhole && isWholeNow);
   const isAsBefore = (name: string): boolean => contentOf(state, name) === seed.digests.get(name);
-  return { result, verdict, state, damaged, again, isWhole, isAsBefore };
+  return { result, verdict, state, argv, damaged, again, isWhole, isAsBefore };
+}
+
+/** Runs a command; what a verification finds is an error, as it is to whoever looks at the exit code. */
+export async function runTelling({ work }: State, argv: readonly string[]): Promise<HereResult> {
+  const result = await runHere(work, argv, damageEnv);
+  const { code, findings = [] } = result.document as Partial<VerifyReport>;
+  if (result.error !== undefined || findings.length === 0) return result;
+  const told = findings.map(({ key = '', message, hint = '', harms }) =>
+    [key, message, hint, ...harms].join('\n'),
+  );
+  if (code == null) return { ...result, told };
+  const harmful = findings.filter(({ severity, healed }) => severity === 'damage' && !healed);
+  const hint = harmful.map((finding) => finding.hint ?? '').join('\n');
+  const error = new MstoreError(code, harmful[0]?.message ?? '', { hint });
+  return { ...result, told, error };
 }
 
 const wholeBefore = new Map<string, boolean>();

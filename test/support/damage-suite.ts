@@ -2,18 +2,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorCode, errorCodes, exitCodeOf } from '../../src/base/errors.ts';
-import { type HereResult, runHere } from './cli-here.ts';
+import type { HereResult } from './cli-here.ts';
 import { kinds } from './damage-kinds.ts';
-import { type Cell, type Outcome, runCell } from './damage-run.ts';
-import {
-  copySeed,
-  damageEnv,
-  makeSeed,
-  originName,
-  type Seed,
-  type State,
-  storeName,
-} from './damage-seed.ts';
+import { type Cell, type Outcome, runCell, runTelling } from './damage-run.ts';
+import { copySeed, makeSeed, originName, type Seed, type State, storeName } from './damage-seed.ts';
 import {
   cellOf,
   commandNames,
@@ -32,11 +24,11 @@ interface RemedySteps {
   /** Whether the objects that are named are removed before. */
   readonly removes?: boolean;
   /** @returns how a command ended that the hint names */
-  readonly follow?: (state: State) => Promise<HereResult>;
+  readonly follow?: (state: State, argv: readonly string[]) => Promise<HereResult>;
 }
 
-function run({ work }: State, ...argv: string[]): Promise<HereResult> {
-  return runHere(work, argv, damageEnv);
+function run(state: State, ...argv: string[]): Promise<HereResult> {
+  return runTelling(state, argv);
 }
 
 /** Pushes all versions from another host. */
@@ -87,6 +79,18 @@ const remedies: Readonly<Record<Remedy, RemedySteps>> = {
     },
   },
   remove: { hint: /[Rr]emove th(?:e|at) file/, removes: true },
+  'push, remove': {
+    hint: /^Push again with --all-versions from the repository, then remove this object/m,
+    async follow(state, argv) {
+      const pushed = await run(state, 'push', '--all-versions');
+      return pushed.error === undefined ? run(state, ...argv) : pushed;
+    },
+    removes: true,
+  },
+  repair: {
+    hint: /Run this command with --repair/,
+    follow: (state, argv) => run(state, ...argv, '--repair'),
+  },
 };
 
 /** Runs the cells of some kinds, each as one test. */
@@ -130,7 +134,7 @@ function explain({ error, told }: HereResult): string {
 
 /** Does what the hints say until the command succeeds, and looks whether nothing of the damage is left. */
 async function followHints(outcome: Outcome, cell: Cell, remedy: Remedy): Promise<void> {
-  const { state, damaged } = outcome;
+  const { state, argv, damaged } = outcome;
   let { result } = outcome;
   let steps = remedies[remedy];
   for (let round = 0; round <= damaged.length && result.error !== undefined; round++) {
@@ -150,7 +154,7 @@ async function followHints(outcome: Outcome, cell: Cell, remedy: Remedy): Promis
       text.includes(path.basename(name).replace(/\.(?:json|pack|idx)$/, '')),
     );
     for (const name of removes ? named : []) fs.rmSync(state.at(name), { force: true });
-    const followed = await follow?.(state);
+    const followed = await follow?.(state, argv);
     // The way may lead to the next one that is damaged.
     result = followed?.error === undefined ? await outcome.again() : followed;
   }
