@@ -25,6 +25,8 @@ import type { Workspace } from './workspace.ts';
 /** What has to be done so that a tracked path holds a version. Paths are from the top. */
 export interface PathPlan {
   readonly target: Tracked;
+  /** Whether it is a directory and nothing stands at its path. */
+  readonly fresh: boolean;
   /** Path from the top, with a final slash, that cache names are relative to; empty for the top. */
   readonly prefix: string;
   readonly cache: StatCache;
@@ -181,6 +183,7 @@ class Planner {
     if (target.pointer.kind === 'tree') this.#folders.add(target.path);
     this.#plan = {
       target,
+      fresh: target.pointer.kind === 'tree' && !disk.exists,
       prefix,
       cache: workspace.statCache(target.path),
       write: [],

@@ -159,7 +159,7 @@ async function build(
   try {
     for (const entry of entries) {
       if (isFileEntry(entry)) {
-        await maker.file(entry.path, entry, true);
+        await maker.file(entry.path, entry, 'unseen');
       } else if (isLinkEntry(entry)) placer.writeLink(entry.path, entry.link);
       else placer.ensureFolder(entry.path);
     }

@@ -10,6 +10,7 @@ import { addIgnoreLine } from '../worktree/git-files.ts';
 import { Placer } from '../worktree/place.ts';
 import { writePointer } from '../worktree/pointer.ts';
 import type { WorkOptions } from './add.ts';
+import { buildFresh, isFresh } from './checkout-fresh.ts';
 import { type PathPlan, planPath } from './checkout-plan.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { Materializer } from './materialize.ts';
@@ -178,17 +179,16 @@ async function execute(
     clock: workspace.surroundings.clock,
   });
   const link = linkKindsOf(workspace, options.link);
-  const maker = new Materializer(workspace.store, placer, {
-    link,
-    progress,
-    jobs: options.jobs,
-    signal: options.signal,
-  });
+  const { jobs, signal } = options;
+  const makerFor = (one: Placer): Materializer =>
+    new Materializer(workspace.store, one, { link, progress, jobs, signal });
+  const maker = makerFor(placer);
   const pointersChanged: string[] = [];
   try {
     for (const plan of plans) {
       try {
-        await executePlan(plan, placer, maker);
+        if (!(await tryFresh(workspace, plan, placer, { link, makerFor })))
+          await executePlan(plan, placer, maker);
       } finally {
         plan.cache.save(plan.target.path);
       }
@@ -208,6 +208,21 @@ async function execute(
   };
 }
 
+/** @returns whether the plan was one for a directory that is not there, and is done */
+async function tryFresh(
+  workspace: Workspace,
+  plan: PathPlan,
+  placer: Placer,
+  how: { link: readonly LinkKind[]; makerFor: (placer: Placer) => Materializer },
+): Promise<boolean> {
+  if (!isFresh(plan, how.link)) return false;
+  flushRemoval(plan, placer);
+  placer.ensureParents(plan.target.path);
+  if (!(await buildFresh(workspace, plan, how.makerFor))) return false;
+  placer.forgetFolders();
+  return true;
+}
+
 async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer): Promise<void> {
   const { cache, prefix } = plan;
   removeAll(plan, placer);
@@ -216,7 +231,7 @@ async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer):
     const { stat, stamped } = await maker.file(
       entry.path,
       entry,
-      plan.target.pointer.kind === 'tree',
+      plan.target.pointer.kind === 'tree' ? 'beside' : 'apart',
       plan.older.get(entry.path),
     );
     const name = entry.path.slice(prefix.length);

@@ -10,7 +10,7 @@ import type { Store } from '../store/local-store.ts';
 import type { Recipe } from '../store/recipe.ts';
 import { wholeFile } from '../store/whole-files.ts';
 import type { LinkKind } from '../worktree/config.ts';
-import type { Placer } from '../worktree/place.ts';
+import type { Making, Placer } from '../worktree/place.ts';
 
 /** Files up to this size count as small. */
 const smallFileBytes = 1024 * 1024;
@@ -59,21 +59,16 @@ export class Materializer {
   /**
    * Places a file.
    * @param relative path from the root of the placer
-   * @param besideSmall make small files beside their place: making many in one folder and moving them
-   * to others costs several times as much
+   * @param how where a small file is made: `beside` its place, as making many in one folder and moving them to others costs
+   * several times as much; `apart`, in the folder of the placer; or at its place in a folder that is `unseen` until it is whole
    * @param there digest of the older file at that place, where it is known
    * @throws MstoreError `link-unsupported` when none of the ways works here
    */
-  async file(
-    relative: string,
-    entry: FileEntry,
-    besideSmall: boolean,
-    there?: Digest,
-  ): Promise<PlacedFile> {
+  async file(relative: string, entry: FileEntry, how: Making, there?: Digest): Promise<PlacedFile> {
     await this.pause();
     for (const kind of this.#options.link) {
-      const beside = besideSmall && entry.size <= smallFileBytes;
-      const stat = await this.#tryFile(kind, relative, entry, beside, there);
+      const making = how === 'beside' && entry.size > smallFileBytes ? 'apart' : how;
+      const stat = await this.#tryFile(kind, relative, entry, making, there);
       if (stat === undefined) continue;
       this.#options.progress.advance({ files: 1, name: relative });
       return { stat, stamped: kind === 'copy' };
@@ -92,7 +87,7 @@ export class Materializer {
     kind: LinkKind,
     relative: string,
     entry: FileEntry,
-    beside: boolean,
+    making: Making,
     there: Digest | undefined,
   ): Promise<fs.BigIntStats | undefined> {
     const { progress } = this.#options;
@@ -101,7 +96,7 @@ export class Materializer {
       if (entry.size >= largeFileBytes) return this.#copyLarge(relative, entry, there);
       return this.#placer.writeFile(relative, this.#counted(entry), {
         executable,
-        beside,
+        making,
         pause: this.pause,
       });
     }

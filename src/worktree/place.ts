@@ -14,6 +14,12 @@ import { stampNow } from './stat-cache.ts';
 const directMsMax = 30;
 
 /**
+ * Where a file is made before it has its name: in a folder for that, or in the folder of its place. In a folder that nobody sees
+ * until it is whole, it has its name from the beginning.
+ */
+export type Making = 'apart' | 'beside' | 'unseen';
+
+/**
  * Places files below one folder. A file gets its final name only when its bytes are complete; nothing
  * is ever written through a link: each folder on the way is looked at before it is used.
  */
@@ -83,27 +89,30 @@ export class Placer {
 
   /**
    * Writes a file from blocks; whatever interrupts them leaves the old file.
-   * @param options `beside` makes the temporary file in the target's own folder
    * @returns the file's stat under its final name; its times are stamped ({@link stampNow})
    */
   async writeFile(
     relative: string,
     blocks: Iterable<Uint8Array>,
-    options: { executable: boolean; beside: boolean; pause?: () => Promise<void> | undefined },
+    options: { executable: boolean; making: Making; pause?: () => Promise<void> | undefined },
   ): Promise<fs.BigIntStats> {
     this.ensureParents(relative);
     const target = this.absolute(relative);
-    const temp = options.beside
-      ? path.join(path.dirname(target), `.${tempName()}`)
-      : path.join(this.#tempFolder, tempName());
+    const temp = this.#tempFor(target, options.making);
+    let fd: number;
     try {
-      const fd = fs.openSync(temp, 'wx', options.executable ? 0o777 : 0o666);
+      fd = fs.openSync(temp, 'wx', options.executable ? 0o777 : 0o666);
+    } catch (error) {
+      throw fromSystemError(error, `writing ${printable(target)}`);
+    }
+    try {
       try {
         for (const block of blocks) {
           writeFully(fd, block);
           await options.pause?.();
         }
         stampNow(fd, this.#clock.now());
+        if (temp === target) return fs.fstatSync(fd, { bigint: true });
       } finally {
         fs.closeSync(fd);
       }
@@ -113,6 +122,13 @@ export class Placer {
       fs.rmSync(temp, { force: true });
       throw fromSystemError(error, `writing ${printable(target)}`);
     }
+  }
+
+  #tempFor(target: string, making: Making): string {
+    if (making === 'unseen') return target;
+    return making === 'beside'
+      ? path.join(path.dirname(target), `.${tempName()}`)
+      : path.join(this.#tempFolder, tempName());
   }
 
   /**

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Placer } from '../../../src/worktree/place.ts';
+import { type Making, Placer } from '../../../src/worktree/place.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 let root: string;
@@ -19,26 +19,34 @@ const at = (name: string) => path.join(root, name);
 const write = (
   name: string,
   text: string,
-  options: { executable?: boolean; beside?: boolean } = {},
+  options: { executable?: boolean; making?: Making } = {},
 ) =>
   placer.writeFile(name, [Buffer.from(text.slice(0, 2)), Buffer.from(text.slice(2))], {
     executable: false,
-    beside: false,
+    making: 'apart',
     ...options,
   });
 const inTheWay = expect.objectContaining({ code: 'would-overwrite' }) as Error;
 
 describe('Placer', () => {
-  it.each([true, false])('writes files with their folders (beside: %s)', async (beside) => {
-    const stat = await write('a/b/c', 'text', { executable: true, beside });
+  it.each(['apart', 'beside'] as const)('writes files with their folders (%s)', async (making) => {
+    const stat = await write('a/b/c', 'text', { executable: true, making });
     expect(fs.readFileSync(at('a/b/c'), 'utf8')).toBe('text');
     expect(Number(stat.mode) & 0o100).toBe(0o100);
     const { ino, mtimeNs, ctimeNs, size } = fs.lstatSync(at('a/b/c'), { bigint: true });
     expect(stat).toMatchObject({ ino, mtimeNs, ctimeNs, size });
-    await write('a/b/c', 'other', { beside });
+    await write('a/b/c', 'other', { making });
     expect(fs.readFileSync(at('a/b/c'), 'utf8')).toBe('other');
     expect(fs.statSync(at('a/b/c')).mode & 0o111).toBe(0);
     expect([...fs.readdirSync(temp), ...fs.readdirSync(at('a/b'))]).toEqual(['c']);
+  });
+
+  it('writes files at once in a folder that nobody sees, and never over another one', async () => {
+    const stat = await write('a/b', 'text', { executable: true, making: 'unseen' });
+    const { ino, mtimeNs, ctimeNs, size, mode } = fs.lstatSync(at('a/b'), { bigint: true });
+    expect(stat).toMatchObject({ ino, mtimeNs, ctimeNs, size, mode });
+    await expect(write('a/b', 'other', { making: 'unseen' })).rejects.toMatchObject({ code: 'io' });
+    expect(fs.readFileSync(at('a/b'), 'utf8')).toBe('text');
   });
 
   it('leaves the old file when the blocks fail', async () => {
@@ -48,7 +56,7 @@ describe('Placer', () => {
       throw new Error('damaged');
     })();
     await expect(
-      placer.writeFile('a', failing, { executable: false, beside: false }),
+      placer.writeFile('a', failing, { executable: false, making: 'apart' }),
     ).rejects.toThrow('damaged');
     expect(fs.readFileSync(at('a'), 'utf8')).toBe('old');
     expect(fs.readdirSync(temp)).toEqual([]);
