@@ -14,6 +14,9 @@ export type { MoveOptions, MoveResult } from './flow/environments.ts';
 export { type FetchResult, fetch } from './flow/fetch.ts';
 export { type FetchTargets, findFetchTargets } from './flow/fetch-targets.ts';
 export { gate } from './flow/gate.ts';
+export { cleanUp, type GcResult } from './flow/gc/gc.ts';
+export type { GcOptions } from './flow/gc/options.ts';
+export { type GcPlace, localPlace, remotePlace } from './flow/gc/place.ts';
 export { allVersions } from './flow/history.ts';
 export { initWorkspace } from './flow/init.ts';
 export { findFile, type Listing, list, readFile } from './flow/list.ts';
@@ -29,12 +32,22 @@ export { type PushWithVersionsResult, pushWithVersions } from './flow/push-versi
 export type { RegisterResult, Registration } from './flow/register.ts';
 export type { HistoryEntry, ModelHistory } from './flow/registry-history.ts';
 export type { ModelSummary, VersionList, VersionSummary } from './flow/registry-read.ts';
-export { addRemote, chooseRemote, listRemotes, removeRemote } from './flow/remotes.ts';
+export {
+  addRemote,
+  chooseRemote,
+  chooseToClear,
+  listRemotes,
+  type OwnedRemote,
+  removeRemote,
+} from './flow/remotes.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
 export type { Tracked } from './flow/tracked.ts';
 export { untrack } from './flow/untrack.ts';
+export { type Usage, type UsageOptions, usage } from './flow/usage.ts';
+export type { Finding } from './flow/verify/findings.ts';
+export { type VerifyOptions, type VerifyReport, verify } from './flow/verify/verify.ts';
 export type { StateResult } from './flow/version-states.ts';
 export { openWorkspace, type Workspace } from './flow/workspace.ts';
 export type { EnvironmentEntry, GateDecision, VersionState } from './registry/entry.ts';

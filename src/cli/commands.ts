@@ -117,11 +117,6 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/version-state.ts')).deleteCommand,
   },
   {
-    name: 'gc',
-    about: 'Free what nothing needs any more, here or on a remote',
-    load: async () => (await import('./commands/gc.ts')).gcCommand,
-  },
-  {
     name: 'models',
     about: 'List the models of the registry and what is live where',
     load: async () => (await import('./commands/models.ts')).modelsCommand,
@@ -150,6 +145,16 @@ export const commandTable: readonly CommandEntry[] = [
     name: 'verify',
     about: 'Check every byte of the local store or a remote, and heal it',
     load: async () => (await import('./commands/verify.ts')).verifyCommand,
+  },
+  {
+    name: 'gc',
+    about: 'Free what nothing needs any more, here or on a remote',
+    load: async () => (await import('./commands/gc.ts')).gcCommand,
+  },
+  {
+    name: 'du',
+    about: 'Show which paths and versions take how much, here or on a remote',
+    load: async () => (await import('./commands/du.ts')).duCommand,
   },
   {
     name: 'config',
