@@ -83,8 +83,14 @@ const foreignOwnerGoneMs = 24 * 60 * 60 * 1000;
  */
 export function ownerIsGone(owner: Owner, idleMs: number): boolean {
   if (owner.host === hostToken()) return owner.pid !== process.pid && !processRuns(owner.pid);
-  const { machine, boot } = owner;
+  return endedByStart(owner, idleMs) || idleMs > foreignOwnerGoneMs;
+}
+
+/**
+ * Tells whether the owner ran on this machine and ended with an earlier start of it.
+ * @param idleMs milliseconds since the owner gave a sign of life
+ */
+export function endedByStart({ machine, boot }: Owner, idleMs: number): boolean {
   const isEarlier = boot !== undefined && bootToken() !== '' && boot !== bootToken();
-  if (machine === machineToken() && isEarlier && idleMs > uptime() * 1000) return true;
-  return idleMs > foreignOwnerGoneMs;
+  return machine === machineToken() && isEarlier && idleMs > uptime() * 1000;
 }

@@ -35,7 +35,7 @@ export async function storing<T>(
   const { signal, progress } = options;
   // Nobody cleans up a store that is not there.
   const isThere = () => fs.existsSync(store.folder);
-  const how = { signal, progress, isEmpty: !isThere() };
+  const how = { signal, progress, isEmpty: !isThere(), isOwn: !isShared(workspace) };
   const watch = await SweepWatch.begin(place, surroundings, how);
   let result = (await work()) as T;
   for (let tries = 1; isThere(); tries++) {

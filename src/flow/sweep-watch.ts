@@ -1,7 +1,13 @@
 import { MstoreError } from '../base/errors.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { RemoteCallOptions, RemoteWriter } from '../remote/remote.ts';
-import { type CleanUp, endSweep, listCleanUps, sweeperIsGone } from '../store/clean-up.ts';
+import {
+  type CleanUp,
+  endSweep,
+  listCleanUps,
+  type Sweep,
+  sweeperIsGone,
+} from '../store/clean-up.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** A sweep deletes nothing later than this after it has begun. */
@@ -18,6 +24,8 @@ type WatchSurroundings = Pick<Surroundings, 'clock' | 'sleep'>;
 /** Options of {@link SweepWatch}. */
 export interface WatchOptions extends RemoteCallOptions {
   readonly progress?: Progress | undefined;
+  /** Whether no other machine is to be expected at the place; by default one is. */
+  readonly isOwn?: boolean;
 }
 
 /**
@@ -87,12 +95,13 @@ export class SweepWatch {
     }
   }
 
-  /** Ends sweeps whose processes ran on this host and are gone; tells whether there were any. */
-  async #endDead(open: readonly string[]): Promise<boolean> {
+  /** Ends sweeps whose processes ran on this machine and are gone; tells whether there were any. */
+  async #endDead(open: readonly OpenSweep[]): Promise<boolean> {
     let any = false;
-    for (const name of open) {
-      const [id = '', number = ''] = name.split('/');
-      if (!(await sweeperIsGone(this.#place, id, number, this.#options))) continue;
+    const { isOwn = false } = this.#options;
+    for (const { id, number, begun } of open) {
+      const ageMs = begun === undefined || !isOwn ? 0 : this.#now().wall - begun;
+      if (!(await sweeperIsGone(this.#place, id, { number, ageMs }, this.#options))) continue;
       await endSweep(this.#place, id, number, this.#options);
       any = true;
     }
@@ -110,27 +119,28 @@ export class SweepWatch {
     return { wall: clock.now(), monotonic: clock.monotonic() };
   }
 
-  #stuck(open: readonly string[]): MstoreError {
+  #stuck(open: readonly OpenSweep[]): MstoreError {
     const { location } = this.#place;
     return new MstoreError(
       'locked',
       `A clean-up of ${location} is taking things away and does not end: it may have removed what this needs`,
       {
         hint: 'Run "mstore gc" on that place again if it was broken off, then run this command again',
-        details: { location, sweeps: open },
+        details: { location, sweeps: open.map(nameOf) },
       },
     );
   }
 }
 
-function sweepsOf(cleanUps: readonly CleanUp[]): { ended: Set<string>; open: string[] } {
-  const ended = new Set<string>();
-  const open: string[] = [];
-  for (const { id, sweeps } of cleanUps) {
-    for (const sweep of sweeps) {
-      if (sweep.ended) ended.add(`${id}/${sweep.number}`);
-      else open.push(`${id}/${sweep.number}`);
-    }
-  }
-  return { ended, open };
+/** A sweep whose end was not told, of the clean-up `id`. */
+type OpenSweep = Sweep & Pick<CleanUp, 'id'>;
+
+function nameOf({ id, number }: OpenSweep): string {
+  return `${id}/${number}`;
+}
+
+function sweepsOf(cleanUps: readonly CleanUp[]): { ended: Set<string>; open: OpenSweep[] } {
+  const all = cleanUps.flatMap(({ id, sweeps }) => sweeps.map((sweep) => ({ ...sweep, id })));
+  const open = all.filter(({ ended }) => !ended);
+  return { ended: new Set(all.filter(({ ended }) => ended).map(nameOf)), open };
 }

@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { ownerIsGone, parseOwner, thisOwner } from '../base/host.ts';
+import { endedByStart, ownerIsGone, parseOwner, thisOwner } from '../base/host.ts';
 import { isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import {
@@ -141,17 +141,21 @@ export async function endSweep(
   await place.create(sweepKey(id, number, 'swept'), bytesSource(Buffer.from('{}\n')), options);
 }
 
-/** Tells whether the process of a sweep ran on this host and is gone, so that it deletes nothing any more. */
+/**
+ * Tells whether the process of a sweep ran on this machine and is gone, so that it deletes nothing any more.
+ * @param sweep `ageMs` since it has begun: a start of the machine since then ended it. To be 0 where several machines may
+ * sweep: copies of one image can have the same names, and one that was started later must not end what another one does
+ */
 export async function sweeperIsGone(
   place: RemoteReader,
   id: string,
-  number: string,
+  { number, ageMs }: { readonly number: string; readonly ageMs: number },
   options: RemoteCallOptions = {},
 ): Promise<boolean> {
   try {
     const key = sweepKey(id, number, 'sweep');
     const owner = parseOwner((await readObject(place, key, ownerBytesMax, options)).toString());
-    return owner !== undefined && ownerIsGone(owner, 0);
+    return owner !== undefined && (ownerIsGone(owner, 0) || endedByStart(owner, ageMs));
   } catch (error) {
     if (isMstoreError(error, 'not-found', 'corrupt-remote')) return false;
     throw error;

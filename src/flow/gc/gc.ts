@@ -13,7 +13,7 @@ import { SweepWatch } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
 import { Marker, transferOf } from './mark.ts';
 import type { GcOptions, GivenUp } from './options.ts';
-import type { GcPlace } from './place.ts';
+import { type GcPlace, isOwn } from './place.ts';
 import { type PendingMark, type SweepResult, type Swept, sweepPlace } from './sweep.ts';
 
 /** What {@link cleanUp} found and did. */
@@ -181,7 +181,10 @@ export async function takeBack(
       details: { id },
     });
   }
-  const watch = await SweepWatch.begin(remote, workspace.surroundings, options);
+  const watch = await SweepWatch.begin(remote, workspace.surroundings, {
+    ...options,
+    isOwn: isOwn(place),
+  });
   const transfer = transferOf(place, options);
   for (const one of chosen) await remote.delete(markKey(one.id), transfer);
   await watch.mayHaveLost();

@@ -18,7 +18,7 @@ import { SweepWatch } from '../sweep-watch.ts';
 import { contentName } from '../tracked.ts';
 import type { Workspace } from '../workspace.ts';
 import type { GcOptions, GivenUp } from './options.ts';
-import { type Candidate, type GcPlace, type Listing, listPlace } from './place.ts';
+import { type Candidate, type GcPlace, isOwn, type Listing, listPlace } from './place.ts';
 import { Reach } from './reach.ts';
 import { rewritePacks } from './rewrite.ts';
 import { type PlaceRoots, placeRoots } from './roots.ts';
@@ -88,7 +88,10 @@ export class Marker {
    */
   static async open(workspace: Workspace, place: GcPlace, options: GcOptions): Promise<Marker> {
     const { signal } = options;
-    const watch = await SweepWatch.begin(place.remote, workspace.surroundings, { signal });
+    const watch = await SweepWatch.begin(place.remote, workspace.surroundings, {
+      signal,
+      isOwn: isOwn(place),
+    });
     for (let tries = 1; ; tries++) {
       try {
         const marker = await Marker.#look(workspace, place, options);

@@ -19,6 +19,11 @@ export interface GcPlace {
   readonly requestsMax: number | undefined;
 }
 
+/** Tells whether no other machine is to be expected at a place: its owners' starts say then what has ended. */
+export function isOwn({ isLocal, isShared: shared }: GcPlace): boolean {
+  return isLocal && !shared;
+}
+
 /** Makes a place of the local store of a workspace. */
 export async function localPlace(workspace: Workspace, jobs?: number): Promise<GcPlace> {
   const { store, root, surroundings } = workspace;

@@ -20,7 +20,7 @@ import { RemoteStore, type TransferOptions } from '../../store/remote-store.ts';
 import type { WorkOptions } from '../add.ts';
 import { lapsedMs, sweepMsMax } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
-import type { GcPlace } from './place.ts';
+import { type GcPlace, isOwn } from './place.ts';
 import { Reach } from './reach.ts';
 import { placeRoots } from './roots.ts';
 
@@ -169,9 +169,10 @@ class Sweeper {
     for (const { id, sweeps } of all) {
       for (const { number, begun, ended } of sweeps) {
         if (ended || `${id}/${number}` === own) continue;
-        const isLapsed = now !== undefined && begun !== undefined && now - begun > lapsedMs;
-        if (isLapsed || (await sweeperIsGone(remote, id, number, this.#transfer)))
-          await endSweep(remote, id, number, this.#transfer);
+        const ageMs = now === undefined || begun === undefined ? 0 : now - begun;
+        const sweep = { number, ageMs: isOwn(this.#place) ? ageMs : 0 };
+        const isOver = ageMs > lapsedMs || (await sweeperIsGone(remote, id, sweep, this.#transfer));
+        if (isOver) await endSweep(remote, id, number, this.#transfer);
         else isContested = true;
       }
     }

@@ -1,5 +1,7 @@
+import { uptime } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../src/base/digest.ts';
+import { thisOwner } from '../../../src/base/host.ts';
 import { memoryRemote } from '../../../src/remote/memory.ts';
 import { bytesSource } from '../../../src/remote/remote.ts';
 import {
@@ -110,18 +112,35 @@ describe('the list of clean-ups', () => {
 
   it('knows a sweep of this process, and of one that is gone', async () => {
     const place = memoryRemote();
+    const isGone = (number: string): Promise<boolean> =>
+      sweeperIsGone(place, mark.id, { number, ageMs: 30 * 24 * 60 * 60_000 });
     await beginSweep(place, mark.id, '00000001');
-    expect(await sweeperIsGone(place, mark.id, '00000001')).toBe(false);
+    expect(await isGone('00000001')).toBe(false);
     const { host } = JSON.parse(
       Buffer.concat(await collect(place.get(sweepKey(mark.id, '00000001', 'sweep')))).toString(),
     ) as { host: string };
     const gone = bytesSource(Buffer.from(JSON.stringify({ host, pid: 2 ** 22 + 12345 })));
     await place.create(sweepKey(mark.id, '00000002', 'sweep'), gone);
-    expect(await sweeperIsGone(place, mark.id, '00000002')).toBe(true);
+    expect(await isGone('00000002')).toBe(true);
     const odd = bytesSource(Buffer.from('odd'));
     await place.create(sweepKey(mark.id, '00000003', 'sweep'), odd);
-    expect(await sweeperIsGone(place, mark.id, '00000003')).toBe(false);
-    expect(await sweeperIsGone(place, mark.id, '00000004')).toBe(false);
+    expect(await isGone('00000003')).toBe(false);
+    expect(await isGone('00000004')).toBe(false);
+  });
+
+  it('knows a sweep that ended with an earlier start of this machine, and of no other one', async () => {
+    const place = memoryRemote();
+    const before = { ...thisOwner(), host: 'before', boot: 'another start' };
+    const upMs = uptime() * 1000;
+    const isGone = async (number: string, owner: object, ageMs: number): Promise<boolean> => {
+      const source = bytesSource(Buffer.from(JSON.stringify(owner)));
+      await place.create(sweepKey(mark.id, number, 'sweep'), source);
+      return sweeperIsGone(place, mark.id, { number, ageMs });
+    };
+    expect(await isGone('00000001', before, upMs + 60_000)).toBe(true);
+    expect(await isGone('00000002', before, upMs - 60_000)).toBe(false);
+    expect(await isGone('00000003', { ...before, machine: 'another' }, 1e12)).toBe(false);
+    expect(await isGone('00000004', before, 0)).toBe(false);
   });
 });
 
