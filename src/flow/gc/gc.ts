@@ -57,6 +57,9 @@ export async function cleanUp(
   progress.start('gc');
   const marker = await Marker.open(workspace, place, options);
   if (dryRun) return wouldDo(workspace, place, marker, options);
+  // Also where nothing is written there: a clean-up that was killed may have left what it was writing.
+  workspace.store.prepareWriting();
+  await marker.completeIndexes();
   const rewriting = await marker.rewrite();
   await marker.mark();
   const sweeping = await sweepPlace(workspace, place, options);

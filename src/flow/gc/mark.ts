@@ -12,6 +12,7 @@ import {
   markObjectsMax,
   readMarks,
 } from '../../store/clean-up.ts';
+import { indexKey } from '../../store/keys.ts';
 import { RemoteStore, type TransferOptions } from '../../store/remote-store.ts';
 import { publishRoot } from '../roots.ts';
 import { SweepWatch } from '../sweep-watch.ts';
@@ -213,6 +214,19 @@ export class Marker {
     if (!this.#place.isLocal || this.graceMs === 0) return false;
     const now = this.#workspace.surroundings.clock.now();
     return time === undefined || now - time < this.graceMs;
+  }
+
+  /**
+   * Makes the index objects that are missing of packs that stay: a process that was killed did not come to write
+   * them, and the packs with the same chunks that have one may be given up now.
+   */
+  async completeIndexes(): Promise<void> {
+    const { index, reach, listing, there } = this.#found;
+    for (const pack of index.packs()) {
+      if (listing.indexes.has(pack.id) || reach.usedRows(pack.id) === undefined) continue;
+      const { bytes } = await there.footerOf(pack, this.#transfer);
+      await this.#place.remote.create(indexKey(pack.id), bytesSource(bytes), this.#transfer);
+    }
   }
 
   /** Packs of which so much is needless that they are worth being written anew. */
