@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../support/crash-calls.ts';
+import { FolderWriter, readFolder } from '../support/crash-folders.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
 import { type Loss, PowerDisk } from '../support/power-disk.ts';
 
@@ -25,7 +26,7 @@ function diskAfter(calls: readonly Call[], data = Buffer.from('new')): PowerDisk
   const image = scratchFolder();
   fs.writeFileSync(path.join(image, 'old'), 'old');
   fs.mkdirSync(path.join(image, 'tmp'));
-  const disk = new PowerDisk(image, root);
+  const disk = new PowerDisk(readFolder(image), root);
   for (const each of calls) disk.apply(each, data);
   return disk;
 }
@@ -36,7 +37,7 @@ const lossy: Loss = { names: (count) => count, bytes: () => 'none' };
 /** What a cut leaves: files with their bytes, folders with a slash. */
 function left(disk: PowerDisk, loss: Loss): Record<string, string> {
   const to = path.join(scratchFolder(), 'image');
-  disk.cut(to, loss);
+  new FolderWriter(to).write(disk.left(loss));
   const entries = fs.readdirSync(to, { recursive: true, withFileTypes: true });
   return Object.fromEntries(
     entries.map((entry) => {

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { World, WorldView } from './crash-world.ts';
+import type { CrashCommand } from './crash-commands.ts';
+import type { Prepared } from './crash-lanes.ts';
+import { originRemote, type World, type WorldView } from './crash-world.ts';
 
 /** Throws unless something holds. */
 export function check(holds: boolean, otherwise: string): asserts holds {
@@ -23,8 +25,9 @@ export function checkFiles(
   }
 }
 
-/** Checks that a world looks as it must. */
-export function checkView(view: WorldView, expected: WorldView): void {
+/** Checks that a world looks as it must after a command. */
+export function checkView(now: WorldView, must: WorldView, { marks = false }: CrashCommand): void {
+  const [view, expected] = marks ? [withoutRemote(now), withoutRemote(must)] : [now, must];
   for (const part of Object.keys(expected) as Array<keyof WorldView>) {
     if (isDeepStrictEqual(view[part], expected[part])) continue;
     const differs = differences(view[part], expected[part]).join('; ');
@@ -32,10 +35,36 @@ export function checkView(view: WorldView, expected: WorldView): void {
   }
 }
 
-/** Checks that every version is there, byte for byte. */
-export async function checkVersions(world: World): Promise<void> {
+function withoutRemote(view: WorldView): WorldView {
+  const rest = (part: WorldView['chunks']): WorldView['chunks'] =>
+    Object.fromEntries(Object.entries(part).filter(([store]) => store !== originRemote));
+  const { chunks, recipes, roots } = view;
+  return { ...view, chunks: rest(chunks), recipes: rest(recipes), roots: rest(roots) };
+}
+
+/** Checks the stores when a command did not come to its end. */
+export async function checkStoresMidway(
+  world: World,
+  { command: { heals, cleansUp, evicts }, before }: Pick<Prepared, 'command' | 'before'>,
+): Promise<void> {
+  const damaged = heals === undefined ? undefined : { store: heals, was: before };
+  await world.checkStores({ cleansUp, evicts, damaged });
+}
+
+/** Checks a world when a command has come to its end after all. */
+export async function checkAgain(
+  world: World,
+  { command, after }: Pick<Prepared, 'command' | 'after'>,
+): Promise<void> {
+  await world.checkStores({ evicts: command.evicts });
+  checkView(await world.view(), after, command);
+  await checkVersions(world, command);
+}
+
+/** Checks that every version is there, byte for byte; what the command evicts is fetched. */
+export async function checkVersions(world: World, { evicts }: CrashCommand): Promise<void> {
   for (const [version, state] of world.versions) {
-    const is = await world.checkedOut(version);
+    const is = await world.checkedOut(version, { fetches: evicts ?? false });
     check(isDeepStrictEqual(is, state), `${version} is not what it was: ${differences(is, state)}`);
   }
 }

@@ -1,5 +1,9 @@
 import * as fs from 'node:fs';
-import type { Place, World } from './crash-world.ts';
+import * as path from 'node:path';
+import { flipBit } from './cli.ts';
+import { localStore, type Place, type World } from './crash-world.ts';
+import { noise } from './flow-scratch.ts';
+import { filesBelow } from './flow-state.ts';
 import { git } from './git.ts';
 
 /** A command that is made to fail at each of its calls. */
@@ -18,6 +22,12 @@ export interface CrashCommand {
   readonly followsLater?: boolean;
   /** Whether it removes data, so that index objects and recipes may be left that lead to nothing. */
   readonly cleansUp?: boolean;
+  /** Whether what it marks on the remote depends on how far an earlier run came: that all that is needed is there counts. */
+  readonly marks?: boolean;
+  /** Store or remote that is damaged before it: nothing that is whole may be lost, until all of it is. */
+  readonly heals?: string;
+  /** Whether it leaves recipes in the local store whose chunks are on the remote alone. */
+  readonly evicts?: boolean;
   /** Files that are on the disk only when the system gets to it. */
   readonly notFlushed?: RegExp;
 }
@@ -47,6 +57,46 @@ async function addAndGiveUp(world: World): Promise<void> {
 
 async function fetchFirst(world: World): Promise<void> {
   await world.run('clone', 'fetch', 'v1');
+}
+
+/** Pushes files of which most is given up: of one pack a part, of another one all. */
+async function pushAndReplace(world: World): Promise<void> {
+  const step = async (version: number, ...adds: string[][]): Promise<void> => {
+    fs.writeFileSync(world.at('work/mixed.bin'), noise(400_000, `mixed ${version}`));
+    fs.writeFileSync(world.at('work/alone.bin'), noise(200_000, `alone ${version}`));
+    for (const paths of adds) await world.run('work', 'add', ...paths);
+    git(world.at('work'), 'add', '-A');
+    git(world.at('work'), 'commit', '-q', '-m', `Files ${version}`);
+    await world.run('work', 'push');
+  };
+  fs.writeFileSync(world.at('work/beside.bin'), noise(100_000, 'beside'));
+  await step(0, ['mixed.bin', 'beside.bin'], ['alone.bin']);
+  await step(1, ['mixed.bin', 'alone.bin']);
+  // What was pushed within the last day is kept for now.
+  const then = Date.now() / 1000 - 2 * 24 * 60 * 60;
+  for (const name of filesBelow(world.at('remote/roots')))
+    fs.utimesSync(world.at(`remote/roots/${name}`), then, then);
+}
+
+/** Takes all but the newest version of each path from the remote. */
+const remoteGc = ['gc', '--remote', '--keep-last', '1'];
+
+async function pushNext(world: World): Promise<void> {
+  await addNext(world);
+  await world.run('work', 'push');
+}
+
+/** Turns bits in two chunks of the largest pack, in another index object, and in a recipe. */
+function damage(world: World, store: string): void {
+  const files = (prefix: string): string[] =>
+    filesBelow(world.at(`${store}/${prefix}`))
+      .map((name) => world.at(`${store}/${prefix}/${name}`))
+      .sort((a, b) => fs.statSync(b).size - fs.statSync(a).size);
+  const [pack = '', other = ''] = files('packs');
+  for (const offset of [100_000, 700_000]) flipBit(pack, offset);
+  const index = files('index').find((name) => name.includes(path.basename(other, '.pack')));
+  flipBit(index ?? '', 20);
+  flipBit(files('recipes')[0] ?? '', 70);
 }
 
 /** All commands that write; a new one needs an entry here and nothing else. */
@@ -132,6 +182,53 @@ export const crashCommands: readonly CrashCommand[] = [
     args: ['gc', '--grace', '0'],
     prepare: addAndGiveUp,
     cleansUp: true,
+  },
+  {
+    name: 'gc --max-size',
+    place: 'work',
+    args: ['gc', '--max-size', '1K'],
+    prepare: pushNext,
+    cleansUp: true,
+    evicts: true,
+  },
+  {
+    name: 'gc --remote',
+    place: 'work',
+    args: remoteGc,
+    prepare: pushAndReplace,
+    cleansUp: true,
+    marks: true,
+  },
+  {
+    name: 'gc --remote --grace 0',
+    place: 'work',
+    args: [...remoteGc, '--grace', '0'],
+    prepare: pushAndReplace,
+    cleansUp: true,
+    marks: true,
+  },
+  {
+    name: 'gc --remote --undo',
+    place: 'work',
+    args: ['gc', '--remote', '--undo'],
+    async prepare(world) {
+      await pushAndReplace(world);
+      await world.run('work', ...remoteGc);
+    },
+  },
+  {
+    name: 'verify --repair',
+    place: 'work',
+    args: ['verify', '--repair'],
+    prepare: (world) => damage(world, localStore),
+    heals: localStore,
+  },
+  {
+    name: 'verify --remote --repair',
+    place: 'work',
+    args: ['verify', '--remote', 'origin', '--repair'],
+    prepare: (world) => damage(world, 'remote'),
+    heals: 'remote',
   },
   { name: 'untrack', place: 'work', args: ['untrack', 'single.bin'], again: 3 },
   { name: 'remote add', place: 'work', args: ['remote', 'add', 'second', '../second'] },

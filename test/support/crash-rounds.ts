@@ -14,11 +14,13 @@ const kinds = {
 export interface CrashSummary {
   readonly table: string;
   readonly trials: number;
+  /** All that could be tried. */
+  readonly points: number;
   readonly failures: readonly string[];
 }
 
 /** Points of a command in one round: so that a run that is ended by time has tried each command alike. */
-const pointsOfRound = 12;
+const pointsOfRound = 24;
 
 /**
  * Tries all points of all commands in rounds, until the time is over.
@@ -49,6 +51,7 @@ export async function runRounds(
   return {
     table: tableOf(rows),
     trials: reports.reduce((sum, each) => sum + tried(each), 0),
+    points: reports.reduce((sum, each) => sum + each.points, 0),
     failures,
   };
 }

@@ -1,16 +1,24 @@
 import { faultsAt, type InjectedResult } from './crash-calls.ts';
-import { check, checkFiles, checkTemps, checkVersions, checkView } from './crash-checks.ts';
+import {
+  check,
+  checkAgain,
+  checkFiles,
+  checkStoresMidway,
+  checkTemps,
+  checkVersions,
+  checkView,
+} from './crash-checks.ts';
 import type { CrashCommand } from './crash-commands.ts';
 import {
   type CrashLanes,
   type CrashOptions,
   describePoint,
   type Point,
+  type Prepared,
   runAgain,
   type TrialReport,
-  type Undisturbed,
 } from './crash-lanes.ts';
-import type { World, WorldView } from './crash-world.ts';
+import { localStore, type World, type WorldView } from './crash-world.ts';
 
 /**
  * Runs a command with a fault at its calls, at each if the options do not say less; after each fault it
@@ -21,50 +29,44 @@ export async function tryFaults(
   command: CrashCommand,
   options: CrashOptions = {},
 ): Promise<TrialReport> {
-  const undisturbed = await lanes.prepare(command);
-  const { calls } = undisturbed;
-  const points = calls.flatMap((call) => faultsAt(call).map((fault) => ({ call, fault })));
-  return lanes.each({ command: command.name, calls }, points, options, {
-    seed: ({ call, fault }) => `${command.name} ${call.number} ${fault}`,
+  const prepared = await lanes.prepare(command);
+  const points = prepared.calls.flatMap((call) => faultsAt(call).map((fault) => ({ call, fault })));
+  return lanes.each(prepared, points, options, {
+    nameOf: ({ call, fault }) => `${command.name} ${call.number} ${fault}`,
     describe: describePoint,
-    work: (point, world) => tryFault(lanes, command, world, point, undisturbed),
+    work: (point, world) => tryFault(lanes, prepared, world, point),
   });
 }
 
 async function tryFault(
   lanes: CrashLanes,
-  command: CrashCommand,
+  prepared: Prepared,
   world: World,
   point: Point,
-  undisturbed: Undisturbed,
 ): Promise<'killed' | 'refused' | 'unharmed'> {
-  world.reset();
+  const { command } = prepared;
+  world.reset(prepared.image);
   const outcome = outcomeOf(await lanes.run(command, world, { point }), point);
-  await world.checkStores(command);
+  await checkStoresMidway(world, prepared);
   const mayBeGone = (name: string, now: string | undefined): boolean =>
     now === undefined && (command.mayBeGone?.test(name) ?? false);
-  checkFiles(world, undisturbed, mayBeGone);
-  if (outcome === 'unharmed') checkDone(command, await world.view(), undisturbed);
+  checkFiles(world, prepared, mayBeGone);
+  if (outcome === 'unharmed') checkDone(prepared, await world.view());
   // Reading heals what it can, so that every other time nobody reads before the command runs again.
-  else if (point.call.number % 2 === 0) await checkVersions(world);
+  else if (point.call.number % 2 === 0 && command.heals !== localStore)
+    await checkVersions(world, command);
   await runAgain(command, world);
-  await world.checkStores();
-  checkView(await world.view(), undisturbed.after);
-  await checkVersions(world);
+  await checkAgain(world, prepared);
   checkTemps(world);
   return outcome;
 }
 
 /** The command said that it was done, though a call failed. */
-function checkDone(
-  { followsLater }: CrashCommand,
-  view: WorldView,
-  { before, after }: Undisturbed,
-): void {
-  const here = 'work/.modelstore/store';
-  const lags = followsLater && view.registries[here] === before.registries[here];
+function checkDone({ command, before, after }: Prepared, view: WorldView): void {
+  const here = localStore;
+  const lags = command.followsLater && view.registries[here] === before.registries[here];
   const registries = { ...after.registries, [here]: before.registries[here] as string };
-  checkView(view, lags ? { ...after, registries } : after);
+  checkView(view, lags ? { ...after, registries } : after, command);
 }
 
 /** What a failure of this machine or of a directory remote is called. */
@@ -89,10 +91,13 @@ function outcomeOf(
   }
   if (code === 0) return 'unharmed';
   check(code !== null && stdout !== '', `it ended with ${code}: ${stderr.slice(0, 500)}`);
-  const { error, paths } = JSON.parse(stdout) as {
+  const { error, paths, findings } = JSON.parse(stdout) as {
     error?: { code: string; message: string };
     paths?: Array<{ error?: { code: string } }>;
+    findings?: unknown[];
   };
+  // What cannot be read is among what a look at a place finds.
+  if (code === 5 && findings?.length) return 'refused';
   const codes = [error?.code, ...(paths ?? []).map((each) => each.error?.code)];
   const told = codes.filter((each) => each !== undefined);
   const known = told.length > 0 && told.every((each) => systemCodes.includes(each));

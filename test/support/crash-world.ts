@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { bootToken, hostToken } from '../../src/base/host.ts';
@@ -6,9 +5,10 @@ import { exportRegistry } from '../../src/flow/registry-export.ts';
 import { Registry } from '../../src/registry/registry.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { describeFolder } from './cli.ts';
-import { runInjected } from './crash-calls.ts';
+import { runHereOk } from './cli-here.ts';
+import { FolderWriter, readFolder, stampOf, type WantedFolder } from './crash-folders.ts';
+import type { StoreReader } from './crash-stores.ts';
 import { projectAt } from './flow-project.ts';
-import { checkRemote } from './flow-remote-check.ts';
 import { noise } from './flow-scratch.ts';
 import { filesBelow, stateOf } from './flow-state.ts';
 import { git } from './git.ts';
@@ -17,12 +17,18 @@ import type { Loss, PowerDisk } from './power-disk.ts';
 /** Folders of a world in which mstore works. */
 export type Place = 'work' | 'clone' | 'fresh';
 
+/** The local store of `work`. */
+export const localStore = 'work/.modelstore/store';
+
+/** The directory remote of `work`. */
+export const originRemote = 'remote';
+
 /** Folders that hold the layout of a remote: local stores and remotes. */
 const storeFolders = [
-  'work/.modelstore/store',
+  localStore,
   'clone/.modelstore/store',
   'fresh/.modelstore/store',
-  'remote',
+  originRemote,
   'second',
 ];
 
@@ -39,12 +45,31 @@ type State = Readonly<Record<string, string>>;
 export interface WorldView {
   /** Files of the places but those of stores, caches and Git: mode and digest by path. */
   readonly files: Readonly<Record<string, string>>;
-  /** Recipes of each store. */
+  /** What each store holds that is whole and that is to stay. */
+  readonly chunks: Readonly<Record<string, readonly string[]>>;
   readonly recipes: Readonly<Record<string, readonly string[]>>;
+  readonly roots: Readonly<Record<string, readonly string[]>>;
   /** The registry of each store, as text. */
   readonly registries: Readonly<Record<string, string>>;
   /** How each tracked path compares with its pointer, by place. */
   readonly states: Readonly<Record<string, readonly string[]>>;
+}
+
+/** What stores may lack while a command has not come to its end. */
+export interface StoreOptions {
+  /** Index objects and recipes may be left that lead to nothing. */
+  readonly cleansUp?: boolean | undefined;
+  /** Recipes of the local store may lead to what is on the remote alone. */
+  readonly evicts?: boolean | undefined;
+  /** A store that is damaged, and what was whole in it before. */
+  readonly damaged?: { readonly store: string; readonly was: WorldView } | undefined;
+}
+
+/** A world as it was at some time. */
+export interface WorldImage {
+  readonly files: WantedFolder;
+  /** What each version holds. */
+  readonly versions: ReadonlyMap<string, State>;
 }
 
 /**
@@ -53,27 +78,31 @@ export interface WorldView {
  * repository. It can be put back to how it was.
  */
 export class World {
-  /** Absolute path; the same after each reset. */
+  /** Absolute path; always the same. */
   readonly folder: string;
-  /** Absolute path of what {@link reset} restores. */
-  readonly template: string;
-  /** What each version holds. */
-  readonly versions = new Map<string, State>();
+  readonly #versions = new Map<string, State>();
+  readonly #reader: StoreReader;
+  readonly #writer: FolderWriter;
 
-  constructor(lane: string) {
+  /** @param lane folder for the world and for what belongs to it */
+  constructor(lane: string, reader: StoreReader) {
+    this.#reader = reader;
     this.folder = path.join(lane, 'world');
-    this.template = path.join(lane, 'template');
+    this.#writer = new FolderWriter(this.folder);
+  }
+
+  /** What each version holds. */
+  get versions(): ReadonlyMap<string, State> {
+    return this.#versions;
   }
 
   at(relative: string): string {
     return path.join(this.folder, relative);
   }
 
-  /** Runs the command line, which must succeed. */
+  /** Runs the command line in this process; it must succeed. */
   async run(place: Place, ...args: string[]): Promise<void> {
-    const cwd = this.at(place);
-    const result = await runInjected(undefined, { cwd, args, root: this.folder });
-    if (result.code !== 0) throw new Error(`mstore ${args.join(' ')}: ${result.stderr}`);
+    await runHereOk(this.at(place), args);
   }
 
   /** Lays the files of a version in the workspace; nothing is added. */
@@ -98,7 +127,7 @@ export class World {
     git(this.at('work'), 'add', '-A');
     git(this.at('work'), 'commit', '-q', '-m', version);
     git(this.at('work'), 'tag', version);
-    this.versions.set(version, stateOf(this.at('work')));
+    this.#versions.set(version, stateOf(this.at('work')));
   }
 
   /** Makes the world anew. */
@@ -127,32 +156,47 @@ export class World {
     await this.run('clone', 'pull', 'v0');
   }
 
-  /** Takes the world as it is for what {@link reset} restores. */
-  keep(): void {
-    copyFolder(this.folder, this.template);
+  /**
+   * Keeps the world as it is.
+   * @param folder for its files, which must not change any more
+   */
+  keep(folder: string): WorldImage {
+    new FolderWriter(folder).write(readFolder(this.folder));
+    return { files: readFolder(folder), versions: new Map(this.#versions) };
   }
 
   /** Puts the world back to how it was when it was kept. */
-  reset(): void {
-    copyFolder(this.template, this.folder);
+  reset({ files, versions }: WorldImage): void {
+    this.#writer.write(files);
+    this.#versions.clear();
+    for (const [version, state] of versions) this.#versions.set(version, state);
   }
 
   /** What stat caches know files by: size, times and inode, by path. */
   stamps(): Map<string, string> {
-    return new Map(
-      filesBelow(this.folder).map((name) => [name, stampOf(this.at(name))] as [string, string]),
-    );
+    return new Map(filesBelow(this.folder).map((name) => [name, stampOf(this.at(name)) ?? '']));
   }
 
   /**
    * Makes the world what a power cut leaves of a disk. The machine starts anew, and so has other tokens.
    * @param stamps of the files before it: a file that keeps its size keeps them too, whatever it holds
    */
-  afterPowerCut(disk: PowerDisk, loss: Loss, stamps: ReadonlyMap<string, string>): void {
-    fs.rmSync(this.folder, { recursive: true, force: true });
+  afterPowerCut(
+    { versions }: WorldImage,
+    {
+      disk,
+      loss,
+      stamps,
+    }: {
+      readonly disk: PowerDisk;
+      readonly loss: Loss;
+      readonly stamps: ReadonlyMap<string, string>;
+    },
+  ): void {
     const rename = (name: string): string => name.replace(hostToken(), otherHost);
-    disk.cut(this.folder, loss, rename);
-    for (const name of this.temps().filter((temp) => temp.endsWith('.lock'))) {
+    this.reset({ files: disk.left(loss, rename), versions });
+    const owned = filesBelow(this.folder).filter((name) => /\.(?:lock|sweep)$/.test(name));
+    for (const name of owned.filter((each) => !each.includes('.git/'))) {
       const text = fs.readFileSync(this.at(name), 'utf8');
       const other = text.replaceAll(hostToken(), otherHost).replaceAll(bootToken(), otherStart);
       fs.writeFileSync(this.at(name), other);
@@ -162,19 +206,12 @@ export class World {
     for (const [name, stamp] of stamps) {
       const full = this.at(name);
       const size = fs.lstatSync(full, { throwIfNoEntry: false })?.size;
-      if (size === Number(stamp.split(' ')[0])) now.set(stamp, stampOf(full));
+      if (size === Number(stamp.split(' ')[0])) now.set(stamp, stampOf(full) ?? '');
     }
     for (const place of ['work', 'clone']) {
       const caches = this.at(`${place}/.modelstore/cache/stat`);
       for (const cache of filesBelow(caches)) restamp(path.join(caches, cache), now);
     }
-  }
-
-  /** Makes this world, and what it restores, that of another one. */
-  copyFrom(other: World): void {
-    copyFolder(other.template, this.template);
-    this.versions.clear();
-    for (const [name, state] of other.versions) this.versions.set(name, state);
   }
 
   /** The files that belong to users: of workspaces and of what was checked out elsewhere. */
@@ -197,10 +234,15 @@ export class World {
   }
 
   async view(): Promise<WorldView> {
-    const recipes: Record<string, string[]> = {};
+    const chunks: Record<string, readonly string[]> = {};
+    const recipes: Record<string, readonly string[]> = {};
+    const roots: Record<string, readonly string[]> = {};
     const registries: Record<string, string> = {};
     for (const name of this.#stores()) {
-      recipes[name] = filesBelow(this.at(`${name}/recipes`));
+      const contents = this.#reader.contents(this.at(name));
+      chunks[name] = contents.chunks;
+      recipes[name] = contents.recipes;
+      roots[name] = contents.roots;
       registries[name] = await readRegistry(this.at(name));
     }
     const states: Record<string, string[]> = {};
@@ -209,7 +251,7 @@ export class World {
       const { paths } = await projectAt(this.at(place)).status();
       states[place] = paths.map((each) => `${each.path} ${each.state}`);
     }
-    return { files: this.files(), recipes, registries, states };
+    return { files: this.files(), chunks, recipes, roots, registries, states };
   }
 
   #stores(): string[] {
@@ -217,18 +259,39 @@ export class World {
   }
 
   /** Checks that every object of every store is whole, and names only what is there. */
-  async checkStores(options: { readonly cleansUp?: boolean } = {}): Promise<void> {
+  async checkStores({ cleansUp, evicts, damaged }: StoreOptions = {}): Promise<void> {
     for (const name of this.#stores()) {
-      await checkRemote(localRemote(this.at(name)), options);
-      await readRegistry(this.at(name));
+      const folder = this.at(name);
+      await readRegistry(folder);
+      if (name === damaged?.store) {
+        const [chunks = [], recipes = []] = [damaged.was.chunks[name], damaged.was.recipes[name]];
+        this.#reader.checkNothingLost(folder, { chunks, recipes });
+        continue;
+      }
+      const mayLack = cleansUp || (evicts && name === localStore) || false;
+      await this.#reader.check(folder, { cleansUp: mayLack });
+      if (name === originRemote) this.#reader.checkKept(folder, this.#registered());
     }
   }
 
-  /** Writes a version into a folder of its own, and returns what it holds. */
-  async checkedOut(version: string): Promise<State> {
+  /** The files of registered versions, by their digests. */
+  #registered(): Set<string> {
+    const states = ['v0', 'v1'].map((version) => this.versions.get(version) ?? {});
+    const files = states.flatMap((state) => Object.entries(state));
+    const ofModel = files.filter(([name]) => name.startsWith('model/'));
+    return new Set(ofModel.map(([, file]) => file.slice(file.lastIndexOf(' ') + 1)));
+  }
+
+  /**
+   * Writes a version into a folder of its own, and returns what it holds.
+   * @param options `fetches` what of it is not in the local store
+   */
+  async checkedOut(version: string, { fetches = false } = {}): Promise<State> {
     const to = `${this.folder}.out`;
     fs.rmSync(to, { recursive: true, force: true });
-    await projectAt(this.at('work')).checkoutTo(to, [version]);
+    const project = projectAt(this.at('work'));
+    if (fetches) await project.fetch([version], 'origin');
+    await project.checkoutTo(to, [version]);
     return stateOf(to);
   }
 
@@ -250,11 +313,6 @@ function isTemp(name: string): boolean {
   return /\.(?:tmp|lock|building)(?:$|\/)/.test(name) || path.dirname(name).endsWith('/tmp');
 }
 
-function stampOf(file: string): string {
-  const { size, mtimeNs, ctimeNs, ino } = fs.lstatSync(file, { bigint: true });
-  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
-}
-
 /** Gives the rows of a stat cache the stamps that files have now, and the token of another start. */
 function restamp(file: string, stamps: ReadonlyMap<string, string>): void {
   const text = fs.readFileSync(file, 'utf8').replaceAll(bootToken(), otherStart);
@@ -263,11 +321,6 @@ function restamp(file: string, stamps: ReadonlyMap<string, string>): void {
     file,
     text.replace(stamp, (quoted) => `"${stamps.get(quoted.slice(1, -1)) ?? quoted.slice(1, -1)}"`),
   );
-}
-
-function copyFolder(from: string, to: string): void {
-  fs.rmSync(to, { recursive: true, force: true });
-  execFileSync('cp', ['-a', from, to]);
 }
 
 const momentary = new Set(['created', 'at', 'registered_at', 'deployed_at', 'previous']);

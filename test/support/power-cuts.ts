@@ -1,6 +1,5 @@
-import * as fs from 'node:fs';
 import { type Call, faultsAt } from './crash-calls.ts';
-import { checkFiles, checkVersions, checkView } from './crash-checks.ts';
+import { checkAgain, checkFiles, checkStoresMidway, checkView } from './crash-checks.ts';
 import type { CrashCommand } from './crash-commands.ts';
 import {
   type CrashLanes,
@@ -8,11 +7,11 @@ import {
   describeCall,
   describePoint,
   type Point,
+  type Prepared,
   runAgain,
   type TrialReport,
-  type Undisturbed,
 } from './crash-lanes.ts';
-import type { World, WorldView } from './crash-world.ts';
+import { localStore, type World, type WorldView } from './crash-world.ts';
 import { noise } from './flow-scratch.ts';
 import { type Loss, PowerDisk } from './power-disk.ts';
 
@@ -48,24 +47,6 @@ interface Cut {
   readonly loss: string;
 }
 
-/** The calls of a run with the bytes that it wrote. */
-interface Recording {
-  readonly calls: readonly Call[];
-  readonly data: Buffer;
-}
-
-async function record(
-  lanes: CrashLanes,
-  command: CrashCommand,
-  world: World,
-  point?: Point,
-): Promise<Recording> {
-  const data = `${world.folder}.data`;
-  fs.rmSync(data, { force: true });
-  const { calls } = await lanes.run(command, world, { data, ...(point && { point }) });
-  return { calls, data: fs.readFileSync(data) };
-}
-
 /**
  * Cuts the power at the calls of a command, at each if the options do not say less: what is left of the
  * disk is looked at, the command is run, and what comes of it is looked at.
@@ -75,26 +56,22 @@ export async function tryPowerCuts(
   command: CrashCommand,
   options: CrashOptions = {},
 ): Promise<TrialReport> {
-  const undisturbed = await lanes.prepare(command);
-  const { world } = lanes;
-  world.reset();
-  const recording = await record(lanes, command, world);
-  const stamps = world.stamps();
-  const folder = world.folder;
-  const seed = ({ calls, loss }: Cut): string => `${command.name} ${calls} ${loss}`;
-  const { calls } = recording;
-  return lanes.each({ command: command.name, calls }, cutsOf(calls), options, {
-    seed,
+  const prepared = await lanes.prepare(command);
+  const { image, calls, data, stamps, folder } = prepared;
+  const nameOf = (cut: Cut): string => `${command.name} ${cut.calls} ${cut.loss}`;
+  return lanes.each(prepared, cutsOf(calls), options, {
+    nameOf,
     describe(cut) {
       const last = calls[cut.calls - 1];
       return `power cut after ${last ? describeCall(last) : 'nothing'}, ${cut.loss}`;
     },
-    async work(cut, at) {
-      const disk = new PowerDisk(at.template, folder);
-      for (const call of calls.slice(0, cut.calls)) disk.apply(call, recording.data);
-      at.afterPowerCut(disk, lossNamed(cut.loss)(seed(cut)), stamps);
-      if (cut.calls === calls.length) await checkDurable(command, at, undisturbed);
-      await checkAfterCut(command, at, undisturbed);
+    async work(cut, world) {
+      const disk = new PowerDisk(image.files, folder);
+      for (const call of calls.slice(0, cut.calls)) disk.apply(call, data);
+      const loss = lossNamed(cut.loss)(`${options.seed ?? 0} ${nameOf(cut)}`);
+      world.afterPowerCut(image, { disk, loss, stamps });
+      if (cut.calls === calls.length) await checkDurable(world, prepared);
+      await checkAfterCut(world, prepared);
       return 'cut';
     },
   });
@@ -118,38 +95,36 @@ export async function tryPowerCutsAfterKills(
   command: CrashCommand,
   options: CrashOptions = {},
 ): Promise<TrialReport> {
-  const undisturbed = await lanes.prepare(command);
-  const points = undisturbed.calls
+  const prepared = await lanes.prepare(command);
+  const { image, calls: undisturbed } = prepared;
+  const points = undisturbed
     .filter((call) => faultsAt(call).includes('kill'))
     .map((call): Point => ({ call, fault: 'kill' }));
-  return lanes.each({ command: command.name, calls: undisturbed.calls }, points, options, {
-    seed: ({ call }) => `${command.name} ${call.number}`,
+  return lanes.each(prepared, points, options, {
+    nameOf: ({ call }) => `${command.name} ${call.number}`,
     describe: describePoint,
     async work(point, world) {
-      world.reset();
-      const disk = new PowerDisk(world.template, world.folder);
+      world.reset(image);
+      const disk = new PowerDisk(image.files, world.folder);
       for (const at of [point, undefined]) {
-        const { calls, data } = await record(lanes, command, world, at);
+        const { calls, data } = await lanes.record(command, world, at);
         for (const call of calls) disk.apply(call, data);
         disk.endProcess();
       }
-      const stamps = world.stamps();
-      world.afterPowerCut(disk, lossNamed('all that was not flushed is lost')(''), stamps);
-      await checkDurable(command, world, undisturbed);
-      await checkAfterCut(command, world, undisturbed);
+      const loss = lossNamed('all that was not flushed is lost')('');
+      world.afterPowerCut(image, { disk, loss, stamps: world.stamps() });
+      await checkDurable(world, prepared);
+      await checkAfterCut(world, prepared);
       return 'cut';
     },
   });
 }
 
 /** What a command returned for is there. */
-async function checkDurable(
-  { notFlushed }: CrashCommand,
-  world: World,
-  { after }: Undisturbed,
-): Promise<void> {
+async function checkDurable(world: World, { command, after }: Prepared): Promise<void> {
+  const { notFlushed } = command;
   const view = await world.view();
-  checkView(promised(view, notFlushed), promised(after, notFlushed));
+  checkView(promised(view, notFlushed), promised(after, notFlushed), command);
 }
 
 /** What of a view is promised to be durable. */
@@ -159,23 +134,19 @@ function promised(view: WorldView, notFlushed: RegExp | undefined): WorldView {
   return { ...view, files: Object.fromEntries(files), states: {} };
 }
 
-async function checkAfterCut(
-  command: CrashCommand,
-  world: World,
-  undisturbed: Undisturbed,
-): Promise<void> {
+async function checkAfterCut(world: World, prepared: Prepared): Promise<void> {
+  const { command } = prepared;
   const { mayBeGone, notFlushed } = command;
-  await world.checkStores(command);
+  await checkStoresMidway(world, prepared);
   checkFiles(
     world,
-    undisturbed,
+    prepared,
     (name, now) =>
       (notFlushed?.test(name) ?? false) || (now === undefined && (mayBeGone?.test(name) ?? false)),
   );
-  await world.checkPointers();
+  // What the store lacks by its damage, or since it was evicted, comes with the next run.
+  if (command.heals !== localStore && !command.evicts) await world.checkPointers();
   // A file that lost its bytes may be one that its user changed: it is told, and not overwritten unasked.
   await runAgain(command, world, { mayRefuse: notFlushed !== undefined });
-  await world.checkStores();
-  checkView(await world.view(), undisturbed.after);
-  await checkVersions(world);
+  await checkAgain(world, prepared);
 }

@@ -1,9 +1,13 @@
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Call } from './crash-calls.ts';
-
-/** The bytes of a file: in memory, or those of a file that was there from the start. */
-type Content = Buffer | { readonly source: string };
+import {
+  bytesOf,
+  type Content,
+  type Wanted,
+  type WantedFile,
+  type WantedFolder,
+  type WantedLink,
+} from './crash-folders.ts';
 
 interface FileNode {
   readonly kind: 'file';
@@ -14,12 +18,7 @@ interface FileNode {
   seen: Content;
 }
 
-interface LinkNode {
-  readonly kind: 'link';
-  readonly target: string;
-}
-
-type Node = FileNode | LinkNode | FolderNode;
+type Node = FileNode | WantedLink | FolderNode;
 
 /** A change of the names in a folder; those of one step reach the disk together. */
 type Step = ReadonlyMap<string, Node | undefined>;
@@ -55,12 +54,12 @@ export class PowerDisk {
   readonly #open = new Map<number, Node>();
 
   /**
-   * @param image a folder with what is on the disk at the start
+   * @param image what is on the disk at the start
    * @param folder the folder that calls name
    */
-  constructor(image: string, folder: string) {
+  constructor(image: WantedFolder, folder: string) {
     this.#folder = folder;
-    this.#root = readFolder(image);
+    this.#root = folderOf(image, new Map());
   }
 
   /** Forgets open files, as the end of a process does. */
@@ -190,11 +189,11 @@ export class PowerDisk {
   }
 
   /**
-   * Writes what a power cut leaves into a folder, which must not exist.
+   * Tells what a power cut leaves.
    * @param rename gives a file another name, as seen from its folder
    */
-  cut(folder: string, loss: Loss, rename: (name: string) => string = (name) => name): void {
-    writeFolder(this.#root, folder, loss, rename, new Map());
+  left(loss: Loss, rename: (name: string) => string = (name) => name): WantedFolder {
+    return leftOf(this.#root, loss, rename, new Map());
   }
 }
 
@@ -202,16 +201,17 @@ function newFolder(): FolderNode {
   return { kind: 'folder', flushed: new Map(), seen: new Map(), steps: [] };
 }
 
-function readFolder(folder: string): FolderNode {
+function folderOf(image: WantedFolder, files: Map<WantedFile, FileNode>): FolderNode {
   const node = newFolder();
-  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
-    const source = path.join(folder, entry.name);
-    const mode = fs.lstatSync(source).mode & 0o777;
-    const content = { source };
-    if (entry.isDirectory()) node.seen.set(entry.name, readFolder(source));
-    else if (entry.isFile())
-      node.seen.set(entry.name, { kind: 'file', mode, flushed: content, seen: content });
-    else node.seen.set(entry.name, { kind: 'link', target: fs.readlinkSync(source) });
+  for (const [name, child] of image.names) {
+    if (child.kind === 'folder') node.seen.set(name, folderOf(child, files));
+    else if (child.kind === 'link') node.seen.set(name, child);
+    else {
+      const { mode, content } = child;
+      const file = files.get(child) ?? { kind: 'file', mode, flushed: content, seen: content };
+      files.set(child, file);
+      node.seen.set(name, file);
+    }
   }
   node.flushed = new Map(node.seen);
   return node;
@@ -234,39 +234,30 @@ function changeMode(node: Node, mode: number): void {
   if (node.kind === 'file') node.mode = mode & 0o777;
 }
 
-function bytesOf(content: Content): Buffer {
-  return Buffer.isBuffer(content) ? content : fs.readFileSync(content.source);
-}
-
-function writeFolder(
+function leftOf(
   node: FolderNode,
-  folder: string,
   loss: Loss,
   rename: (name: string) => string,
-  written: Map<FileNode, string>,
-): void {
-  fs.mkdirSync(folder);
-  const names = new Map(node.flushed);
-  for (const each of node.steps.slice(0, loss.names(node.steps.length))) take(names, each);
-  for (const [name, child] of names) {
-    const full = path.join(folder, rename(name));
-    if (child.kind === 'folder') writeFolder(child, full, loss, rename, written);
-    else if (child.kind === 'link') fs.symlinkSync(child.target, full);
-    else writeFile(child, full, loss, written);
+  files: Map<FileNode, WantedFile>,
+): WantedFolder {
+  const kept = new Map(node.flushed);
+  for (const each of node.steps.slice(0, loss.names(node.steps.length))) take(kept, each);
+  const names = new Map<string, Wanted>();
+  for (const [name, child] of kept) {
+    if (child.kind === 'folder') names.set(rename(name), leftOf(child, loss, rename, files));
+    else if (child.kind === 'link') names.set(rename(name), child);
+    else {
+      const file = files.get(child) ?? fileLeft(child, loss);
+      files.set(child, file);
+      names.set(rename(name), file);
+    }
   }
+  return { kind: 'folder', names };
 }
 
-function writeFile(node: FileNode, full: string, loss: Loss, written: Map<FileNode, string>): void {
-  const other = written.get(node);
-  if (other !== undefined) {
-    fs.linkSync(other, full);
-    return;
-  }
-  written.set(node, full);
-  const left = node.seen === node.flushed ? node.flushed : lose(node, loss.bytes());
-  if (Buffer.isBuffer(left)) fs.writeFileSync(full, left);
-  else fs.copyFileSync(left.source, full);
-  fs.chmodSync(full, node.mode);
+function fileLeft(node: FileNode, loss: Loss): WantedFile {
+  const content = node.seen === node.flushed ? node.flushed : lose(node, loss.bytes());
+  return { kind: 'file', mode: node.mode, content };
 }
 
 function lose({ flushed, seen }: FileNode, what: ReturnType<Loss['bytes']>): Content {
