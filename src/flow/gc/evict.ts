@@ -123,7 +123,10 @@ async function holdingOf(
     for (const pack of mark.packs) marked.add(pack);
   }
   const there = await RemoteStore.open(remote, store, marked);
-  return { index: await there.index(options), marked };
+  const index = await there.index(options);
+  // What a killed push left there unflushed would be the only copy.
+  await remote.settle?.(options);
+  return { index, marked };
 }
 
 /** Tells whether every chunk of a pack is on a remote, in a pack that stays there. */

@@ -216,6 +216,8 @@ class Sweeper {
       return !isNeeded;
     });
     const gone = await this.#withSoundCopies(doomed, there, reach);
+    // A process that was killed may have made the copies that stay, and not flushed their names.
+    await remote.settle?.(this.#transfer);
     const { clock } = this.#workspace.surroundings;
     const mayGoOn = () => {
       throwIfAborted(this.#options.signal);
