@@ -1,6 +1,8 @@
 import { Breather } from '../base/abort.ts';
 import { mapInOrder } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
+import { MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
 import { isFileEntry } from '../base/tree.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
 import { readMarks } from '../store/clean-up.ts';
@@ -69,7 +71,8 @@ export interface UsageOptions extends WorkOptions {
 /**
  * Says what takes how much in a place, by what its clean-up would keep. Memory: 4 bytes a chunk, some 200 a blob, and a bit
  * for each chunk of the packs that an entry uses.
- * @throws MstoreError `corrupt-remote`, `corrupt-recipe` for what cannot be followed
+ * @throws MstoreError `not-tracked` for a path of which nothing is kept; `corrupt-remote`, `corrupt-recipe` for what
+ * cannot be followed
  */
 export async function usage(
   workspace: Workspace,
@@ -88,6 +91,7 @@ export async function usage(
   const there = await RemoteStore.open(remote, workspace.store, marked.packs);
   const index = await there.index(transfer);
   const groups = groupRoots(kept, options.byVersion === true);
+  refuseUnknown(groups, options.paths ?? []);
   const blobs = await blobsOf(groups, there, workspace, transfer);
   const shares = new Shares(groups.length);
   await mapBlobs(blobs, shares, { there, index, transfer });
@@ -137,6 +141,15 @@ function groupRoots(roots: readonly Root[], byVersion: boolean): Group[] {
     group.size += item.pointer.size;
   }
   return [...groups.values()];
+}
+
+function refuseUnknown(groups: readonly Group[], paths: readonly string[]): void {
+  const unknown = paths.find((path) => !groups.some((group) => isChosen(group.path, [path])));
+  if (unknown === undefined) return;
+  throw new MstoreError('not-tracked', `Nothing is kept of ${printable(unknown)}`, {
+    hint: 'Run "mstore du" to see of which paths something is kept',
+    details: { path: unknown },
+  });
 }
 
 function isChosen(tracked: string, paths: readonly string[]): boolean {

@@ -39,6 +39,9 @@ describe('du', () => {
       /\n977 KiB +977 KiB +977 KiB +models\/a\.onnx in the working tree\n/,
     );
     expect(versions.stdout).toMatch(/\n977 KiB +977 KiB +0 B +models\/a\.onnx at [0-9a-f]{10}\n/);
+    const unknown = await ws.run('du', 'models/a.onnx', 'nowhere', '--json');
+    expect(unknown.json.error?.code).toBe('not-tracked');
+    expect(unknown.code).toBe(3);
     const one = await ws.run('du', 'models/b.onnx', '--json');
     expect(one.json).toMatchObject({
       place: 'the local store',
