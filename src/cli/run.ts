@@ -68,8 +68,8 @@ async function runCommand(
   try {
     return (await command.run(context, args)) ?? exitCodes.done;
   } catch (error) {
-    // Ctrl-C ends a Git that we wait for as well: its failure is not what happened.
-    await new Promise((resolve) => setImmediate(resolve));
+    // Ctrl-C ends a Git that we wait for as well: its failure is not what happened, and may be known first.
+    await new Promise((resolve) => setTimeout(resolve, endedBySignal(error) ? signalMsMax : 0));
     throwIfAborted(abort.signal);
     throw error;
   } finally {
@@ -81,6 +81,14 @@ async function runCommand(
       process.off('SIGHUP', interrupt);
     }
   }
+}
+
+/** How long a signal may take to come here that a child got at the same time. */
+const signalMsMax = 250;
+
+function endedBySignal(error: unknown): boolean {
+  const outcome = isMstoreError(error, 'git-failed') ? error.details['outcome'] : undefined;
+  return ['SIGINT', 'SIGTERM', 'SIGHUP'].includes(String(outcome));
 }
 
 function makeContext(

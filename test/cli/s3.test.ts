@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { formatBytes } from '../../src/base/format-bytes.ts';
 import { type CliResult, startMstore } from '../support/cli.ts';
@@ -97,9 +98,11 @@ describe('a remote on S3', () => {
     server.heal();
     const [left] = server.uploads.values();
     if (left === undefined) throw new Error('Nothing was left');
-    // The failure ends the parts beside it, so that it is up to chance how many have arrived.
-    const parts = [...left.parts.values()];
-    const size = formatBytes(parts.reduce((sum, part) => sum + part.bytes.length, 0));
+    // The failure ends the parts beside it, so that it is up to chance how many arrive, and until when.
+    const arrived = () =>
+      [...left.parts.values()].reduce((sum, part) => sum + part.bytes.length, 0);
+    for (let before = -1; before !== arrived(); await delay(300)) before = arrived();
+    const size = formatBytes(arrived());
     left.begun -= 26 * 3_600_000;
     server.uploads.set('young', { ...left, begun: Date.now() });
 
