@@ -259,7 +259,7 @@ export const damageTable = {
   'remote index object': {
     about: 'The index of that pack. In its place the end of the pack serves.',
     rows: {
-      delete: 'fine | fine | heals | fine | fine | fine | fine, tells',
+      delete: 'fine | fine | heals | fine | fine | heals | fine, tells',
       truncate: 'fine | fine | fine | fine, tells | fine | fine | corrupt-remote: repair',
       extend: 'fine | fine | fine | fine, tells | fine | fine | corrupt-remote: repair',
       flip: 'fine | fine | fine | fine, tells | fine | fine | corrupt-remote: repair',
