@@ -218,9 +218,7 @@ async function tryFresh(
   if (!isFresh(plan, how.link)) return false;
   flushRemoval(plan, placer);
   placer.ensureParents(plan.target.path);
-  if (!(await buildFresh(workspace, plan, how.makerFor))) return false;
-  placer.forgetFolders();
-  return true;
+  return buildFresh(workspace, plan, how.makerFor);
 }
 
 async function executePlan(plan: PathPlan, placer: Placer, maker: Materializer): Promise<void> {

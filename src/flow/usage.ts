@@ -5,11 +5,10 @@ import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { isFileEntry } from '../base/tree.ts';
 import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
-import { readMarks } from '../store/clean-up.ts';
 import { emptyBlob } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
-import { transferOf } from './gc/mark.ts';
+import { markedOf, transferOf } from './gc/mark.ts';
 import type { GcPlace } from './gc/place.ts';
 import { eachChunk, listEntries } from './gc/reach.ts';
 import { placeRoots } from './gc/roots.ts';
@@ -81,11 +80,7 @@ export async function usage(
 ): Promise<Usage> {
   const { remote } = place;
   const transfer = transferOf(place, options);
-  const marked = { packs: new Set<Digest>(), roots: new Set<string>() };
-  for await (const { mark } of readMarks(remote, transfer)) {
-    for (const pack of mark.packs) marked.packs.add(pack);
-    for (const key of mark.roots) marked.roots.add(key);
-  }
+  const marked = await markedOf(remote, transfer);
   const giveUp = { without: marked.roots, placeNow: undefined };
   const { kept } = await placeRoots(workspace, place, {}, giveUp, transfer);
   const there = await RemoteStore.open(remote, workspace.store, marked.packs);

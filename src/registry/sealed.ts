@@ -81,7 +81,7 @@ export function isSealed(bytes: Uint8Array): boolean {
   try {
     return names.some((name) => {
       const value = object[name];
-      return isJsonObject(value) && sha256(canonicalJson(value)) === object['sha256'];
+      return isJsonObject(value) && seal(value).sha256 === object['sha256'];
     });
   } catch {
     return false;

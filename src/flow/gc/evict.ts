@@ -3,13 +3,14 @@ import { Breather } from '../../base/abort.ts';
 import type { Digest } from '../../base/digest.ts';
 import { MstoreError } from '../../base/errors.ts';
 import type { ChunkIndex } from '../../index/chunk-index.ts';
-import { beginSweep, cleanUpId, endSweep, readMarks } from '../../store/clean-up.ts';
+import { beginSweep, cleanUpId, endSweep } from '../../store/clean-up.ts';
 import { indexKey, packKey } from '../../store/keys.ts';
 import { RemoteStore, type TransferOptions } from '../../store/remote-store.ts';
 import type { WorkOptions } from '../add.ts';
 import { isRemoteFailure } from '../fetch-receive.ts';
 import type { OwnedRemote } from '../remotes.ts';
 import type { Workspace } from '../workspace.ts';
+import { markedOf } from './mark.ts';
 import { type GcPlace, listPlace } from './place.ts';
 
 /** What {@link evict} did. */
@@ -118,10 +119,7 @@ async function holdingOf(
   remote: OwnedRemote['remote'],
   options: TransferOptions,
 ): Promise<Holding> {
-  const marked = new Set<Digest>();
-  for await (const { mark } of readMarks(remote, options)) {
-    for (const pack of mark.packs) marked.add(pack);
-  }
+  const { packs: marked } = await markedOf(remote, options);
   const there = await RemoteStore.open(remote, store, marked);
   const index = await there.index(options);
   // What a killed push left there unflushed would be the only copy.

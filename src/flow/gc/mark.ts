@@ -3,7 +3,7 @@ import { digestToRaw } from '../../base/digest.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import type { ChunkIndex } from '../../index/chunk-index.ts';
 import type { IndexedPack } from '../../index/indexed-pack.ts';
-import { bytesSource } from '../../remote/remote.ts';
+import { bytesSource, type RemoteReader } from '../../remote/remote.ts';
 import {
   cleanUpId,
   formatMark,
@@ -109,7 +109,7 @@ export class Marker {
   static async #look(workspace: Workspace, place: GcPlace, options: GcOptions): Promise<Marker> {
     const transfer = transferOf(place, options);
     const listing = await listPlace(place, transfer);
-    const marked = await markedOf(place, transfer);
+    const marked = await markedOf(place.remote, transfer);
     const { plan, policy, forget } = options;
     const roots = await placeRoots(
       workspace,
@@ -358,7 +358,8 @@ export function transferOf({ jobs, requestsMax }: GcPlace, { signal }: GcOptions
   return { signal, jobs, requestsMax };
 }
 
-async function markedOf({ remote }: GcPlace, options: TransferOptions): Promise<Marked> {
+/** Lists what the marks of a place name that are not swept yet. */
+export async function markedOf(remote: RemoteReader, options: TransferOptions): Promise<Marked> {
   const marked = {
     packs: new Set<Digest>(),
     indexes: new Set<Digest>(),
