@@ -107,7 +107,11 @@ const tables = (seed: Seed): string[] =>
     (a, b) => (seed.files.get(b)?.bytes.length ?? 0) - (seed.files.get(a)?.bytes.length ?? 0),
   );
 
-const rootRecords = pair(`${originName}/roots`, () => true);
+/** Those of a push of versions keep nothing that the registry does not keep. */
+const keepsPaths = ({ seed }: State, name: string): boolean =>
+  seed.files.get(name)?.bytes.includes('"purpose"') === false;
+
+const rootRecords = pair(`${originName}/roots`, keepsPaths);
 const indexObjects = pair(`${originName}/index`, () => true);
 
 const keptFile = (state: State, name: string) =>
