@@ -9,8 +9,12 @@ const main = fileURLToPath(new URL('../tools/bench/main.js', import.meta.url));
 
 /** The parts of the document of results that are looked at here. */
 interface Results {
+  readonly date: string;
+  readonly dates?: Readonly<Record<string, string>>;
+  readonly machine: { readonly cpus: number };
   readonly rows: ReadonlyArray<{
     readonly id: string;
+    readonly section?: string;
     readonly seconds?: { readonly median: number };
     readonly gates: ReadonlyArray<{ readonly of: string; readonly met: boolean }>;
   }>;
@@ -49,15 +53,31 @@ function copierEnvironment(): string {
   return folder;
 }
 
+interface Bench {
+  readonly status: number | null;
+  readonly page: string;
+  readonly results: Results;
+}
+
 /** Runs the bench on little data and returns what it wrote. */
-function bench(...args: string[]): { status: number | null; page: string; results: Results } {
+function bench(...args: string[]): Bench {
+  return benchOnto(undefined, ...args);
+}
+
+/** Runs the bench onto what another run wrote. */
+function benchOnto(earlier: Results | undefined, ...args: string[]): Bench {
   const folder = tempFolder();
   const page = path.join(folder, 'page.md');
+  if (earlier !== undefined) {
+    fs.writeFileSync(path.join(folder, 'page.json'), JSON.stringify(earlier));
+  }
+  const write = earlier === undefined ? '--write' : '--update';
   const size = ['--size', '8', '--files', '50', '--runs', '1'];
-  const { status } = spawnSync(process.execPath, [main, ...size, ...args, '--write', page], {
+  const { status, stderr } = spawnSync(process.execPath, [main, ...size, ...args, write, page], {
     env: { ...process.env, MSTORE_BENCH_DIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  if (!fs.existsSync(page)) throw new Error(stderr.toString());
   expect(fs.readdirSync(folder).sort()).toEqual(['page.json', 'page.md']);
   const results: Results = JSON.parse(fs.readFileSync(path.join(folder, 'page.json'), 'utf8'));
   return { status, page: fs.readFileSync(page, 'utf8'), results };
@@ -112,6 +132,24 @@ describe('the bench', { timeout: 120_000 }, () => {
     );
     expect(page.split('\n')).toContain('### S3, the server of the tests');
     expect(page).not.toMatch(/undefined|NaN/);
+  });
+
+  it('puts a part into an earlier page, and leaves the others as they were', () => {
+    const { results: first } = bench('--no-peers', '--only', 'weights,many');
+    const earlier = { ...first, date: '2001-02-03' };
+    const { status, page, results } = benchOnto(earlier, '--no-peers', '--only', 'many');
+    expect(status).toBe(0);
+    const rowsOf = (all: Results, section: string) =>
+      all.rows.filter((row) => row.section === section);
+    expect(rowsOf(results, 'weights')).toEqual(rowsOf(earlier, 'weights'));
+    expect(rowsOf(results, 'many')).toHaveLength(5);
+    expect(rowsOf(results, 'many')).not.toEqual(rowsOf(earlier, 'many'));
+    expect(results.rows.filter(({ id }) => id === 'peak')).toHaveLength(1);
+    const { date } = results;
+    expect(results.dates).toEqual({ weights: '2001-02-03', many: date });
+    expect(page).toContain('Of 2001-02-03 are: real weights.');
+    const elsewhere = { ...earlier, machine: { ...earlier.machine, cpus: 999 } };
+    expect(() => benchOnto(elsewhere, '--no-peers', '--only', 'many')).toThrow('other machine');
   });
 
   it('fails for a missed gate where it is asked to', () => {

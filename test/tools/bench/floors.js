@@ -19,7 +19,31 @@ const floors = {
   'C new': (box) => copy(box, newPacks(box)),
   'C tree': (box, version) => copy(box, [dataOf(box, version)]),
   'node -e 0': () => [process.execPath, ['-e', '0']],
+  'N status': (box, version) => node('status', dataOf(box, version)),
+  'N add': (box, version) => {
+    fs.mkdirSync(box.at('copy'));
+    return node('add', dataOf(box, version), box.at('copy/pack'));
+  },
+  'N push': (box) => node('push', path.join(box.work, '.modelstore/store'), box.at('copy')),
+  'N checkout': (box, version) => {
+    pack(box, version);
+    return node('checkout', box.at('copy/from/pack'), box.at('copy/tree'));
+  },
+  'N pull': (box, version) => {
+    pack(box, version);
+    return node('pull', box.at('copy/from'), box.at('copy/to'), box.at('copy/tree'));
+  },
 };
+
+function node(...args) {
+  return [process.execPath, [path.join(import.meta.dirname, 'node-floor.js'), ...args]];
+}
+
+/** Puts a version into one file, for programs that create it from there. */
+function pack(box, version) {
+  fs.mkdirSync(box.at('copy/from'), { recursive: true });
+  box.quiet(...node('add', dataOf(box, version), box.at('copy/from/pack')));
+}
 
 /** What the names stand for, for those who read the table. */
 export const floorsAbout = {
@@ -30,6 +54,11 @@ export const floorsAbout = {
   'C new': '`cp` of the packs that are new in the second version, not flushed',
   'C tree': '`cp -r` of the tree, not flushed',
   'node -e 0': 'starting Node',
+  'N status': 'a bare program on Node that looks at each file of the tree',
+  'N add': 'one that reads and hashes each, appends it to one file, and flushes that',
+  'N push': 'one that copies the files of the store, and flushes each',
+  'N checkout': 'one that hashes each file in that one file, and creates it',
+  'N pull': 'one that copies and flushes that one file, then does the same',
 };
 
 /** Measures a floor; its time is kept under the operation whose floor it is. */

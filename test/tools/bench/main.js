@@ -17,6 +17,7 @@
  *   --peers A,B     these peers only; --no-peers: none
  *   --venv FOLDER   where the peers in Python are (default: where bench:peers puts them)
  *   --write FILE    the page; the same as JSON beside it
+ *   --update FILE   the same, with the parts that were not measured as the page has them
  *   --json          JSON instead of Markdown on standard output
  *   --gates         exit code 1 where a gate is missed
  *
@@ -42,7 +43,7 @@ import {
 import { mebibyte, venvDefault } from './environment.js';
 import { extraNames, measureExtra } from './extras.js';
 import { markdown } from './markdown.js';
-import { Measures } from './measure.js';
+import { Measures, ratioSpread, spread } from './measure.js';
 import { mstore } from './mstore.js';
 import { findPeers } from './peers.js';
 import { missedGates, mstoreRows, peakRow, peersAhead, peerTable } from './results.js';
@@ -52,6 +53,7 @@ import { missedServiceGates, servicePeersAhead, serviceResults } from './service
 import { serviceServers, usualServers } from './service-servers.js';
 import { serviceMstore } from './service-tools.js';
 import { findServers, measureServices } from './services.js';
+import { checkComparable, updated } from './update.js';
 
 const partNames = [...Object.keys(ownSections), 'damage', ...extraNames, 'services'];
 
@@ -69,6 +71,7 @@ function readOptions() {
       servers: { type: 'string', default: usualServers.join(',') },
       venv: { type: 'string', default: venvDefault },
       write: { type: 'string' },
+      update: { type: 'string' },
       json: { type: 'boolean', default: false },
       gates: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -95,7 +98,8 @@ function readOptions() {
     peers: values['no-peers'] ? [] : values.peers?.split(','),
     servers,
     venv: path.resolve(values.venv),
-    write: values.write,
+    write: values.update ?? values.write,
+    isUpdate: values.update !== undefined,
     json: values.json,
     gates: values.gates,
   };
@@ -226,17 +230,37 @@ function versionsOf(peers) {
   };
 }
 
+/** The JSON beside a page. */
+function dataFileOf(page) {
+  return page.replace(/(\.md)?$/, '.json');
+}
+
+/** What the page of an update says, which has to be of a run of the same kind. */
+function readEarlier({ isUpdate, write, ...options }, others, place) {
+  if (!isUpdate) return undefined;
+  const earlier = JSON.parse(fs.readFileSync(dataFileOf(write)));
+  checkComparable(earlier, kindOf(options, others, place));
+  return earlier;
+}
+
+/** On what, with what and how much is measured. */
+function kindOf({ sizeMiB, fileCount, runs, peerRuns, parts }, others, place) {
+  return {
+    machine: machine(place),
+    versions: versionsOf(others),
+    options: { sizeMiB, fileCount, runs, peerRuns, parts },
+  };
+}
+
 /** Floors with their times, each once for every operation that it was measured beside. */
 function floorRows(measures, sections) {
   return sections.flatMap((section) =>
     ownSections[section].operations.flatMap(({ id, about, floors }) =>
-      floors.map((name) => ({
-        name,
-        section,
-        id,
-        about,
-        seconds: measures.seconds(section, id, name),
-      })),
+      floors.map((name) => {
+        const rounds = measures.rounds(section, id, name);
+        const ratio = ratioSpread(measures.rounds(section, id, 'mstore'), rounds);
+        return { name, section, id, about, seconds: spread(rounds), ratio };
+      }),
     ),
   );
 }
@@ -250,16 +274,14 @@ function makeDocument({ options, measures, tools, rounds, damage, extras, servic
     (name) => damage[name] === damageAbout.delivered,
   );
   const results = { rows, peers: Object.fromEntries(tables), unverified };
-  const { sizeMiB, fileCount, runs, peerRuns, parts } = options;
+  const { parts } = options;
   const serviceTools = services.tools.filter((tool) => tool !== serviceMstore);
   const others = [...tools.slice(1), ...serviceTools];
   const missing = others.filter(({ version }) => version === undefined);
   return {
     command: 'npm run bench',
     date: new Date().toISOString().slice(0, 10),
-    machine: machine(place),
-    versions: versionsOf(others),
-    options: { sizeMiB, fileCount, runs, peerRuns, parts },
+    ...kindOf(options, others, place),
     ...results,
     floors: floorRows(measures, sections),
     settings: [
@@ -298,6 +320,7 @@ async function bench() {
     const measures = new Measures();
     const present = tools.filter((tool, i) => i === 0 || tool.version !== undefined);
     checkSpace(place, options, present.length);
+    const earlier = readEarlier(options, peers, place);
     const { runs, peerRuns, peerSeconds } = options;
     const rounds = new Rounds({
       place,
@@ -326,19 +349,20 @@ async function bench() {
       }
     }
     const found = { options, measures, tools, rounds, damage, extras, services, place };
-    report(makeDocument(found), options);
+    report(makeDocument(found), earlier, options);
   } finally {
     remove(place);
   }
 }
 
-function report(document, { write, json, gates }) {
+function report(measured, earlier, { write, json, gates }) {
+  const document = earlier === undefined ? measured : updated(earlier, measured);
   const page = markdown(document);
   const data = `${JSON.stringify(document, null, 2)}\n`;
   process.stdout.write(json ? data : page);
   if (write !== undefined) {
     fs.writeFileSync(write, page);
-    fs.writeFileSync(write.replace(/(\.md)?$/, '.json'), data);
+    fs.writeFileSync(dataFileOf(write), data);
   }
   if (gates && document.gatesMissed.length > 0) process.exitCode = 1;
 }

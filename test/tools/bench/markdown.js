@@ -20,13 +20,14 @@ export function markdown(document) {
     .replace(/\n+$/, '\n');
 }
 
-function introduction({ command, date, machine, versions, options, slow }) {
+function introduction({ command, date, dates = {}, machine, versions, options, slow }) {
   const { sizeMiB, fileCount, runs, peerRuns } = options;
   return [
     '# Benchmarks',
     '',
     `Written by \`${command}\` on ${date}; the same numbers are in a JSON file beside this page. How it is`,
     'measured is said in [testing](testing.md#the-bench).',
+    ...earlierParts(date, dates),
     '',
     `- **Machine**: ${machine.cpus} x ${machine.model}, ${machine.memoryGB} GB, ${machine.system}, ${machine.fileSystem}.`,
     `- **Versions**: ${Object.entries(versions)
@@ -42,6 +43,15 @@ function introduction({ command, date, machine, versions, options, slow }) {
     ),
     '',
   ];
+}
+
+/** The parts that were measured on other days. */
+function earlierParts(date, dates) {
+  const earlier = Object.entries(dates).filter(([, day]) => day !== date);
+  return [...new Set(earlier.map(([, day]) => day))].map((day) => {
+    const parts = earlier.filter(([, one]) => one === day).map(([part]) => titleOf(part));
+    return `Of ${day} are: ${parts.join(', ')}.`;
+  });
 }
 
 function titleOf(section) {
@@ -147,17 +157,19 @@ function floorsPart({ floors, rows }) {
   if (shown.length === 0) return [];
   const compared = new Set(rows.map(({ floor }) => floor));
   const lines = shown.map((name) => {
-    const times = floors.find((floor) => floor.name === name).seconds;
+    const { seconds: times, ratio } = floors.find((floor) => floor.name === name);
     return [
       name,
       floorsAbout[name],
-      compared.has(name) || times === undefined ? '' : spreadText(times),
+      ...[times, ratio].map((one) =>
+        compared.has(name) || one === undefined ? '' : spreadText(one),
+      ),
     ];
   });
   return [
     '### Floors',
     '',
-    ...table(['floor', 'what', 'seconds'], lines),
+    ...table(['floor', 'what', 'seconds', 'mstore beside it'], lines),
     'What is compared is whole processes on a warm cache. `cp` leaves what it wrote in memory; mstore does not end',
     'before its bytes are on the disk. A pull is a copy and a checkout, so its floor is both.',
     '',

@@ -72,7 +72,10 @@ export const ownSections = {
       { id: 'push1', verb: 'push', about: 'push', gates: { ratio: 2 } },
       { id: 'restore', verb: 'restore', about: 'checkout', gates: { ratio: 2 } },
       { id: 'pull', verb: 'pull', about: 'pull', gates: { ratio: 2 } },
-    ].map((operation) => ({ version: 1, floors: ['C tree'], ...operation })),
+    ].map((operation) => ({
+      ...{ version: 1, floors: ['C tree', `N ${operation.about}`] },
+      ...operation,
+    })),
   },
   weights: {
     title: 'Real weights',
