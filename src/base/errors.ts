@@ -161,7 +161,10 @@ export function fromSystemError(error: unknown, doing: string): unknown {
   const known = systemErrorTexts[system];
   const reason = error instanceof Error ? error.message : String(error);
   if (known === undefined) {
-    return new MstoreError('io', `Failed ${doing}: ${reason}`, { cause: error });
+    return new MstoreError('io', `Failed ${doing}: ${reason}`, {
+      cause: error,
+      details: { system },
+    });
   }
   return new MstoreError(known.code, `Failed ${doing}: ${known.what}`, {
     hint: known.hint,

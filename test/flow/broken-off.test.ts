@@ -5,6 +5,7 @@ import { deploy } from '../../src/flow/environments.ts';
 import { register } from '../../src/flow/register.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import { untrack } from '../../src/flow/untrack.ts';
+import { verify } from '../../src/flow/verify/verify.ts';
 import { emptyRemote, makeProject, withRemotes } from '../support/flow-project.ts';
 import { stateOf } from '../support/flow-state.ts';
 import { faulty } from '../support/remote-faulty.ts';
@@ -46,6 +47,18 @@ describe('a failure of the system', () => {
     expect(stateOf(project.root)).toEqual(before);
     await project.checkout([first]);
     expect(stateOf(project.root)).toEqual(wanted);
+  });
+
+  it('is not taken for damage by a verification', async () => {
+    const project = await makeProject();
+    project.write('m', 'm');
+    await project.add('m');
+    await withoutDescriptors(project.at('m.mstore'), async () => {
+      await expect(verify(await project.open(), undefined)).rejects.toMatchObject({
+        code: 'io',
+        details: { system: 'EMFILE' },
+      });
+    });
   });
 
   it('is not taken for a version that was not pushed', async () => {

@@ -68,7 +68,9 @@ async function* contentsInGit(
   }
 }
 
+/** @throws MstoreError where it is the system that failed, which says nothing of the pointer */
 function noteBroken({ path, error }: BrokenPointer, findings: Findings): void {
+  if (error.details['system'] !== undefined && !isObjectFault(error)) throw error;
   findings
     .add({
       kind: 'pointer-damaged',
