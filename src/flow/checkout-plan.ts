@@ -380,7 +380,7 @@ export async function hashFile(
   file: ScannedFile,
   { breather, progress }: Pick<PlanTools, 'breather' | 'progress'>,
 ): Promise<Digest> {
-  const fd = openRegular(file.source);
+  const { fd } = openRegular(file.source);
   try {
     const hash = createHash('sha256');
     const block = Buffer.allocUnsafe(

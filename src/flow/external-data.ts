@@ -104,8 +104,9 @@ function plainPath(location: string): string | undefined {
 function externalDataOf(file: string): ReturnType<typeof readOnnxExternalData> {
   let fd: number | undefined;
   try {
-    fd = openRegular(file);
-    return readOnnxExternalData(byteReader(fd, fs.fstatSync(fd).size));
+    const open = openRegular(file);
+    fd = open.fd;
+    return readOnnxExternalData(byteReader(fd, Number(open.stat.size)));
   } catch (error) {
     if (isMstoreError(error) || systemCode(error) !== undefined) return [];
     throw error;

@@ -6,6 +6,9 @@ import { formatChunkParams } from '../chunk/chunker.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { findHardCuts } from '../weights/hard-cuts.ts';
 
+/** Takes what lies behind the end that a file had, which is nothing. */
+const behind = Buffer.alloc(1);
+
 /** A regular file that is open to be stored, and must not change meanwhile. */
 export class SourceFile {
   readonly file: string;
@@ -17,8 +20,7 @@ export class SourceFile {
   /** Opens a file. */
   constructor(file: string) {
     this.file = file;
-    this.fd = openRegular(file);
-    this.#before = fs.fstatSync(this.fd, { bigint: true });
+    ({ fd: this.fd, stat: this.#before } = openRegular(file));
     this.size = Number(this.#before.size);
   }
 
@@ -32,7 +34,7 @@ export class SourceFile {
    * @throws MstoreError `file-changed`
    */
   check(): fs.BigIntStats {
-    if (readFully(this.fd, Buffer.alloc(1), this.size) !== 0) this.short();
+    if (readFully(this.fd, behind, this.size) !== 0) this.short();
     const after = fs.fstatSync(this.fd, { bigint: true });
     return sameStat(this.#before, after) ? after : this.short();
   }
@@ -63,8 +65,14 @@ export function byteReader(fd: number, size: number): ByteReader {
   };
 }
 
+/** A regular file that was just opened. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly stat: fs.BigIntStats;
+}
+
 /** Opens a regular file without following a link and without waiting on a FIFO. */
-export function openRegular(file: string): number {
+export function openRegular(file: string): OpenFile {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
   let fd: number;
   try {
@@ -73,11 +81,10 @@ export function openRegular(file: string): number {
     if (systemCode(error) === 'ELOOP') throw changedWhileRead(file);
     throw fromSystemError(error, `reading ${printable(file)}`);
   }
-  if (!fs.fstatSync(fd).isFile()) {
-    fs.closeSync(fd);
-    throw changedWhileRead(file);
-  }
-  return fd;
+  const stat = fs.fstatSync(fd, { bigint: true });
+  if (stat.isFile()) return { fd, stat };
+  fs.closeSync(fd);
+  throw changedWhileRead(file);
 }
 
 function sameStat(a: fs.BigIntStats, b: fs.BigIntStats): boolean {

@@ -64,7 +64,7 @@ async function isWhole(
   let fd: number;
   try {
     // No link: it would pass for the copy, and lead to bytes that somebody else can change.
-    fd = openRegular(file);
+    ({ fd } = openRegular(file));
   } catch {
     return false;
   }
