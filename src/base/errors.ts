@@ -63,6 +63,7 @@ const exitOfCode = {
   'corrupt-store': exitCodes.corrupt,
   'corrupt-remote': exitCodes.corrupt,
   'corrupt-registry': exitCodes.corrupt,
+  'corrupt-package': exitCodes.corrupt,
   'would-overwrite': exitCodes.conflict,
   'file-changed': exitCodes.conflict,
   'merge-conflict': exitCodes.conflict,

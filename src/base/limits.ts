@@ -50,6 +50,11 @@ export const limits = {
   metadataBytesMax: 1024 * 1024,
   /** One object of a registry: a version record with its metadata, or an entry. */
   registryObjectBytesMax: 4 * 1024 * 1024,
+  /** The manifest of a package: some 400,000 files with paths of common length. */
+  packageManifestBytesMax: 64 * 1024 * 1024,
+  /** What a byte of a package may unpack to, beyond {@link limits.packageSpareBytes}: gzip reaches a thousand. */
+  packageRatioMax: 100,
+  packageSpareBytes: 256 * 1024 * 1024,
   /** Directory levels below an added directory. */
   treeDepthMax: 128,
   /** A bound of the bytes a second: below it, many connections at once would look silent. */

@@ -6,6 +6,8 @@ export type ProgressPhase =
   | 'push'
   | 'fetch'
   | 'checkout'
+  | 'package'
+  | 'unpackage'
   | 'verify'
   | 'wait'
   | 'gc';

@@ -18,6 +18,8 @@ const phaseNames: Record<ProgressPhase, string> = {
   push: 'Pushing',
   fetch: 'Fetching',
   checkout: 'Writing files',
+  package: 'Packing',
+  unpackage: 'Unpacking',
   verify: 'Verifying',
   wait: 'Waiting for a clean-up',
   gc: 'Cleaning up',

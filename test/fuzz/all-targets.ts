@@ -1,4 +1,5 @@
 import type { FuzzTarget } from './target.ts';
+import * as archive from './targets/archive.ts';
 import * as dataFiles from './targets/data-files.ts';
 import * as git from './targets/git.ts';
 import * as registry from './targets/registry.ts';
@@ -10,7 +11,7 @@ import * as weights from './targets/weights.ts';
 
 /** Everything that reads bytes from outside, by name. */
 export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
-  [store, tables, weights, registry, dataFiles, git, values, services]
+  [store, tables, weights, registry, archive, dataFiles, git, values, services]
     .flatMap((targets): FuzzTarget[] => Object.values(targets))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((target) => [target.name, target]),

@@ -1,3 +1,5 @@
+import { paxRecord, type RawEntry, rawTar } from '../support/packages.ts';
+
 /**
  * Inputs that are small to write and meant to cost much to read, by target and name: each can be made of any
  * length.
@@ -116,11 +118,27 @@ const trees: Readonly<Record<string, Shape>> = {
   'names alone': entriesOf(file),
 };
 
-const inPointer =
+/** Puts a list of files behind what stands before it in another object. */
+const inObject =
+  (start: string) =>
   (shape: Shape): Shape =>
+  (bytes) =>
+    `${start}${shape(bytes - start.length - 1)}}`;
+
+const inPointer = inObject(
+  `{"mstore":1,"path":"a","kind":"tree","sha256":"${digest}","size":0,"files":`,
+);
+
+const packaged = `{"mstore":1,"name":"a","content":{"path":"a","kind":"tree","sha256":"${digest}","size":0},`;
+
+const inManifest = inObject(`${packaged}"files":`);
+
+/** An archive with as many entries of a kind as have the length. */
+const entriesAlike =
+  (entry: RawEntry): Shape =>
   (bytes) => {
-    const start = `{"mstore":1,"path":"a","kind":"tree","sha256":"${digest}","size":0,"files":`;
-    return `${start}${shape(bytes - start.length - 1)}}`;
+    const count = Math.max(1, Math.floor(bytes / rawTar([entry], Buffer.alloc(0)).length));
+    return rawTar(Array.from({ length: count }, () => entry));
   };
 
 /** Marks that a writer of Unicode brings in order, one by one. */
@@ -168,6 +186,28 @@ export const hostileShapes: Readonly<Record<string, Readonly<Record<string, Shap
     'conflict markers': repeated('<<<<<<< '),
   },
   tree: trees,
+  'package-manifest': {
+    ...Object.fromEntries(Object.entries(trees).map(([name, shape]) => [name, inManifest(shape)])),
+    ...json,
+    objects: numbered(
+      (i) => `{"key":"a/${String(i).padStart(8, '0')}","size":1,"sha256":"${digest}"},`,
+      `${packaged}"model":"a","version":"1","record":"${digest}","registry":[`,
+      '{}]}',
+    ),
+  },
+  package: {
+    'pax headers': entriesAlike({ name: 'p', type: 'x', bytes: paxRecord('a', 'b') }),
+    'global pax headers': entriesAlike({ name: 'p', type: 'g', bytes: paxRecord('a', 'b') }),
+    'long names': entriesAlike({ name: 'p', type: 'L', bytes: 'a\0' }),
+    'records of one pax header': (bytes) =>
+      rawTar([{ name: 'p', type: 'x', bytes: paxRecord('a', 'b').repeat(bytes / 8) }]),
+    'pax records of no length': (bytes) =>
+      rawTar([{ name: 'p', type: 'x', bytes: '1 a=\n'.repeat(bytes / 5) }]),
+    'names in a pax header': (bytes) =>
+      rawTar([{ name: 'p', type: 'x', bytes: paxRecord('path', 'a/'.repeat(bytes / 2)) }]),
+    zeros: (bytes) => Buffer.alloc(bytes),
+    'entries without bytes': entriesAlike({ name: 'a' }),
+  },
   header: json,
   record: {
     ...json,

@@ -60,12 +60,13 @@ const parts = {
   's3-sdk': 'src/remote/s3-sdk.ts',
   'gcs-sdk': 'src/remote/gcs-sdk.ts',
   'yaml-parser': 'src/registry/yaml-parser.ts',
+  'tar-stream': 'src/archive/tar-stream.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
     onResolve(
-      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser)\.ts$/ },
+      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser|tar-stream)\.ts$/ },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
           ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }

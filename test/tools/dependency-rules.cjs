@@ -39,6 +39,11 @@ module.exports = {
       'the working tree is files and pointers: it must not reach into the store',
     ),
     layer(
+      'archive',
+      ['base'],
+      'packages are bytes and lists of digests: what stores and registries are is none of theirs',
+    ),
+    layer(
       'store',
       ['base', 'chunk', 'pack', 'index', 'weights', 'remote'],
       'the store stands on chunks, packs and the remote interface',
@@ -50,12 +55,12 @@ module.exports = {
     ),
     layer(
       'flow',
-      [...store, 'store', 'worktree', 'git', 'registry'],
+      [...store, 'store', 'archive', 'worktree', 'git', 'registry'],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
       'cli',
-      [...store, 'store', 'worktree', 'git', 'registry', 'flow'],
+      [...store, 'store', 'archive', 'worktree', 'git', 'registry', 'flow'],
       'the command line is on top',
     ),
     {
@@ -124,6 +129,24 @@ module.exports = {
       },
     },
     {
+      name: 'tar-in-one-module',
+      severity: 'error',
+      comment: 'only commands for packages read archives: it is loaded by one module, lazily',
+      from: { path: '^src/', pathNot: '^src/archive/tar-stream\\.ts$' },
+      to: { path: 'node_modules/tar-stream/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'tar-is-lazy',
+      severity: 'error',
+      comment: 'only reading or writing an archive may load it',
+      from: { path: '^src/' },
+      to: {
+        path: '^src/archive/tar-stream\\.ts$',
+        dynamic: false,
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'flow-opens-through-surroundings',
       severity: 'error',
       comment: 'backends are opened in one place, so that tests can put others there',
@@ -160,6 +183,7 @@ module.exports = {
     ),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
     onlyIn(['yaml'], ['registry'], 'only files of metrics and metadata may be YAML'),
+    onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(['ignore'], ['base', 'git'], 'ignore patterns are understood in one place'),
     onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
   ],
