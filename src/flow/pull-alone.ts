@@ -6,12 +6,7 @@ import { printable } from '../base/names.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
 import { linkKindsOf } from './checkout.ts';
-import {
-  type CheckoutToOptions,
-  type CheckoutToResult,
-  checkDestination,
-  checkoutTo,
-} from './checkout-to.ts';
+import { type CheckoutToOptions, type CheckoutToResult, checkoutTo } from './checkout-to.ts';
 import { type FetchResult, fetch } from './fetch.ts';
 import { isRemoteFailure } from './fetch-receive.ts';
 import type { RegistryFailure } from './fetch-registry.ts';
@@ -20,6 +15,7 @@ import type { ChooseOptions, ChosenRemote } from './remotes.ts';
 import { chooseFetchRemotes, type RemoteChoice } from './several-remotes.ts';
 import type { Surroundings } from './surroundings.ts';
 import { contentOf, findByWord, withFileLists } from './version-content.ts';
+import { checkDestination } from './whole-directory.ts';
 import { plainWorkspace, type Workspace } from './workspace.ts';
 
 /** What {@link pullAlone} is to bring, from where, to where. */
