@@ -1,4 +1,5 @@
 import { Breather } from '../base/abort.ts';
+import { mapConcurrently } from '../base/concurrency.ts';
 import { isMstoreError } from '../base/errors.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
@@ -53,6 +54,29 @@ export async function planPush(
       [...damageHere(store), ...there.damage()],
     );
   return { blobs, recipes, ...split(wanted) };
+}
+
+/**
+ * Finds the contents of which the local store and the remote together are not known to have every byte (what is in a
+ * directory is known from its list, which has to be here): nobody can send them from here. Where something is damaged that may hold the rest, none is found: the push of them ends, and says what to heal.
+ */
+export async function lackingContents(
+  { store }: Workspace,
+  contents: readonly Tracked[],
+  there: RemoteStore,
+  transfer: TransferOptions,
+): Promise<Tracked[]> {
+  const find = async (among: readonly Tracked[]) => {
+    const surveys = await mapConcurrently(among, transfer.jobs, (item) =>
+      surveyPush(store, [item], there, transfer),
+    );
+    return among.filter((_, i) => (surveys[i]?.missing.length ?? 0) > 0);
+  };
+  let lacking = await find(contents);
+  if (lacking.length === 0) return [];
+  if (store.recheck() || (await there.recheck(transfer))) lacking = await find(lacking);
+  const isDamaged = store.damagedPacks().size > 0 || there.damage().length > 0;
+  return isDamaged ? [] : lacking;
 }
 
 interface PushSurvey {

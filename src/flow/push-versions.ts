@@ -1,11 +1,15 @@
-import { isMstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
+import { independentOf } from '../registry/dependents.ts';
 import type { FoundVersion } from '../registry/find.ts';
 import { parseRegistryKey, versionKey } from '../registry/keys.ts';
 import type { RegistryConflict } from '../registry/sync.ts';
+import { RemoteStore } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
+import { isPresent } from './checkout.ts';
 import { type PushResult, push } from './push.ts';
+import { lackingContents } from './push-plan.ts';
 import { localRegistry, pairRegistries, type RegistryPair, refuseConflicts } from './registry.ts';
-import type { ChosenRemote } from './remotes.ts';
+import { type ChosenRemote, requestJobs } from './remotes.ts';
 import type { Tracked } from './tracked.ts';
 import { contentOf } from './version-content.ts';
 import type { Workspace } from './workspace.ts';
@@ -15,6 +19,11 @@ export interface PushWithVersionsResult {
   readonly result: PushResult;
   /** What both sides say differently; nothing of it was sent. */
   readonly conflicts: readonly RegistryConflict[];
+  /**
+   * Names versions of which neither side is known to have all data: of all that was to be sent of the registry, they
+   * were left out with the histories that speak of them.
+   */
+  readonly lacking?: MstoreError;
 }
 
 /** Options of {@link pushWithVersions}. */
@@ -23,13 +32,19 @@ export interface PushOptions extends WorkOptions {
   readonly registry?: 'all' | FoundVersion | undefined;
 }
 
+/** Entries of histories read at once. */
+const readsAtOnce = 16;
+
+/** Versions named in one message; the rest is counted. */
+const namesShown = 3;
+
 /** Times that a registry is compared anew because others wrote to the remote meanwhile. */
 const triesMax = 8;
 
 /**
  * Pushes what tracked paths need and, where it is asked for, what the registry of the remote lacks: first the
  * data of versions that are new there, also when no pointer names them any more, then their records, states
- * and histories.
+ * and histories. A version that neither side has the data of is never named there.
  * @throws MstoreError as {@link push}; `version-exists` when the one version is another one there
  */
 export async function pushWithVersions(
@@ -47,8 +62,13 @@ export async function pushWithVersions(
   const pair = await pairRegistries(workspace, chosen, sync);
   const isWanted = wantedKeys(registry);
   if (registry !== 'all') refuseConflicts(conflictsOf(pair, isWanted));
-  const keys = pair.onlyHere.filter(isWanted);
-  const versions = await newContents(workspace, pair, keys);
+  const wanted = pair.onlyHere.filter(isWanted);
+  const contents = await newContents(workspace, pair, wanted);
+  const lacking =
+    registry === 'all' ? await lackingVersions(workspace, contents, chosen, options) : [];
+  const keys = await without(pair, wanted, lacking);
+  const left = new Set(lacking);
+  const versions = contents.filter((one) => !left.has(one)).map(({ item }) => item);
   const sent = await push(workspace, tracked, chosen, options, versions);
   const again = () => pairRegistries(workspace, chosen, sync);
   const { records, last } = await sendKeys(pair, new Set(keys), again);
@@ -56,6 +76,7 @@ export async function pushWithVersions(
   return {
     result: { ...sent, recordsSent: records, bytesSent },
     conflicts: registry === 'all' ? last.conflicts : conflictsOf(last, isWanted),
+    ...(lacking.length === 0 ? {} : { lacking: lackingError(lacking, chosen) }),
   };
 }
 
@@ -82,16 +103,74 @@ async function newContents(
   { store }: Workspace,
   { here }: RegistryPair,
   keys: readonly string[],
-): Promise<Tracked[]> {
-  const contents: Tracked[] = [];
+): Promise<NewContent[]> {
+  const contents: NewContent[] = [];
   for (const key of keys) {
     const named = parseRegistryKey(key);
     if (named?.kind !== 'versions') continue;
     const record = await here.record(named.model, named.name);
     const isDeleted = (await here.state(named.model, named.name)) === 'deleted';
-    if (record !== undefined && !isDeleted) contents.push(contentOf(store, record.value, {}));
+    if (record === undefined || isDeleted) continue;
+    const { model, name } = named;
+    contents.push({ model, name, item: contentOf(store, record.value, {}) });
   }
   return contents;
+}
+
+/** The data of a version whose record is to be sent. */
+interface NewContent {
+  readonly model: string;
+  /** The version. */
+  readonly name: string;
+  readonly item: Tracked;
+}
+
+/**
+ * Finds the versions of which neither side is known to have all data: histories speak of versions that never were here,
+ * and whose records came along in a package or by a fetch.
+ */
+async function lackingVersions(
+  workspace: Workspace,
+  contents: readonly NewContent[],
+  chosen: ChosenRemote,
+  { signal, jobs }: WorkOptions,
+): Promise<NewContent[]> {
+  const absent = contents.filter(({ item }) => !isPresent(workspace.store, [item]));
+  if (absent.length === 0) return [];
+  const there = await RemoteStore.open(chosen.remote, workspace.store);
+  const transfer = { signal, jobs: requestJobs(workspace, jobs, chosen) };
+  const items = absent.map(({ item }) => item);
+  const lacking = new Set(await lackingContents(workspace, items, there, transfer));
+  return absent.filter(({ item }) => lacking.has(item));
+}
+
+/** Leaves out versions and the histories that speak of them: on a remote nothing is named that is not there. */
+async function without(
+  { here }: RegistryPair,
+  keys: readonly string[],
+  lacking: readonly NewContent[],
+): Promise<readonly string[]> {
+  const left = lacking.map(
+    ({ model, name }) => ({ kind: 'version', model, name, text: '' }) as const,
+  );
+  const free = await independentOf(here, keys, left, readsAtOnce);
+  const records = new Set(lacking.map(({ model, name }) => versionKey(model, name)));
+  return free.keys.filter((key) => !records.has(key));
+}
+
+function lackingError(lacking: readonly NewContent[], { remote }: ChosenRemote): MstoreError {
+  const names = lacking.map(({ model, name }) => `${model}@${name}`);
+  const shown = names.slice(0, namesShown).join(', ');
+  const more = names.length > namesShown ? ` and ${names.length - namesShown} more` : '';
+  const their = names.length === 1 ? 'its' : 'their';
+  return new MstoreError(
+    'objects-missing',
+    `${shown}${more} and the histories that speak of ${names.length === 1 ? 'it' : 'them'} were left out: not all of ${their} data is here, and ${remote.location} is not known to have it`,
+    {
+      hint: `All else was sent. Get the data here ("mstore fetch ${names[0]}" from a remote that has it, or "mstore unpackage" with a package of it), then push again`,
+      details: { versions: names, location: remote.location },
+    },
+  );
 }
 
 /**
