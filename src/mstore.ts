@@ -11,6 +11,7 @@ export { type CheckoutOptions, type CheckoutResult, checkout } from './flow/chec
 export { type CheckoutToResult, checkoutTo } from './flow/checkout-to.ts';
 export { diffVersions, diffWorkspace, type PathDiff } from './flow/diff.ts';
 export type { MoveOptions, MoveResult } from './flow/environments.ts';
+export { type ExportOptions, exportTo } from './flow/export.ts';
 export { type FetchResult, fetch } from './flow/fetch.ts';
 export { type FetchTargets, findFetchTargets } from './flow/fetch-targets.ts';
 export { gate } from './flow/gate.ts';
@@ -26,6 +27,8 @@ export {
   type OpenRegistryOptions,
   openRegistry,
 } from './flow/model-registry.ts';
+export { type PackageOptions, type PackageResult, packageVersion } from './flow/package.ts';
+export { type PackageInput, packageFile } from './flow/package-source.ts';
 export { type AlonePullResult, pullAlone } from './flow/pull-alone.ts';
 export { type PushResult, push } from './flow/push.ts';
 export { type PushWithVersionsResult, pushWithVersions } from './flow/push-versions.ts';
@@ -44,6 +47,8 @@ export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
 export type { Tracked } from './flow/tracked.ts';
+export { type UnpackageResult, unpackage } from './flow/unpackage.ts';
+export { type UnpackageToResult, unpackageTo } from './flow/unpackage-to.ts';
 export { untrack } from './flow/untrack.ts';
 export { type Usage, type UsageOptions, usage } from './flow/usage.ts';
 export type { Finding } from './flow/verify/findings.ts';

@@ -142,6 +142,21 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/registry.ts')).registryCommand,
   },
   {
+    name: 'package',
+    about: 'Make one file of a version, to be carried elsewhere',
+    load: async () => (await import('./commands/package.ts')).packageCommand,
+  },
+  {
+    name: 'unpackage',
+    about: 'Check a package and take it in, or write its files',
+    load: async () => (await import('./commands/unpackage.ts')).unpackageCommand,
+  },
+  {
+    name: 'export',
+    about: 'Write the files of a version plainly',
+    load: async () => (await import('./commands/export.ts')).exportCommand,
+  },
+  {
     name: 'verify',
     about: 'Check every byte of the local store or a remote, and heal it',
     load: async () => (await import('./commands/verify.ts')).verifyCommand,

@@ -131,6 +131,10 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'rollback', 'rollback', 'm', '--env', 'staging');
     await expectDocumented(workspace, 'archive', 'archive', 'm@v1', '--force', '--reason', 'x');
     await expectDocumented(workspace, 'restore', 'restore', 'm@v1');
+    await expectDocumented(workspace, 'package', 'package', 'm@v1', '--output', '../m.tar.gz');
+    await expectDocumented(workspace, 'unpackage', 'unpackage', '../m.tar.gz');
+    await expectDocumented(workspace, 'unpackage --to', 'unpackage', '../m.tar.gz', '--to', '../m');
+    await expectDocumented(workspace, 'checkout --to', 'export', 'm@v1', '--to', '../exported');
     await expectDocumented(workspace, 'models', 'models');
     await expectDocumented(workspace, 'versions', 'versions', 'm');
     await expectDocumented(workspace, 'show', 'show', 'm@v1');

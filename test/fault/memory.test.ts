@@ -100,6 +100,36 @@ describe('memory', () => {
       expect(peak, command).toBeLessThan(peakBytesMax);
     }
   });
+
+  it('stays below 200 MiB for packages, however large the files are', {
+    timeout: 60_000 * (fileBytes / (512 * mib)) + 60_000,
+  }, async () => {
+    const project = await makePlainProject();
+    const island = await makePlainProject();
+    makeLargeFile(project.at('large.bin'));
+    await peakOf(project, ['add', 'large.bin']);
+    await peakOf(project, ['register', 'large@v1', 'large.bin']);
+    const { sha256 } = JSON.parse(project.read('large.bin.mstore').toString());
+    fs.rmSync(project.at('large.bin'));
+    const file = path.join(project.root, 'large_v1.tar.gz');
+    const peaks: Record<string, number> = {};
+    peaks['package'] = await peakOf(project, ['package', 'large@v1']);
+    const digest = digestOf(file);
+    peaks['package again'] = await peakOf(project, ['package', 'large@v1', '--force']);
+    expect(digestOf(file)).toBe(digest);
+    peaks['unpackage --to'] = await peakOf(island, ['unpackage', file, '--to', 'out']);
+    expect(digestOf(island.at('out/large.bin'))).toBe(sha256);
+    fs.rmSync(island.at('out'), { recursive: true });
+    peaks['unpackage'] = await peakOf(island, ['unpackage', file]);
+    fs.rmSync(file);
+    expect((await peakOf(island, ['checkout', 'large@v1'])) < peakBytesMax).toBe(true);
+    expect(digestOf(island.at('large.bin'))).toBe(sha256);
+    for (const [command, peak] of Object.entries(peaks)) {
+      expect(peak, command).toBeGreaterThan(20 * mib);
+      expect(peak, command).toBeLessThan(peakBytesMax);
+    }
+  });
+
   const services: readonly [string, () => Promise<Service>][] = [
     ['S3', s3Service],
     ['GCS', gcsService],

@@ -1,0 +1,50 @@
+import * as path from 'node:path';
+import { MstoreError } from '../../base/errors.ts';
+import { type Command, flagOf, listOf, textOf } from '../command.ts';
+import { noteVersion, noteWritten, targetOptions } from './moving.ts';
+
+export const exportCommand: Command = {
+  positionals: '<target..>',
+  options: (parser) =>
+    targetOptions(parser)
+      .option('to', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Directory to write, whole or not at all',
+      })
+      .option('force', { type: 'boolean', describe: 'Replace a directory that is not empty' })
+      .option('metadata', {
+        type: 'boolean',
+        describe:
+          'Write mstore-package.json beside the files: digests, and what is known of the version',
+      }),
+  examples: [
+    ['mstore export bert@v1 --to /srv/bert-v1', 'Write the files of a version, plainly'],
+    ['mstore export bert@v1 --to out --metadata', 'With a list of digests and the record'],
+  ],
+  async run(context, args) {
+    const to = textOf(args, 'to');
+    if (to === undefined || to === '') {
+      throw new MstoreError('usage', 'export writes to a directory, and none is named', {
+        hint: 'Write --to DIR; "mstore package" makes one file',
+      });
+    }
+    const workspace = await context.workspace();
+    const { findTargets } = await import('../../flow/targets.ts');
+    const { exportTo } = await import('../../flow/export.ts');
+    const found = await findTargets(workspace, listOf(args, 'target'), context.cwd);
+    const version = await noteVersion(context, found);
+    const { signal, progress } = context;
+    const written = await exportTo(workspace, found, path.resolve(context.cwd, to), {
+      signal,
+      progress,
+      jobs: context.options.jobs,
+      force: flagOf(args, 'force'),
+      keep: [context.cwd],
+      metadata: flagOf(args, 'metadata'),
+    });
+    noteWritten(context, written);
+    context.result({ ...version, ...written }, []);
+    return undefined;
+  },
+};
