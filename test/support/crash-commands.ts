@@ -59,6 +59,10 @@ async function fetchFirst(world: World): Promise<void> {
   await world.run('clone', 'fetch', 'v1');
 }
 
+async function packFirst(world: World): Promise<void> {
+  await world.run('work', 'package', 'ranker@v1.1.0', '--output', '../made.tar.gz');
+}
+
 /** Pushes files of which most is given up: of one pack a part, of another one all. */
 async function pushAndReplace(world: World): Promise<void> {
   const step = async (version: number, ...adds: string[][]): Promise<void> => {
@@ -135,6 +139,27 @@ export const crashCommands: readonly CrashCommand[] = [
     place: 'work',
     args: ['checkout', 'v0', '--link', 'hardlink'],
     notFlushed: workspaceFiles,
+  },
+  {
+    name: 'export',
+    place: 'work',
+    args: ['export', 'ranker@v1.0.0', '--to', '../out', '--metadata'],
+    again: 6,
+  },
+  {
+    name: 'package',
+    place: 'work',
+    args: ['package', 'ranker@v1.0.0', '--output', '../out/'],
+    prepare: (world) => fs.mkdirSync(world.at('out')),
+    again: 6,
+  },
+  { name: 'unpackage', place: 'clone', args: ['unpackage', '../made.tar.gz'], prepare: packFirst },
+  {
+    name: 'unpackage --to',
+    place: 'fresh',
+    args: ['unpackage', '../made.tar.gz', '--to', '../out'],
+    prepare: packFirst,
+    again: 6,
   },
   { name: 'push', place: 'work', args: ['push'], prepare: addNext },
   { name: 'fetch', place: 'clone', args: ['fetch', 'v1'] },
