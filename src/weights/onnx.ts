@@ -8,7 +8,8 @@ import {
 } from './protobuf.ts';
 import { expectFormat, ifThisFormat } from './window-reader.ts';
 
-type Kind =
+/** The messages of an ONNX model that are looked into. */
+export type OnnxKind =
   | 'model'
   | 'graph'
   | 'node'
@@ -23,7 +24,7 @@ type Kind =
  * Where tensors are found: in initializers, also sparse ones, in attributes of nodes, in graphs inside
  * attributes, in functions and in training information. Source: onnx/onnx.proto of onnx/onnx.
  */
-const kinds: MessageKinds<Kind> = {
+export const onnxKinds: MessageKinds<OnnxKind> = {
   model: { 7: 'graph', 20: 'training', 25: 'function' },
   graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
   node: { 5: 'attribute' },
@@ -121,12 +122,12 @@ function decimal(text: string): number | undefined {
 }
 
 /** Walks a file and tells whether it is a model with a graph. */
-function walkModel(file: ByteReader, visitor: MessageVisitor<Kind>): boolean {
+function walkModel(file: ByteReader, visitor: MessageVisitor<OnnxKind>): boolean {
   let graphs = 0;
   const walked = ifThisFormat(() => {
     const head = file.read(0, 1);
     expectFormat(head[0] === firstByte);
-    walkMessages(file, 'model', kinds, {
+    walkMessages(file, 'model', onnxKinds, {
       ...visitor,
       enter(kind, length, parent) {
         if (parent === 'model' && kind === 'graph') graphs++;

@@ -20,6 +20,8 @@ export interface Field<Kind extends string> {
   readonly kind: Kind;
   readonly number: number;
   readonly wireType: number;
+  /** The integer of a field of variable length, not exact above 2^53; else 0. */
+  readonly value: number;
   /** Offset of the content in the file. */
   readonly start: number;
   readonly end: number;
@@ -65,7 +67,8 @@ export function walkMessages<Kind extends string>(
     const number = Math.floor(tag / 8);
     expectFormat(number > 0 && number < 2 ** 29);
     const wireType = tag % 8;
-    const length = contentLength(reader, wireType);
+    const value = wireType === 0 ? reader.anyVarint() : 0;
+    const length = wireType === 0 ? 0 : contentLength(reader, wireType);
     const start = reader.at;
     const end = start + length;
     expectFormat(end <= inner.end);
@@ -75,19 +78,15 @@ export function walkMessages<Kind extends string>(
       open.push({ kind: child, end });
       continue;
     }
-    visitor.field({ kind: inner.kind, number, wireType, start, end }, reader);
+    visitor.field({ kind: inner.kind, number, wireType, value, start, end }, reader);
     expectFormat(reader.at <= end);
     reader.skip(end - reader.at);
   }
 }
 
-/** Bytes of a field behind its tag and length; an integer of variable length is stepped over here. */
+/** Bytes of a field of known length behind its tag and length. */
 function contentLength(reader: WindowReader, wireType: number): number {
   if (wireType === lengthDelimited) return reader.varint();
-  if (wireType === 0) {
-    reader.skipVarint();
-    return 0;
-  }
   expectFormat(wireType === 1 || wireType === 5);
   return wireType === 1 ? 8 : 4;
 }

@@ -36,17 +36,21 @@ export class WindowReader {
   readonly #end: number;
   #window: DataView = new DataView(new ArrayBuffer(0));
   #windowStart = 0;
-  #windowBytes = windowBytesMin;
+  readonly #bytesMin: number;
+  #windowBytes: number;
   #at: number;
 
   /**
    * @param start offset of the first byte to read
    * @param end offset at which the bytes that may be read end
+   * @param bytesMin bytes that are read after a jump
    */
-  constructor(file: ByteReader, start: number, end: number) {
+  constructor(file: ByteReader, start: number, end: number, bytesMin = windowBytesMin) {
     this.#file = file;
     this.#at = start;
     this.#end = Math.min(end, file.size);
+    this.#bytesMin = bytesMin;
+    this.#windowBytes = bytesMin;
   }
 
   /** Offset in the file of the next byte. */
@@ -97,9 +101,24 @@ export class WindowReader {
     }
   }
 
-  /** Passes over a variable-length integer of any value. */
-  skipVarint(): void {
-    for (let count = 1; this.u8() >= 0x80; count++) expectFormat(count < 10);
+  /** A variable-length integer of any value, which is not exact above 2^53. */
+  anyVarint(): number {
+    let value = 0;
+    let unit = 1;
+    for (let count = 1; ; count++) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * unit;
+      if (byte < 0x80) return value;
+      expectFormat(count < 10);
+      unit *= 128;
+    }
+  }
+
+  /** A copy of `count` bytes. */
+  bytes(count: number): Uint8Array {
+    const index = this.#take(count);
+    const { buffer, byteOffset } = this.#window;
+    return new Uint8Array(buffer, byteOffset + index, count).slice();
   }
 
   /** Text of `count` bytes; what is not UTF-8 becomes U+FFFD. */
@@ -120,10 +139,10 @@ export class WindowReader {
   #refill(count: number): number {
     expectFormat(count <= this.#end - this.#at);
     const jump = this.#at - this.#windowStart - this.#window.byteLength;
-    const straightOn = jump < windowBytesMin;
+    const straightOn = jump < this.#bytesMin;
     this.#windowBytes = straightOn
       ? Math.min(this.#windowBytes * 2, windowBytesMax)
-      : windowBytesMin;
+      : this.#bytesMin;
     const length = Math.min(Math.max(this.#windowBytes, count), this.#end - this.#at);
     const bytes = this.#file.read(this.#at, length);
     expectFormat(bytes.length === length);

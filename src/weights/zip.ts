@@ -109,20 +109,33 @@ function checked(directory: Directory, recordAt: number): Directory {
   return directory;
 }
 
-interface Member {
+/** What the central directory says of a member. */
+export interface ZipEntry {
+  readonly flags: number;
+  readonly method: number;
+  readonly crc: number;
+  /** Bytes as they are stored. */
+  readonly bytes: number;
+  /** Not exact above 2^53. */
+  readonly rawBytes: number;
+  readonly nameBytes: number;
+  /** What is not UTF-8 is U+FFFD; empty where names were not asked for. */
+  readonly name: string;
+  readonly disk: number;
+  /** Attributes of the file, as the system that made the archive has them. */
+  readonly attributes: number;
   /** Offset of its local header. */
   readonly at: number;
-  readonly bytes: number;
-  readonly nameBytes: number;
 }
 
 /** Lists the large members; together they must have room before the directory. */
-function readDirectory(file: ByteReader, directory: Directory, bytesMin: number): Member[] {
+function readDirectory(file: ByteReader, directory: Directory, bytesMin: number): ZipEntry[] {
   const reader = new WindowReader(file, directory.start, directory.end);
-  const large: Member[] = [];
+  const large: ZipEntry[] = [];
   let bytesTotal = 0;
   for (let i = 0; i < directory.entries; i++) {
-    const member = readEntry(reader);
+    const member = readZipEntry(reader, false);
+    expectFormat(member.disk === 0);
     if (member.bytes < bytesMin) continue;
     bytesTotal += member.bytes + localBytes;
     expectFormat(bytesTotal <= directory.start);
@@ -132,37 +145,50 @@ function readDirectory(file: ByteReader, directory: Directory, bytesMin: number)
   return large;
 }
 
-function readEntry(reader: WindowReader): Member {
+/**
+ * Reads one entry of the central directory, whose first byte is the next one.
+ * @throws NotThisFormat when there is none, or it is damaged
+ */
+export function readZipEntry(reader: WindowReader, withName: boolean): ZipEntry {
   expectFormat(reader.u32() === entrySignature);
-  reader.skip(16);
+  reader.skip(4);
+  const flags = reader.u16();
+  const method = reader.u16();
+  reader.skip(4);
+  const crc = reader.u32();
   const narrow = { bytes: reader.u32(), rawBytes: reader.u32(), at: 0 };
   const nameBytes = reader.u16();
   const extraBytes = reader.u16();
   const commentBytes = reader.u16();
-  expectFormat(reader.u16() === 0);
-  reader.skip(6);
+  const disk = reader.u16();
+  reader.skip(2);
+  const attributes = reader.u32();
   narrow.at = reader.u32();
-  reader.skip(nameBytes);
+  const name = withName ? reader.text(nameBytes) : '';
+  if (!withName) reader.skip(nameBytes);
   const extraEnd = reader.at + extraBytes;
-  const { bytes, at } = widen(reader, extraEnd, narrow);
+  const wide = widen(reader, extraEnd, narrow);
   reader.skip(extraEnd - reader.at + commentBytes);
-  return { at, bytes, nameBytes };
+  return { flags, method, crc, nameBytes, name, disk, attributes, ...wide };
+}
+
+/** Sizes and the offset of a member. */
+interface Sizes {
+  readonly bytes: number;
+  readonly rawBytes: number;
+  readonly at: number;
 }
 
 /** Takes values of 64 bits from the extra field where the entry says that they are there. */
-function widen(
-  reader: WindowReader,
-  extraEnd: number,
-  narrow: { bytes: number; rawBytes: number; at: number },
-): { bytes: number; at: number } {
-  let { bytes, at } = narrow;
-  const isWide = [narrow.rawBytes, bytes, at].includes(elsewhere32);
+function widen(reader: WindowReader, extraEnd: number, narrow: Sizes): Sizes {
+  let { bytes, rawBytes, at } = narrow;
+  const isWide = [rawBytes, bytes, at].includes(elsewhere32);
   while (isWide && reader.at + 4 <= extraEnd) {
     const id = reader.u16();
     const fieldEnd = reader.u16() + reader.at;
     expectFormat(fieldEnd <= extraEnd);
     if (id === extra64) {
-      if (narrow.rawBytes === elsewhere32) reader.skip(8);
+      if (rawBytes === elsewhere32) rawBytes = reader.u32() + reader.u32() * 2 ** 32;
       if (bytes === elsewhere32) bytes = reader.u64();
       if (at === elsewhere32) at = reader.u64();
       expectFormat(reader.at <= fieldEnd);
@@ -170,11 +196,11 @@ function widen(
     }
     reader.skip(fieldEnd - reader.at);
   }
-  return { bytes, at };
+  return { bytes, rawBytes, at };
 }
 
 /** Finds the data of a member behind its local header, whose name must have the length of the entry's. */
-function locate(file: ByteReader, member: Member, directoryStart: number): Extent {
+function locate(file: ByteReader, member: ZipEntry, directoryStart: number): Extent {
   const reader = new WindowReader(file, member.at, member.at + localBytes);
   expectFormat(reader.u32() === localSignature);
   reader.skip(22);
