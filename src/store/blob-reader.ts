@@ -4,6 +4,7 @@ import type { Digest } from '../base/digest.ts';
 import type { DirectFile } from '../base/direct-file.ts';
 import { MstoreError } from '../base/errors.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
+import type { ByteReader } from '../weights/byte-reader.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import type { Store } from './local-store.ts';
 import { ParallelBlobReader, type WriteToOptions } from './parallel-blob-reader.ts';
@@ -90,6 +91,21 @@ export class BlobReader {
     return whole;
   }
 
+  /**
+   * Opens a blob for reads at any place: each reads the chunks that it needs, and verifies them. That they are
+   * those of the blob is told by its recipe, which only {@link read} proves as a whole. Valid until this reader
+   * is closed.
+   * @throws MstoreError as {@link read}, also from each read
+   */
+  open(blob: Digest): ByteReader {
+    const recipe = this.#recipe(blob);
+    return new RandomReader(recipe, (row) => {
+      const [place] = this.#places(recipe, row, row + 1);
+      const [block] = this.#chunks.read(place === undefined ? [] : [place]);
+      return Uint8Array.from(block?.bytes ?? []);
+    });
+  }
+
   #recipe(blob: Digest): Recipe {
     const store = this.#store;
     const recipe = store.recipe(blob) ?? (store.recheck() ? store.recipe(blob) : undefined);
@@ -97,9 +113,9 @@ export class BlobReader {
     return recipe;
   }
 
-  *#places(recipe: Recipe): Generator<ChunkPlace, void, undefined> {
+  *#places(recipe: Recipe, first = 0, end = recipe.count): Generator<ChunkPlace, void, undefined> {
     const index = this.#store.index();
-    for (let row = 0; row < recipe.count; row++) {
+    for (let row = first; row < end; row++) {
       const at = recipe.idOffset(row);
       let place = index.find(recipe.rows, at);
       if (place === undefined && index.recheck()) place = index.find(recipe.rows, at);
@@ -116,6 +132,54 @@ export class BlobReader {
     this.#chunks.close();
     this.#parallel?.close();
     this.#parallel = undefined;
+  }
+}
+
+/** Reads parts of a blob; keeps the chunk that was read last. */
+class RandomReader implements ByteReader {
+  readonly size: number;
+  readonly #ends: Float64Array;
+  readonly #load: (row: number) => Uint8Array;
+  #row = -1;
+  #chunk: Uint8Array = new Uint8Array(0);
+
+  constructor(recipe: Recipe, load: (row: number) => Uint8Array) {
+    this.size = recipe.size;
+    this.#ends = new Float64Array(recipe.count);
+    this.#load = load;
+    let end = 0;
+    for (let row = 0; row < recipe.count; row++) {
+      end += recipe.length(row);
+      this.#ends[row] = end;
+    }
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    const bytes = Buffer.alloc(Math.max(0, Math.min(length, this.size - offset)));
+    for (let done = 0; done < bytes.length; ) {
+      const row = this.#rowAt(offset + done);
+      if (row !== this.#row) {
+        this.#chunk = this.#load(row);
+        this.#row = row;
+      }
+      const start = (this.#ends[row] ?? 0) - this.#chunk.length;
+      const part = this.#chunk.subarray(offset + done - start);
+      bytes.set(part.subarray(0, bytes.length - done), done);
+      done += Math.min(part.length, bytes.length - done);
+    }
+    return bytes;
+  }
+
+  /** The chunk that holds the byte at an offset. */
+  #rowAt(offset: number): number {
+    let low = 0;
+    let high = this.#ends.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#ends[middle] ?? 0) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 }
 
