@@ -25,6 +25,7 @@ module.exports = {
     layer('base', [], 'base is what all stand on: it knows nothing of the others'),
     layer('chunk', ['base'], 'chunking is pure: it is handed hard cuts and knows no file formats'),
     layer('weights', ['base'], 'readers of model headers are pure'),
+    layer('validate', ['base', 'weights'], 'checks of files are pure: they are handed readers'),
     layer('pack', ['base'], 'packs know chunks, not where they are indexed or stored'),
     layer('index', ['base', 'pack'], 'the index is a table over the footers of packs'),
     layer(
@@ -55,12 +56,12 @@ module.exports = {
     ),
     layer(
       'flow',
-      [...store, 'store', 'archive', 'worktree', 'git', 'registry'],
+      [...store, 'validate', 'store', 'archive', 'worktree', 'git', 'registry'],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
       'cli',
-      [...store, 'store', 'archive', 'worktree', 'git', 'registry', 'flow'],
+      [...store, 'validate', 'store', 'archive', 'worktree', 'git', 'registry', 'flow'],
       'the command line is on top',
     ),
     {

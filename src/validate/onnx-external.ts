@@ -1,0 +1,109 @@
+import { quoted, type Report } from './report.ts';
+import type { Neighbours } from './source.ts';
+
+/** Where a tensor says that its data is. */
+export interface ExternalPlace {
+  /** The tensor, for findings. */
+  readonly where: string;
+  readonly entries: ReadonlyMap<string, string>;
+  /** Bytes that its type and dims need, where they are known. */
+  readonly bytes: number | undefined;
+}
+
+const filesShown = 1000;
+
+/**
+ * Checks the places of tensors whose data is in other files.
+ * @param around absent where those files are not known
+ */
+export function checkExternalPlaces(
+  places: readonly ExternalPlace[],
+  around: Neighbours | undefined,
+  report: Report,
+): void {
+  const files = new Set<string>();
+  for (const place of places) {
+    const location = place.entries.get('location') ?? '';
+    const problem = locationProblem(location);
+    if (problem !== undefined) {
+      const message = `The location ${quoted(location)} of its data ${problem}`;
+      report.add('onnx-external-path', message, place.where);
+      continue;
+    }
+    const path = plain(location);
+    files.add(path);
+    const range = rangeOf(place, report);
+    if (around !== undefined && range !== undefined)
+      checkFile(path, range, place.where, around, report);
+  }
+  if (files.size > 0) report.summary.files = [...files].sort().slice(0, filesShown);
+}
+
+interface Range {
+  readonly offset: number;
+  readonly length: number | undefined;
+}
+
+function rangeOf({ entries, where, bytes }: ExternalPlace, report: Report): Range | undefined {
+  const offsetText = entries.get('offset') ?? '0';
+  const lengthText = entries.get('length');
+  const offset = decimal(offsetText);
+  const length = lengthText === undefined ? undefined : decimal(lengthText);
+  if (offset === undefined || (lengthText !== undefined && length === undefined)) {
+    const text = offset === undefined ? offsetText : (lengthText ?? '');
+    report.add('onnx-external-range', `${quoted(text)} is no number of bytes`, where);
+    return undefined;
+  }
+  if (length !== undefined && bytes !== undefined && length !== bytes) {
+    const message = `Its dims and type need ${bytes} bytes; its length is ${length}`;
+    report.add('onnx-external-range', message, where);
+  }
+  return { offset, length: length ?? bytes };
+}
+
+function checkFile(
+  path: string,
+  { offset, length = 0 }: Range,
+  where: string,
+  around: Neighbours,
+  report: Report,
+): void {
+  const source = around.find(path);
+  if (source === undefined) {
+    report.add('onnx-external-file', 'The file of its data is not there', `file ${quoted(path)}`);
+    return;
+  }
+  if (source.linked === true)
+    report.add(
+      'onnx-external-link',
+      'The file of its data is a link or has several names; ONNX refuses it',
+      `file ${quoted(path)}`,
+    );
+  if (offset + length <= source.size) return;
+  const message = `Its data ends at ${offset + length}; ${quoted(path)} has ${source.size} bytes`;
+  report.add('onnx-external-range', message, where);
+}
+
+/** Says what is wrong with a location, which must stay in the folder of the model. */
+function locationProblem(location: string): string | undefined {
+  if (location === '') return 'is empty';
+  if (location.includes('\0')) return 'has a NUL';
+  if (location.includes('\\')) return 'has a backslash';
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(location)) return 'is a URL, or starts with a drive';
+  if (location.startsWith('/')) return 'is absolute';
+  if (location.split('/').some((part) => part.includes('..') && /^\.+$/.test(part)))
+    return 'leaves the folder of the model';
+  return plain(location) === '' ? 'is no file' : undefined;
+}
+
+function plain(location: string): string {
+  return location
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
+}
+
+function decimal(text: string): number | undefined {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(value) ? value : undefined;
+}

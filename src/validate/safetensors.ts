@@ -1,0 +1,175 @@
+import { isJsonObject } from '../base/json.ts';
+import type { ByteReader } from '../weights/byte-reader.ts';
+import { readJson } from './json-text.ts';
+import { quoted, type Report, TensorTally } from './report.ts';
+
+/** The limit of the reference implementation. */
+const headerBytesMax = 100_000_000;
+const lengthBytes = 8;
+const openingBrace = 0x7b;
+
+const dtypesByBits: Readonly<Record<number, readonly string[]>> = {
+  4: ['F4'],
+  6: ['F6_E2M3', 'F6_E3M2'],
+  8: ['BOOL', 'U8', 'I8', 'F8_E5M2', 'F8_E4M3', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'],
+  16: ['I16', 'U16', 'F16', 'BF16'],
+  32: ['I32', 'U32', 'F32'],
+  64: ['C64', 'F64', 'I64', 'U64'],
+};
+
+/** Bits of one element by the name of the type. */
+const bitsOf = new Map(
+  Object.entries(dtypesByBits).flatMap(([bits, names]) =>
+    names.map((name) => [name, Number(bits)] as const),
+  ),
+);
+
+/** Tells whether a file may be safetensors by its first nine bytes. */
+export function looksLikeSafetensors(head: DataView, size: number): boolean {
+  if (head.byteLength < lengthBytes + 1 || head.getUint8(lengthBytes) !== openingBrace)
+    return false;
+  return head.getBigUint64(0, true) <= BigInt(Math.max(size, headerBytesMax));
+}
+
+interface Place {
+  readonly name: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Checks a safetensors file by the rules of the reference implementation, and those of its format that it
+ * does not enforce. Only the header is read. Source: safetensors/src/tensor.rs of huggingface/safetensors.
+ */
+export function checkSafetensors(file: ByteReader, report: Report): void {
+  if (file.size < lengthBytes) {
+    report.add('safetensors-length', `The file has ${file.size} bytes, less than its first field`);
+    return;
+  }
+  const head = file.read(0, lengthBytes);
+  const length = new DataView(head.buffer, head.byteOffset, head.length).getBigUint64(0, true);
+  if (length > BigInt(headerBytesMax) || Number(length) > file.size - lengthBytes) {
+    const most = Math.min(headerBytesMax, file.size - lengthBytes);
+    report.add(
+      'safetensors-length',
+      `The header is said to have ${length} bytes; ${most} are possible`,
+      'byte 0',
+    );
+    return;
+  }
+  const bytes = file.read(lengthBytes, Number(length));
+  if (bytes[0] !== openingBrace) {
+    report.add('safetensors-header', 'The header does not start with {', `byte ${lengthBytes}`);
+    return;
+  }
+  const { value, problem, duplicate } = readJson(bytes);
+  if (duplicate !== undefined)
+    report.add('safetensors-duplicate', `The key ${quoted(duplicate)} stands twice`);
+  if (isJsonObject(value)) checkHeader(value, file.size - lengthBytes - Number(length), report);
+  else
+    report.add('safetensors-header', `The header is no JSON object: ${problem ?? 'another value'}`);
+}
+
+function checkHeader(
+  header: Readonly<Record<string, unknown>>,
+  dataBytes: number,
+  report: Report,
+): void {
+  const tally = new TensorTally();
+  const places: Place[] = [];
+  let isWhole = true;
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') {
+      checkMetadata(value, report);
+      continue;
+    }
+    const place = checkTensor(name, value, report, tally);
+    if (place === undefined) isWhole = false;
+    else places.push(place);
+  }
+  tally.into(report.summary);
+  if (isWhole) checkPlaces(places, dataBytes, report);
+}
+
+function checkMetadata(value: unknown, report: Report): void {
+  if (!isJsonObject(value)) {
+    report.add('safetensors-metadata', '__metadata__ is no object', '__metadata__');
+    return;
+  }
+  const wrong = Object.entries(value).find(([, text]) => typeof text !== 'string');
+  if (wrong !== undefined)
+    report.add(
+      'safetensors-metadata',
+      `The value of ${quoted(wrong[0])} is no text`,
+      '__metadata__',
+    );
+}
+
+/** Checks one entry; returns where its data is, undefined when that cannot be told. */
+function checkTensor(
+  name: string,
+  value: unknown,
+  report: Report,
+  tally: TensorTally,
+): Place | undefined {
+  const where = `tensor ${quoted(name)}`;
+  const entry = isJsonObject(value) ? value : {};
+  const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>;
+  if (typeof dtype !== 'string' || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
+    report.add(
+      'safetensors-entry',
+      'It needs a dtype, a shape of whole numbers and two data_offsets',
+      where,
+    );
+    return undefined;
+  }
+  const [begin, end] = offsets as [number, number];
+  if (end < begin) {
+    report.add('safetensors-entry', `Its data ends at ${end}, before its start at ${begin}`, where);
+    return undefined;
+  }
+  const elements = shape.reduce((product, length) => product * BigInt(length), 1n);
+  tally.add(dtype, Number(elements));
+  const bits = bitsOf.get(dtype);
+  if (bits === undefined)
+    report.add('safetensors-dtype', `${quoted(dtype)} is no known dtype`, where);
+  else checkSize(elements * BigInt(bits), end - begin, where, report);
+  return { name, begin, end };
+}
+
+function checkSize(bits: bigint, bytes: number, where: string, report: Report): void {
+  if (bits >= 2n ** 64n) report.add('safetensors-size', 'Its shape is too large', where);
+  else if (bits % 8n !== 0n)
+    report.add('safetensors-size', `Its ${bits} bits are no whole number of bytes`, where);
+  else if (bits / 8n !== BigInt(bytes)) {
+    const message = `Its shape and dtype need ${bits / 8n} bytes; data_offsets give ${bytes}`;
+    report.add('safetensors-size', message, where);
+  }
+}
+
+function isCounts(value: unknown): value is number[] {
+  return (
+    Array.isArray(value) &&
+    value.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0)
+  );
+}
+
+/** The data of tensors must fill the file from the header to its end, each byte once. */
+function checkPlaces(places: readonly Place[], dataBytes: number, report: Report): void {
+  const sorted = [...places].sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let at = 0;
+  for (const { name, begin, end } of sorted) {
+    const where = `tensor ${quoted(name)}`;
+    if (begin > at)
+      report.add('safetensors-gap', `${begin - at} bytes before its data are of no tensor`, where);
+    if (begin < at)
+      report.add('safetensors-overlap', `Its data starts at ${begin}, before ${at}`, where);
+    at = Math.max(at, end);
+  }
+  if (at === dataBytes) return;
+  const message =
+    at < dataBytes
+      ? `${dataBytes - at} bytes behind the last tensor are of no tensor`
+      : `The tensors need ${at} bytes of data; the file has ${dataBytes}`;
+  report.add('safetensors-end', message);
+}

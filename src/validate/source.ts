@@ -1,0 +1,76 @@
+import type { ByteReader } from '../weights/byte-reader.ts';
+
+/** An open file; it is closed by whoever opened it. */
+export interface OpenSource extends ByteReader {
+  close(): void;
+}
+
+/** A file that can be looked into. */
+export interface Source {
+  /** `/`-separated. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Whether it is a symbolic link, or has several names. */
+  readonly linked?: boolean;
+  open(): OpenSource;
+}
+
+/** The files around a file. */
+export interface Neighbours {
+  /**
+   * Finds a file by its path from the folder of the file that is validated.
+   * @param path without `..`, `/`-separated
+   */
+  find(path: string): Source | undefined;
+}
+
+/** Thrown when a file may not be read any further. */
+export class BudgetSpent extends Error {}
+
+/** Counts what is read of a file, and ends it where it would be more than a limit. */
+export class BudgetReader implements ByteReader {
+  readonly size: number;
+  readonly #file: ByteReader;
+  #left: number;
+  #spent = false;
+
+  constructor(file: ByteReader, bytesMax: number) {
+    this.#file = file;
+    this.size = file.size;
+    this.#left = bytesMax;
+  }
+
+  /** Whether more was asked for than may be read. */
+  get spent(): boolean {
+    return this.#spent;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    const bytes = Math.max(0, Math.min(length, this.size - offset));
+    if (bytes > this.#left) {
+      this.#spent = true;
+      throw new BudgetSpent();
+    }
+    this.#left -= bytes;
+    return this.#file.read(offset, bytes);
+  }
+}
+
+/** A part of a file as a file of its own. */
+export function partOf(file: ByteReader, start: number, end: number): ByteReader {
+  const size = Math.max(0, Math.min(end, file.size) - start);
+  return {
+    size,
+    read: (offset, length) =>
+      file.read(start + offset, Math.max(0, Math.min(length, size - offset))),
+  };
+}
+
+/** Bytes in memory as a file. */
+export function memoryFile(bytes: Uint8Array): ByteReader {
+  return {
+    size: bytes.length,
+    read: (offset, length) => bytes.subarray(offset, offset + length),
+  };
+}
