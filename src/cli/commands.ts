@@ -162,6 +162,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/verify.ts')).verifyCommand,
   },
   {
+    name: 'validate',
+    about: 'Look into model files: what is wrong with them, and what they would run',
+    load: async () => (await import('./commands/validate.ts')).validateCommand,
+  },
+  {
+    name: 'info',
+    about: 'Show what a model is: type, labels, parameters, files, and whether it is here',
+    load: async () => (await import('./commands/info.ts')).infoCommand,
+  },
+  {
     name: 'gc',
     about: 'Free what nothing needs any more, here or on a remote',
     load: async () => (await import('./commands/gc.ts')).gcCommand,

@@ -20,6 +20,7 @@ import { keepTree } from './known-trees.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { storing } from './store-watch.ts';
 import { pointerPath, trackedInWorkspace } from './tracked.ts';
+import { type IncomingFile, judgeIncoming } from './validate-policy.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Options of long work. */
@@ -50,6 +51,8 @@ export interface AddResult {
   readonly bytesNew: number;
   /** Bytes that these take in the store, less where compression is on. */
   readonly bytesStored: number;
+  /** What was found in new files by `validate.policy`. */
+  readonly warnings: readonly string[];
 }
 
 /** A path that has been looked at and may be added. */
@@ -58,6 +61,8 @@ interface Candidate {
   readonly scan: Scan;
   readonly isFolder: boolean;
   readonly cache: StatCache;
+  /** Digests of the files that are stored already, as the stat cache and the store tell. */
+  readonly known: ReadonlyMap<string, Digest>;
 }
 
 /**
@@ -81,6 +86,7 @@ export async function add(
       chunksNew: first.chunksNew + again.chunksNew,
       bytesNew: first.bytesNew + again.bytesNew,
       bytesStored: first.bytesStored + again.bytesStored,
+      warnings: first.warnings,
     }),
   });
 }
@@ -94,8 +100,10 @@ async function addOnce(
   progress.start('scan');
   const candidates: Candidate[] = [];
   checkPlaces(workspace, paths);
-  for (const given of new Set(paths)) candidates.push(await inspect(workspace, given));
+  for (const given of new Set(paths))
+    candidates.push(await inspect(workspace, given, options.signal));
   progress.finish();
+  const warnings = await judgeIncoming(workspace.config, incomingFiles(candidates), options);
   const tempFolders = candidates.flatMap(({ path: tracked, scan }) =>
     scan.tempFolders.map((folder) => path.posix.join(tracked, folder)),
   );
@@ -124,14 +132,18 @@ async function addOnce(
     for (const [i, candidate] of candidates.entries()) {
       added.push(await publish(workspace, candidate, pointers[i] as Pointer));
     }
-    return { paths: added, ...stats };
+    return { paths: added, ...stats, warnings };
   } finally {
     writer.close();
   }
 }
 
 /** Looks at a path and refuses what cannot be tracked. */
-async function inspect(workspace: Workspace, given: string): Promise<Candidate> {
+async function inspect(
+  workspace: Workspace,
+  given: string,
+  signal: AbortSignal | undefined,
+): Promise<Candidate> {
   const full = workspace.absolute(given);
   const stat = fs.lstatSync(full, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) {
@@ -156,7 +168,37 @@ async function inspect(workspace: Workspace, given: string): Promise<Candidate> 
   const scan = isFolder ? (state as Scan) : soleFile(given, state);
   throwScanProblems(scan, isFolder ? `${given}/` : '');
   await checkGit(workspace, given);
-  return { path: given, scan, isFolder, cache: workspace.statCache(given) };
+  const cache = workspace.statCache(given);
+  const known = await knownFiles(workspace, scan, cache, new Breather(signal));
+  return { path: given, scan, isFolder, cache, known };
+}
+
+async function knownFiles(
+  { store }: Workspace,
+  { entries }: Scan,
+  cache: StatCache,
+  breather: Breather,
+): Promise<Map<string, Digest>> {
+  const known = new Map<string, Digest>();
+  for (const entry of entries) {
+    if (entry.kind !== 'file') continue;
+    const sha256 = cache.find(entry.path, entry.stat);
+    if (sha256 !== undefined && store.has(sha256)) known.set(entry.path, sha256);
+    if (breather.due()) await breather.turn();
+  }
+  return known;
+}
+
+/** The files of candidates as the policy of validation sees them. */
+function incomingFiles(candidates: readonly Candidate[]): IncomingFile[] {
+  return candidates.flatMap(({ path: tracked, scan, isFolder, known }) =>
+    scan.entries.flatMap((entry): IncomingFile[] => {
+      if (entry.kind !== 'file') return [];
+      const shown = isFolder ? `${tracked}/${entry.path}` : tracked;
+      const size = Number(entry.stat.size);
+      return [{ path: shown, source: entry.source, size, known: known.has(entry.path) }];
+    }),
+  );
 }
 
 /** A file has one entry, under its own name; a link is no model. */
@@ -231,14 +273,14 @@ async function storeFiles(
   candidate: Candidate,
   { writer, breather, progress }: StoreTools,
 ): Promise<Map<string, StoredFile>> {
-  const { cache, scan } = candidate;
+  const { cache, scan, known } = candidate;
   const stored = new Map<string, StoredFile>();
   const unknown: ScannedFile[] = [];
   for (const entry of scan.entries) {
     if (entry.kind !== 'file') continue;
     const size = Number(entry.stat.size);
-    const sha256 = cache.find(entry.path, entry.stat);
-    if (sha256 === undefined || !workspace.store.has(sha256)) {
+    const sha256 = known.get(entry.path);
+    if (sha256 === undefined) {
       unknown.push(entry);
     } else {
       stored.set(entry.path, { size, sha256 });

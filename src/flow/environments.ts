@@ -13,6 +13,8 @@ import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
 import { type PassedGate, passGate } from './gate.ts';
 import { GitTags, writeTags } from './git-tags.ts';
 import { nameTaken } from './register.ts';
+import { judgeStored } from './validate-policy.ts';
+import { contentOf } from './version-content.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Options of all that moves an environment. */
@@ -249,6 +251,7 @@ class Mover {
     const isFree = unchanged || action === 'rollback';
     const gate = isFree ? {} : await this.#passGate(environment, found);
     result.warnings.push(...(gate.warnings ?? []));
+    if (!isFree) result.warnings.push(...(await this.#judgeFiles(found)));
     const tags = this.#options.gitTag
       ? await GitTags.open(this.#workspace, this.#model)
       : undefined;
@@ -274,6 +277,12 @@ class Mover {
     if (dryRun) return { ...judged, ...(await writeTags(tags, dryRun)) };
     const written = await this.#append(entry, before);
     return { ...judged, number: written.value.number, ...(await writeTags(tags)) };
+  }
+
+  /** Applies `validate.policy` to the files of a version. */
+  #judgeFiles({ record }: FoundVersion): Promise<string[]> {
+    const item = contentOf(this.#workspace.store, record.value, {});
+    return judgeStored(this.#workspace, item, this.#options);
   }
 
   #passGate(environment: string, { record }: FoundVersion): Promise<PassedGate> {

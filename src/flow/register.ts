@@ -13,7 +13,7 @@ import { GitTags, writeTags } from './git-tags.ts';
 import { localRegistry } from './registry.ts';
 import { status } from './status.ts';
 import { pointerPath, selectTracked, type Tracked, trackedInWorkspace } from './tracked.ts';
-
+import { judgeStored } from './validate-policy.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What is registered. */
@@ -43,6 +43,8 @@ export interface RegisterResult {
   readonly created: boolean;
   /** Names of the Git tags that were made; absent where none were asked for. */
   readonly gitTags?: readonly string[];
+  /** What was found in the files by `validate.policy`. */
+  readonly warnings: readonly string[];
 }
 
 /** Options of {@link register}. */
@@ -73,9 +75,11 @@ export async function register(
   const before = await registry.record(model, version);
   const record = seal(await newRecord(workspace, registration, tracked));
   const known = before && sameOrConflict(before, record);
+  const warnings: string[] = [];
   if (known === undefined) {
     await checkUnchanged(workspace, tracked, options);
     checkPresent(workspace.store, [tracked]);
+    warnings.push(...(await judgeStored(workspace, tracked, options)));
   } else await registry.settle();
   const { content, description, source } = (known ?? record).value;
   const tags = options.gitTag ? await GitTags.open(workspace, model) : undefined;
@@ -84,14 +88,14 @@ export async function register(
     known === undefined
       ? await create(workspace, registry, record)
       : { record: known, created: false };
-  return { ...result, ...(await writeTags(tags)) };
+  return { ...result, ...(await writeTags(tags)), warnings };
 }
 
 async function create(
   workspace: Workspace,
   registry: Registry,
   record: Sealed<VersionRecord>,
-): Promise<RegisterResult> {
+): Promise<Pick<RegisterResult, 'record' | 'created'>> {
   const { model, version } = record.value;
   workspace.store.prepareWriting();
   if ((await registry.createRecord(record)) === 'created') return { record, created: true };

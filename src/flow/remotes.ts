@@ -11,12 +11,12 @@ import { initRemote } from '../store/remote-store.ts';
 import {
   configName,
   localConfigName,
-  parseRate,
   remoteKeys,
   remoteNamePattern,
   withoutPassword,
 } from '../worktree/config.ts';
 import { writeConfigKey } from '../worktree/config-file.ts';
+import { parseRate } from '../worktree/rate.ts';
 import { requireAtomicCreate } from './atomic-create.ts';
 import type { Workspace } from './workspace.ts';
 

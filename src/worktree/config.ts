@@ -1,10 +1,9 @@
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
-import { parseBytes } from '../base/format-bytes.ts';
 import { valueText } from '../base/json.ts';
-import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { readConfigFile } from './config-file.ts';
+import { parseRate, rateAbout } from './rate.ts';
 import type { ConfigValue } from './toml-edit.ts';
 
 /** The committed configuration file, in `.modelstore`. */
@@ -25,17 +24,6 @@ interface KeyRule {
 
 /** Most transfers that may run at once. */
 export const jobsMax = 256;
-
-/** What `transfer.rate_limit` and `--rate-limit` take. */
-export const rateAbout =
-  'Bytes a second that go and come at most: an amount such as 20MB or 1.5MiB, at least 10kB, or off';
-
-/** Reads a limit in bytes a second, infinite for `off`; undefined when the text is none. */
-export function parseRate(text: string): number | undefined {
-  if (text === 'off') return Number.POSITIVE_INFINITY;
-  const bytes = parseBytes(text.replace(/\/s$/, ''));
-  return bytes === undefined || bytes < limits.rateBytesMin ? undefined : bytes;
-}
 
 /** Every key that this version knows, for `mstore config` and its documentation. */
 export const configKeys: Readonly<Record<string, KeyRule>> = {
@@ -108,6 +96,11 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     type: 'string',
     about: 'Names of the remotes that fetch and pull ask, in that order, joined by commas',
     check: (value) => isNameList(String(value)),
+  },
+  'validate.policy': {
+    type: 'string',
+    about: 'What is done about invalid and dangerous files: allow, warn or deny',
+    check: (value) => ['allow', 'warn', 'deny'].includes(String(value)),
   },
   'remote.NAME.url': {
     type: 'string',

@@ -116,6 +116,8 @@ describe('the documents of --json', () => {
       ...['--changelog', 'y', '--status', 'z', '--label', 'size=1'],
     );
     await workspace.run('register', 'm@v2', 'model');
+    await expectDocumented(workspace, 'validate', 'validate', 'model');
+    await expectDocumented(workspace, 'info', 'info', 'm@v1');
     await expectDocumented(workspace, 'deploy', 'deploy', 'm@v1', '--env', 'staging');
     await expectDocumented(workspace, 'deploy', 'deploy', 'm@v2', '--env', 'staging');
     const rules =

@@ -21,6 +21,7 @@ export const addCommand: Command = {
       progress: context.progress,
       jobs: context.options.jobs,
     });
+    for (const warning of result.warnings) context.warn(warning);
     for (const { path, pointer, files, changed } of result.paths) {
       const size = `${count(files, 'file')}, ${formatBytes(pointer.size)}`;
       context.note(`${changed ? 'Added' : 'Unchanged'} ${printable(path)} (${size})`);

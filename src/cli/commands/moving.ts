@@ -12,13 +12,8 @@ import type { Targets } from '../../flow/targets.ts';
 import type { BrokenPointer, Tracked } from '../../flow/tracked.ts';
 import type { ChosenVersion } from '../../flow/version-content.ts';
 import type { Workspace } from '../../flow/workspace.ts';
-import {
-  type LinkKind,
-  linkKinds,
-  parseLinkKinds,
-  parseRate,
-  rateAbout,
-} from '../../worktree/config.ts';
+import { type LinkKind, linkKinds, parseLinkKinds } from '../../worktree/config.ts';
+import { parseRate, rateAbout } from '../../worktree/rate.ts';
 import { type Args, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count } from '../text.ts';

@@ -64,7 +64,7 @@ export const registerCommand: Command = {
     const { register } = await import('../../flow/register.ts');
     const tracked = textOf(args, 'path');
     const measured = await measuredOf(context, args);
-    const { record, created, gitTags } = await register(
+    const { record, created, gitTags, warnings } = await register(
       workspace,
       {
         model,
@@ -78,6 +78,7 @@ export const registerCommand: Command = {
       },
       { signal: context.signal, progress: context.progress, gitTag: flagOf(args, 'git-tag') },
     );
+    for (const warning of warnings) context.warn(warning);
     const { content } = record.value;
     const what = `${printable(content.path)}, ${formatBytes(content.size)}, record ${shortDigest(record.sha256)}`;
     context.note(
@@ -87,7 +88,10 @@ export const registerCommand: Command = {
     );
     tellTags(context, gitTags);
     const tagged = gitTags === undefined ? {} : { gitTags };
-    context.result({ created, sha256: record.sha256, record: record.value, ...tagged }, []);
+    context.result(
+      { created, sha256: record.sha256, record: record.value, ...tagged, warnings },
+      [],
+    );
     return undefined;
   },
 };

@@ -13,10 +13,10 @@ import {
   configKeys,
   keyRule,
   parseLinkKinds,
-  parseRate,
   parseValue,
   readConfig,
 } from '../../../src/worktree/config.ts';
+import { parseRate } from '../../../src/worktree/rate.ts';
 import { editToml } from '../../../src/worktree/toml-edit.ts';
 import {
   asFile,

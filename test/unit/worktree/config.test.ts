@@ -96,6 +96,7 @@ describe('readConfig', () => {
       'registry.rollback_window': '5',
       'push.remotes': 'a,b-2',
       'fetch.remotes': 'b-2',
+      'validate.policy': 'deny',
     };
     const settable = Object.entries(configKeys).filter(([, rule]) => rule.readOnly !== true);
     expect(Object.keys(values).sort()).toEqual(

@@ -1,0 +1,130 @@
+import * as path from 'node:path';
+import { MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
+import type { Neighbours, Source } from '../validate/source.ts';
+import type { FileValidation } from '../validate/validate.ts';
+import type { Config } from '../worktree/config.ts';
+import type { WorkOptions } from './add.ts';
+import type { Tracked } from './tracked.ts';
+import { validateAll } from './validate-files.ts';
+import { openOnDisk, type PlacedSource, StoredSources } from './validate-sources.ts';
+import type { Workspace } from './workspace.ts';
+
+/** What is done about invalid and dangerous files. */
+type ValidatePolicy = 'allow' | 'warn' | 'deny';
+
+/**
+ * Bytes that are read of a file on the way of another command: enough for headers, never for weights. What
+ * would need more counts as not read to its end.
+ */
+const passingBytesMax = 16 * 1024 * 1024;
+const filesShown = 5;
+
+/** The policy of a workspace: `validate.policy`, which warns by default. */
+function validatePolicy(config: Config): ValidatePolicy {
+  return (config.string('validate.policy') as ValidatePolicy | undefined) ?? 'warn';
+}
+
+/** A file on the disk that is about to be stored. */
+export interface IncomingFile {
+  /** From the top of the workspace. */
+  readonly path: string;
+  readonly source: string;
+  readonly size: number;
+  /** Whether the same bytes are stored already. */
+  readonly known: boolean;
+}
+
+/**
+ * Applies the policy to files that are about to be stored. With `allow` nothing is read, with `warn` only
+ * files that are new.
+ * @returns warnings
+ * @throws MstoreError `validation-refused` with `deny`
+ */
+export async function judgeIncoming(
+  config: Config,
+  files: readonly IncomingFile[],
+  options: WorkOptions,
+): Promise<string[]> {
+  const policy = validatePolicy(config);
+  if (policy === 'allow') return [];
+  const judged = policy === 'deny' ? files : files.filter(({ known }) => !known);
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const sources = judged.map((file) => ({ source: incoming(file), around: beside(file, byPath) }));
+  return judge(policy, sources, { signal: options.signal });
+}
+
+function incoming({ path: shown, source, size }: IncomingFile): Source {
+  return {
+    path: shown,
+    size,
+    open: () => openOnDisk(source, shown),
+  };
+}
+
+/** The files that are stored with one, in its folder and below. */
+function beside(
+  { path: shown }: IncomingFile,
+  files: ReadonlyMap<string, IncomingFile>,
+): Neighbours {
+  const folder = path.posix.dirname(shown);
+  return {
+    find: (name) => {
+      const found = files.get(path.posix.join(folder, name));
+      return found === undefined ? undefined : incoming(found);
+    },
+  };
+}
+
+/**
+ * Applies the policy to what a version holds, read from the local store. With `warn`, what is not here is
+ * passed over.
+ * @returns warnings
+ * @throws MstoreError `validation-refused` with `deny`, and `objects-missing` when files are not here
+ */
+export async function judgeStored(
+  workspace: Workspace,
+  item: Tracked,
+  options: WorkOptions,
+): Promise<string[]> {
+  const policy = validatePolicy(workspace.config);
+  if (policy === 'allow') return [];
+  const { store } = workspace;
+  if (policy === 'warn' && !store.has(item.pointer.sha256)) return [];
+  const stored = new StoredSources(workspace);
+  try {
+    return await judge(policy, stored.list(item), { signal: options.signal });
+  } catch (error) {
+    if (policy === 'warn' && error instanceof MstoreError && error.code === 'objects-missing')
+      return [];
+    throw error;
+  } finally {
+    stored.close();
+  }
+}
+
+async function judge(
+  policy: ValidatePolicy,
+  sources: readonly PlacedSource[],
+  options: WorkOptions,
+): Promise<string[]> {
+  const bytesMax = policy === 'deny' ? undefined : passingBytesMax;
+  const { files } = await validateAll(sources, options, bytesMax);
+  const bad = files.filter(({ verdict }) => verdict === 'invalid' || verdict === 'dangerous');
+  if (bad.length === 0) return [];
+  const lines = bad.slice(0, filesShown).map(tellFile);
+  const more = bad.length - filesShown;
+  if (more > 0) lines.push(`${more} more files are invalid or dangerous`);
+  if (policy === 'warn') return lines;
+  throw new MstoreError('validation-refused', `${lines[0]}; validate.policy denies that`, {
+    hint: `Run "mstore validate ${printable(bad[0]?.path ?? '')}" to see all that was found`,
+    details: { paths: bad.map(({ path: shown }) => shown) },
+  });
+}
+
+/** Says in one line what is worst about a file. */
+function tellFile({ path: shown, verdict, findings }: FileValidation): string {
+  const worst = findings.find(({ severity }) => severity === verdict);
+  const where = worst?.where === undefined ? '' : ` (${worst.where})`;
+  return `${printable(shown)} is ${verdict}: ${printable(worst?.message ?? '')}${printable(where)} [${worst?.rule ?? ''}]`;
+}
