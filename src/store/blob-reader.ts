@@ -102,7 +102,7 @@ export class BlobReader {
     return new RandomReader(recipe, (row) => {
       const [place] = this.#places(recipe, row, row + 1);
       const [block] = this.#chunks.read(place === undefined ? [] : [place]);
-      return Uint8Array.from(block?.bytes ?? []);
+      return Buffer.from(block?.bytes ?? []);
     });
   }
 
