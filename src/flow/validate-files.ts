@@ -11,13 +11,13 @@ const verdicts: readonly Verdict[] = ['ok', 'warning', 'invalid', 'dangerous'];
 export async function validateAll(
   sources: readonly PlacedSource[],
   { signal, progress }: WorkOptions,
-  bytesMax?: number,
+  passingBytes?: number,
 ): Promise<{ verdict: Verdict; files: FileValidation[] }> {
   const breather = new Breather(signal);
   const files: FileValidation[] = [];
   progress?.start('check', { filesTotal: sources.length });
   for (const { source, around } of sources) {
-    files.push(validateFile(source, { around, bytesMax }));
+    files.push(validateFile(source, { around, passingBytes }));
     progress?.advance({ files: 1, name: source.path });
     if (breather.due()) await breather.turn();
   }

@@ -2,6 +2,7 @@ import type { ByteReader } from '../weights/byte-reader.ts';
 import { looksLikeHdf5 } from './hdf5.ts';
 import { looksLikeNpy } from './npy.ts';
 import { isOnnx } from './onnx.ts';
+import { seemsPickle } from './pickle.ts';
 import { looksLikeSafetensors } from './safetensors.ts';
 import { looksLikeTflite } from './tflite.ts';
 import { looksLikeLegacyTorch } from './torch.ts';
@@ -37,7 +38,7 @@ const magics: ReadonlyArray<readonly [string, Content]> = [
   ['47475546', 'gguf'],
   ['504b0304', 'zip'],
   ['504b0506', 'zip'],
-  ['1f8b', 'gzip'],
+  ['1f8b08', 'gzip'],
   ['fd377a585a00', 'xz'],
   ['425a68', 'bz2'],
   ['04224d18', 'lz4'],
@@ -52,8 +53,15 @@ export const headBytes = 512;
 /**
  * Tells what a file is by its content.
  * @param head its first 512 bytes, or all
+ * @param expected what its name says. Where it says nothing, numbers of all kinds are to be expected, so the weaker
+ * signs need more to count
  */
-export function detectContent(file: ByteReader, head: Uint8Array): Content | undefined {
+export function detectContent(
+  file: ByteReader,
+  head: Uint8Array,
+  expected: Expected | undefined,
+): Content | undefined {
+  const isNamed = expected !== undefined;
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.length);
   const hex = bytes.subarray(0, 8).toString('hex');
   const found = magics.find(([magic]) => hex.startsWith(magic))?.[1];
@@ -61,14 +69,25 @@ export function detectContent(file: ByteReader, head: Uint8Array): Content | und
   if (looksLikeLegacyTorch(head)) return 'torch-legacy';
   if (looksLikeTflite(head)) return 'tflite';
   if (looksLikeNpy(head)) return 'npy';
-  if (bytes.subarray(257, 262).toString('latin1') === 'ustar') return 'tar';
+  if (isTar(bytes)) return 'tar';
   if (looksLikeSafetensors(new DataView(head.buffer, head.byteOffset, head.length), file.size))
-    return 'safetensors';
-  if (bytes[0] === 0x80 && (bytes[1] ?? 0) >= 2 && (bytes[1] ?? 9) <= 5) return 'pickle';
+    if (isNamed || /^["} ]/.test(bytes.toString('latin1', 9, 10))) return 'safetensors';
+  if (bytes[0] === 0x80 && (bytes[1] ?? 0) >= 2 && (bytes[1] ?? 9) <= 5)
+    return isNamed || seemsPickle(file) ? 'pickle' : undefined;
   if (bytes[0] === 0x78 && [0x01, 0x5e, 0x9c, 0xda].includes(bytes[1] ?? 0)) return 'zlib';
-  if (/^(?:\xef\xbb\xbf)?\s*[{[]/.test(bytes.toString('latin1'))) return 'json';
+  if (isNamed && /^(?:\xef\xbb\xbf)?\s*[{[]/.test(bytes.toString('latin1'))) return 'json';
   if (bytes[0] === 0x08 && isOnnx(file)) return 'onnx';
   return isHdf5Likely(bytes) && looksLikeHdf5(file) ? 'hdf5' : undefined;
+}
+
+/** Old archives have no magic, but a sum of the bytes of the first header. */
+function isTar(head: Buffer): boolean {
+  if (head.subarray(257, 262).toString('latin1') === 'ustar') return true;
+  if (head.length < headBytes || head[0] === 0) return false;
+  const told = Number.parseInt(head.subarray(148, 156).toString('latin1').trim(), 8);
+  if (!(told > 0)) return false;
+  const sum = head.reduce((all, byte, i) => all + (i >= 148 && i < 156 ? 0x20 : byte), 0);
+  return sum === told;
 }
 
 /** A user block of HDF5 may hold anything; only where the file starts as one, or with zeros, it is looked for. */
@@ -118,9 +137,19 @@ export function expectedFormat(name: string): Expected | undefined {
 
 /** Names under which programs look for a pickle, in any wrapping. */
 const modelName =
-  /\.(?:pt|pth|pt2|bin|ckpt|pkl|pickle|joblib|model|npy|npz|keras|h5|onnx|safetensors|gguf)$/i;
+  /\.(?:pt|pth|pt2|bin|ckpt|pkl|pickle|joblib|model|npy|npz|keras|h5|onnx|safetensors|gguf)(?:\.(?:gz|z|xz|lzma|bz2|lz4|zst|7z))?$/i;
 
 /** Tells whether a file has the name of a model. */
 export function hasModelName(name: string): boolean {
   return modelName.test(name);
+}
+
+/** Names of texts, pictures, sounds, tables and programs, which no loader of models takes. */
+const otherName =
+  /\.(?:txt|md|rst|csv|tsv|log|xml|html?|css|ya?ml|toml|ini|cfg|pdf|jpe?g|png|gif|webp|bmp|tiff?|svg|wav|mp3|flac|ogg|mp4|avi|mov|mkv|webm|parquet|arrow|feather|py|ipynb|js|ts|c|h|cc|cpp|cu|rs|go|java|sh)$/i;
+
+/** Tells whether a file may be one of a model by its name: of some, it is known that they are not. */
+export function mayBeModel(name: string): boolean {
+  const expected = expectedFormat(name);
+  return expected === undefined ? !otherName.test(name) : expected !== 'code';
 }

@@ -9,6 +9,8 @@ const stringBytesMax = 16 * 1024 * 1024;
 const nameBytesMax = 63;
 const dimensionsMax = 4;
 const alignmentDefault = 32;
+/** Tensors, and values of metadata: real files have a thousandth. */
+const countMax = 1_000_000;
 /** Bytes of the smallest entries of metadata and of the table of tensors. */
 const valueBytesMin = 8 + 4 + 1;
 const tensorBytesMin = 8 + 4 + 4 + 8;
@@ -129,8 +131,12 @@ class GgufCheck {
     const { at } = this.#reader;
     const low = this.#reader.u32();
     const count = low + this.#reader.u32() * 2 ** 32;
-    if (count * bytesMin <= this.#file.size - this.#reader.at) return count;
-    this.#report.add('gguf-header', `The file has no room for ${count} ${what}`, `byte ${at}`);
+    const hasRoom = count * bytesMin <= this.#file.size - this.#reader.at;
+    if (hasRoom && count <= countMax) return count;
+    const message = hasRoom
+      ? `It has ${count} ${what}; at most ${countMax} are read`
+      : `The file has no room for ${count} ${what}`;
+    this.#report.add('gguf-header', message, `byte ${at}`);
     return undefined;
   }
 

@@ -8,13 +8,21 @@ const startsMax = 16;
 /** Bytes that are searched at the start and at the end. */
 const searchedBytes = 1024 * 1024;
 
-/** What the bytes of a file may show of a layer with code, and of other files that it reads. */
-const codeTexts = [
-  '"class_name": "Lambda"',
-  '"class_name":"Lambda"',
-  '"__lambda__"',
-  '"TorchModuleWrapper"',
-];
+/** What the bytes of a file may show of a layer with code. */
+const codeText = /"class_name"\s*:\s*"(?:Lambda|TorchModuleWrapper)"|"__lambda__"/;
+
+/**
+ * Finds the text of a layer of Keras with code, also where its letters are written as escapes of JSON.
+ * @returns what stands there
+ */
+export function layerWithCode(bytes: Uint8Array): string | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    .toString('latin1')
+    .replace(/\\u00([0-7][0-9a-fA-F])/g, (_, code: string) =>
+      String.fromCharCode(Number.parseInt(code, 16)),
+    );
+  return codeText.exec(text)?.[0];
+}
 
 /** Offset of the superblock; undefined where there is none. */
 function superblockAt(file: ByteReader): number | undefined {
@@ -64,10 +72,7 @@ function endOfFile(file: ByteReader, at: number): number | undefined {
 }
 
 function search(file: ByteReader, start: number, report: Report): void {
-  const bytes = Buffer.from(file.read(start, Math.min(searchedBytes, file.size - start)));
-  for (const text of codeTexts) {
-    const found = bytes.indexOf(text);
-    if (found >= 0)
-      report.add('keras-lambda', `The text ${text} stands in the file`, `byte ${start + found}`);
-  }
+  const found = layerWithCode(file.read(start, Math.min(searchedBytes, file.size - start)));
+  if (found !== undefined)
+    report.add('keras-lambda', `The text ${found} stands in the file`, `from byte ${start}`);
 }

@@ -1,6 +1,7 @@
 import { isJsonObject } from '../base/json.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { member, objectAt, readJson, textAt } from './json-text.ts';
+import { checkKerasConfig } from './keras.ts';
 import { quoted, type Report } from './report.ts';
 import { checkShards, isShardIndex } from './shards.ts';
 import type { Neighbours } from './source.ts';
@@ -26,13 +27,14 @@ export function checkJsonFile(
     report.add('not-read-to-end', `The file has ${file.size} bytes; ${jsonBytesMax} are parsed`);
     return 'json';
   }
-  const { value, problem, duplicate } = readJson(file.read(0, file.size));
+  const { value, problem, duplicate, isTooLarge } = readJson(file.read(0, file.size));
   if (problem !== undefined) {
-    report.add('json-syntax', `It cannot be parsed: ${problem}`);
+    report.add(isTooLarge ? 'not-read-to-end' : 'json-syntax', `It cannot be parsed: ${problem}`);
     return 'json';
   }
   if (duplicate !== undefined)
     report.add('json-duplicate', `The key ${quoted(duplicate)} stands twice in an object`);
+  if (isKerasModel(value)) checkKerasConfig(value, report);
   if (isTfjs(value)) {
     checkTfjs(value, around, report);
     return 'tfjs';
@@ -99,6 +101,11 @@ function checkLabelMaps(
   if (differing === undefined || !distinct) return;
   const message = `label2id does not give ${differing[0]} for ${quoted(String(differing[1]))}`;
   report.add('config-labels', message, 'key "label2id"');
+}
+
+/** Tells whether a JSON value is the architecture of a model of Keras, as `to_json` writes it. */
+function isKerasModel(value: unknown): boolean {
+  return textAt(value, 'class_name') !== undefined && objectAt(value, 'config') !== undefined;
 }
 
 /** Tells whether a JSON value is a `tokenizer.json`. */

@@ -7,12 +7,20 @@ export interface JsonResult {
   readonly problem: string | undefined;
   /** A key that stands twice in its object; the parser keeps the last one silently. */
   readonly duplicate: string | undefined;
+  /** Whether it has more values than are parsed. */
+  readonly isTooLarge: boolean;
 }
+
+/** Values of one text: the largest tokenizers have half of them. Each takes up to 100 bytes when it is parsed. */
+const valuesMax = 5_000_000;
 
 /** Parses JSON in UTF-8 with what the parser does not tell: keys that stand twice, and depth. */
 export function readJson(bytes: Uint8Array): JsonResult {
-  const none = { value: undefined, duplicate: undefined };
-  if (isTooDeep(bytes)) return { ...none, problem: `it has more than ${jsonDepthMax} levels` };
+  const none = { value: undefined, duplicate: undefined, isTooLarge: false };
+  const { depth, values } = measure(bytes);
+  if (depth > jsonDepthMax) return { ...none, problem: `it has more than ${jsonDepthMax} levels` };
+  if (values > valuesMax)
+    return { ...none, problem: `it has more than ${valuesMax} values`, isTooLarge: true };
   let value: unknown;
   try {
     value = parseJsonBytes(bytes);
@@ -21,7 +29,8 @@ export function readJson(bytes: Uint8Array): JsonResult {
     const message = isText ? error.message.slice(0, 200) : 'it is not UTF-8';
     return { ...none, problem: message };
   }
-  return { value, problem: undefined, duplicate: duplicateKey(Buffer.from(bytes).toString()) };
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+  return { ...none, value, problem: undefined, duplicate: duplicateKey(text) };
 }
 
 /** An own member of an object from outside; undefined where it has none. */
@@ -44,17 +53,25 @@ export function textAt(value: unknown, key: string): string | undefined {
 const quote = 0x22;
 const backslash = 0x5c;
 
-/** Looks at brackets outside of texts alone, so that what is no JSON does no harm. */
-function isTooDeep(bytes: Uint8Array): boolean {
+/**
+ * Counts the levels and the values of a text that may be JSON, up to the limits: what is no JSON does no harm
+ * either.
+ */
+function measure(bytes: Uint8Array): { depth: number; values: number } {
   let depth = 0;
-  for (let at = 0; at < bytes.length; at++) {
+  let deepest = 0;
+  let values = 0;
+  for (let at = 0; at < bytes.length && deepest <= jsonDepthMax && values <= valuesMax; at++) {
     const byte = bytes[at];
     if (byte === quote) at = endOfText(bytes, at);
-    else if (byte === 0x7b || byte === 0x5b) depth++;
-    else if (byte === 0x7d || byte === 0x5d) depth--;
-    if (depth > jsonDepthMax) return true;
+    else if (byte === 0x2c) values++;
+    else if (byte === 0x7b || byte === 0x5b) {
+      values++;
+      depth++;
+      deepest = Math.max(deepest, depth);
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
   }
-  return false;
+  return { depth: deepest, values };
 }
 
 /** Index of the quote that ends the text that starts at `start`. */

@@ -1,7 +1,10 @@
 import { isJsonObject } from '../base/json.ts';
+import type { ByteReader } from '../weights/byte-reader.ts';
 import { checkHdf5, looksLikeHdf5 } from './hdf5.ts';
 import { member, readJson, textAt } from './json-text.ts';
+import { judgeImport } from './pickle-policy.ts';
 import { quoted, type Report } from './report.ts';
+import { BudgetSpent } from './source.ts';
 import { checkMembers } from './torch.ts';
 import type { ZipMember } from './zip.ts';
 
@@ -41,11 +44,7 @@ export function checkKerasArchive(members: readonly ZipMember[], report: Report)
   const metadata = readMember(byName.get('metadata.json'), report);
   const version = textAt(metadata, 'keras_version');
   if (version !== undefined) report.summary.producer = `keras ${version}`;
-  const weights = byName.get('model.weights.h5')?.open();
-  if (weights !== undefined) {
-    if (looksLikeHdf5(weights)) checkHdf5(weights, report);
-    else report.add('keras-layout', 'It is no HDF5', 'member "model.weights.h5"');
-  }
+  checkWeights(byName.get('model.weights.h5')?.open(), report);
   const known = new Set(['config.json', 'metadata.json', 'model.weights.h5']);
   checkMembers(
     members.filter(({ name }) => !known.has(name)),
@@ -54,12 +53,24 @@ export function checkKerasArchive(members: readonly ZipMember[], report: Report)
   );
 }
 
+function checkWeights(weights: ByteReader | undefined, report: Report): void {
+  if (weights === undefined) return;
+  const where = 'member "model.weights.h5"';
+  try {
+    if (looksLikeHdf5(weights)) checkHdf5(weights, report);
+    else report.add('keras-layout', 'It is no HDF5', where);
+  } catch (error) {
+    if (!(error instanceof BudgetSpent)) throw error;
+    report.add('not-read-to-end', 'It unfolds to more than is looked into', where);
+  }
+}
+
 function readMember(found: ZipMember | undefined, report: Report): unknown {
   const content = found?.open();
   if (found === undefined || content === undefined) return undefined;
   const where = `member ${quoted(found.name)}`;
   if (content.size > configBytesMax) {
-    report.add('not-read-to-end', 'It is larger than what is looked into', where);
+    report.add('keras-config', `It has ${content.size} bytes, and is not looked into`, where);
     return undefined;
   }
   const { value, problem, duplicate } = readJson(content.read(0, content.size));
@@ -107,4 +118,15 @@ function checkObject(value: object, report: Report, path: string): void {
   const module = textAt(value, 'module');
   if (module !== undefined && !ownModule.test(module))
     report.add('keras-module', `The class ${quoted(className)} is of ${quoted(module)}`, where);
+  // Versions before 3.9 take any name of a module: also those that run code.
+  const functions = [typeof config === 'string' ? config : undefined, className];
+  const reached = functions.find(
+    (name) => name !== undefined && judgeImport(module ?? 'builtins', name) === 'denied',
+  );
+  if (reached !== undefined)
+    report.add(
+      'keras-module',
+      `It reaches ${quoted(reached)} of ${quoted(module ?? 'builtins')}`,
+      where,
+    );
 }

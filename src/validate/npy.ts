@@ -2,7 +2,6 @@ import type { ByteReader } from '../weights/byte-reader.ts';
 import { itemBytes } from './joblib-array.ts';
 import { checkPickles, PickleTally } from './pickle.ts';
 import { quoted, type Report, TensorTally } from './report.ts';
-import { checkMembers } from './torch.ts';
 import type { ZipMember } from './zip.ts';
 
 const magic = Buffer.from('934e554d5059', 'hex');
@@ -27,19 +26,29 @@ export function checkNpy(file: ByteReader, report: Report): void {
   tally.into(report.summary);
 }
 
-/** Checks the arrays of an archive of NumPy, and that nothing else in it is a pickle. */
-export function checkNpz(members: readonly ZipMember[], report: Report): void {
+/** Tells whether the members of an archive are arrays, as NumPy writes them. */
+export function isArrayArchive(members: readonly ZipMember[]): boolean {
+  return members.length > 0 && members.every(({ name }) => name.endsWith('.npy'));
+}
+
+/**
+ * Checks the members of an archive that are arrays, by content: NumPy asks for no name.
+ * @param isNumPy whether all members should be arrays
+ * @returns whether there are any
+ */
+export function checkArrays(
+  members: readonly ZipMember[],
+  report: Report,
+  isNumPy: boolean,
+): boolean {
   const tally = new TensorTally();
-  for (const { name, open } of members) {
-    const content = name.endsWith('.npy') ? open() : undefined;
+  for (const { name, head, open } of members) {
+    if (!isNumPy && !looksLikeNpy(head())) continue;
+    const content = open();
     if (content !== undefined) checkArray(content, `member ${quoted(name)}`, report, tally);
   }
-  checkMembers(
-    members.filter(({ name }) => !name.endsWith('.npy')),
-    report,
-    false,
-  );
-  tally.into(report.summary);
+  if (isNumPy) tally.into(report.summary);
+  return tally.count > 0 || isNumPy;
 }
 
 function checkArray(
@@ -80,7 +89,7 @@ function checkData(
 ): void {
   const elements = shape.reduce((product, length) => product * length, 1);
   tally.add(descr.slice(0, 40), elements);
-  if (/O/.test(descr)) {
+  if (holdsObjects(descr)) {
     report.add('npy-object', 'It is an array of objects, which is loaded as a pickle', member);
     const pickles = new PickleTally();
     const stream = { file, start: at, end: file.size, ...(member === undefined ? {} : { member }) };
@@ -95,19 +104,49 @@ function checkData(
   report.add('npy-size', message, member);
 }
 
-/** Reads the dict of a header, as NumPy writes it, without evaluating anything. */
+/** Tells whether a type, or one of the types of its fields, is that of objects. */
+function holdsObjects(descr: string): boolean {
+  const types = descr.startsWith('[') ? descr.split(/['"]/).filter((_, i) => i % 2 === 1) : [descr];
+  return types.some((type) => /^[<>|=]?O/.test(type));
+}
+
+const entry = {
+  descr: /'descr'\s*:\s*('[^'\\]*'|"[^"\\]*"|\[[^\\{}]*\])/y,
+  fortran_order: /'fortran_order'\s*:\s*(True|False)/y,
+  shape: /'shape'\s*:\s*\(([\d\s,L]*)\)/y,
+} as const;
+const between = /\s*,?\s*/y;
+
+/**
+ * Reads the dict of a header in the form in which NumPy writes it, without evaluating anything. What else Python
+ * would take, such as a key twice, is refused: it could be read in two ways.
+ */
 function parseHeader(text: string): ArrayHeader | undefined {
   const dict = text.trim();
-  if (!dict.startsWith('{') || !dict.endsWith('}')) return undefined;
-  const descr = /['"]descr['"]\s*:\s*(?:'([^']*)'|"([^"]*)"|(\[.*\]))\s*,/.exec(dict);
-  const order = /['"]fortran_order['"]\s*:\s*(?:True|False)\s*[,}]/.test(dict);
-  const shape = /['"]shape['"]\s*:\s*\(([\d\s,L]*)\)/.exec(dict)?.[1];
-  if (descr === null || !order || shape === undefined) return undefined;
+  const found = new Map<string, string>();
+  let at = dict.startsWith('{') ? 1 : dict.length;
+  const step = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(dict);
+    if (match !== null) at = pattern.lastIndex;
+    return match;
+  };
+  for (let count = 0; count < 3; count++) {
+    step(between);
+    for (const [key, pattern] of Object.entries(entry)) {
+      const [, value] = found.has(key) ? [] : (step(pattern) ?? []);
+      if (value !== undefined) found.set(key, value);
+    }
+  }
+  step(between);
+  const [descr, shape] = [found.get('descr'), found.get('shape')];
+  const isWhole = at === dict.length - 1 && dict.endsWith('}') && found.has('fortran_order');
+  if (!isWhole || descr === undefined || shape === undefined) return undefined;
   const lengths = shape
     .split(',')
     .map((part) => part.trim().replace(/L$/, ''))
     .filter((part) => part !== '')
     .map(Number);
   if (!lengths.every((length) => Number.isSafeInteger(length))) return undefined;
-  return { descr: descr[1] ?? descr[2] ?? descr[3] ?? '', shape: lengths };
+  return { descr: descr.replace(/^['"]|['"]$/g, ''), shape: lengths };
 }

@@ -1,5 +1,5 @@
 import { quoted, type Report } from './report.ts';
-import type { Neighbours } from './source.ts';
+import type { Neighbours, Source } from './source.ts';
 
 /** Where a tensor says that its data is. */
 export interface ExternalPlace {
@@ -22,6 +22,7 @@ export function checkExternalPlaces(
   report: Report,
 ): void {
   const files = new Set<string>();
+  const found = remembered(around);
   for (const place of places) {
     const location = place.entries.get('location') ?? '';
     const problem = locationProblem(location);
@@ -33,10 +34,22 @@ export function checkExternalPlaces(
     const path = plain(location);
     files.add(path);
     const range = rangeOf(place, report);
-    if (around !== undefined && range !== undefined)
-      checkFile(path, range, place.where, around, report);
+    if (found !== undefined && range !== undefined)
+      checkFile(path, range, place.where, found, report);
   }
   if (files.size > 0) report.summary.files = [...files].sort().slice(0, filesShown);
+}
+
+/** Thousands of tensors lie in one file, which is looked up once. */
+function remembered(around: Neighbours | undefined): Neighbours | undefined {
+  if (around === undefined) return undefined;
+  const known = new Map<string, Source | undefined>();
+  return {
+    find(path) {
+      if (!known.has(path)) known.set(path, around.find(path));
+      return known.get(path);
+    },
+  };
 }
 
 interface Range {

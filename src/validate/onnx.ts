@@ -4,6 +4,7 @@ import {
   type Field,
   lengthDelimited,
   type MessageKinds,
+  TooManyFields,
   walkMessages,
 } from '../weights/protobuf.ts';
 import {
@@ -67,6 +68,11 @@ const knownDomains = new Set([
 ]);
 const textBytesMax = 4096;
 const dimensionsMax = 64;
+/** Tensors with data elsewhere, and domains, that are noted. */
+const placesMax = 100_000;
+const domainsMax = 1000;
+/** Fields that are looked at: the largest graphs have some hundred thousand. */
+const fieldsMax = 20 * 1024 * 1024;
 /** Protocol Buffers do not parse more. */
 const modelBytesMax = 2 ** 31 - 1;
 
@@ -98,10 +104,13 @@ export function checkOnnx(file: ByteReader, around: Neighbours | undefined, repo
   if (file.size > modelBytesMax)
     report.add('onnx-size', `The file has ${file.size} bytes; a model has less than 2 GiB`);
   try {
-    walkMessages(file, 'model', kinds, model);
+    walkMessages(file, 'model', kinds, model, fieldsMax);
   } catch (error) {
     if (!(error instanceof NotThisFormat)) throw error;
-    report.add('onnx-damaged', 'A field is damaged, or leaves its message', `byte ${model.at}`);
+    if (error instanceof TooManyFields)
+      report.add('not-read-to-end', `Only ${fieldsMax} fields are looked at`, `byte ${model.at}`);
+    else
+      report.add('onnx-damaged', 'A field is damaged, or leaves its message', `byte ${model.at}`);
   }
   model.finish();
   checkExternalPlaces(model.places, around, report);
@@ -166,10 +175,10 @@ class ModelCheck {
         this.#modelField(field, text);
         break;
       case 'node':
-        if (field.number === 7) this.#domains.add(text());
+        if (field.number === 7) this.#note(this.#domains, text());
         break;
       case 'function':
-        if (field.number === 10) this.#ownDomains.add(text());
+        if (field.number === 10) this.#note(this.#ownDomains, text());
         break;
       case 'opset':
         if (field.number === 1) this.#domain = text();
@@ -188,10 +197,14 @@ class ModelCheck {
 
   leave(kind: Kind): void {
     this.#modelKinds.pop();
-    if (kind === 'opset' && this.#modelKinds.length === 0)
+    if (kind === 'opset' && this.#modelKinds.length === 0 && this.#opset.size < domainsMax)
       this.#opset.set(this.#domain, this.#version);
     if (kind === 'entry') this.#tensor.entries.set(this.#key, this.#value);
     if (kind === 'tensor') this.#endTensor(this.#tensor);
+  }
+
+  #note(domains: Set<string>, domain: string): void {
+    if (domains.size < domainsMax) domains.add(domain);
   }
 
   #modelField({ number, value }: Field<Kind>, text: () => string): void {
@@ -232,7 +245,9 @@ class ModelCheck {
       const message = `Its dims and type need ${bytes} bytes; raw_data has ${rawBytes}`;
       this.#report.add('onnx-tensor', message, where);
     }
-    if (isExternal || entries.size > 0) this.places.push({ where, entries, bytes });
+    if (!isExternal && entries.size === 0) return;
+    if (this.places.length < placesMax) this.places.push({ where, entries, bytes });
+    else this.#report.add('not-read-to-end', `Only ${placesMax} tensors elsewhere are looked at`);
   }
 
   /** Tells what can be told only of the whole model. */

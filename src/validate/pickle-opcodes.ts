@@ -1,5 +1,12 @@
-import { expectFormat } from '../weights/window-reader.ts';
-import { mark, pythonText, rawUnicodeText, unknownValue, type Value } from './pickle-values.ts';
+import { memoIndex } from './pickle-memo.ts';
+import {
+  mark,
+  nothing,
+  pythonText,
+  rawUnicodeText,
+  unknownValue,
+  type Value,
+} from './pickle-values.ts';
 import type { PickleMachine } from './pickle-walk.ts';
 
 /** Does what one opcode does to the state of a walk; its argument is next to read. */
@@ -63,13 +70,6 @@ function integerOf(line: string): Value {
   return value ?? unknownValue;
 }
 
-/** An index of the memo as Python reads it: spaces around it and single underscores count for nothing. */
-function memoIndex(line: string): number {
-  const digits = line.trim().replace(/(?<=\d)_(?=\d)/g, '');
-  expectFormat(/^\+?\d{1,15}$/.test(digits));
-  return Number(digits);
-}
-
 function longInteger(machine: PickleMachine, length: number): void {
   if (length > 6) {
     machine.reader.skip(length);
@@ -104,7 +104,10 @@ const numbers: Readonly<Record<number, Opcode>> = {
 
 const texts: Readonly<Record<number, Opcode>> = {
   // STRING, BINSTRING, SHORT_BINSTRING
-  83: (machine) => machine.push(machine.noteText(pythonText(machine.line()))),
+  83: (machine) => {
+    const text = pythonText(machine.line());
+    machine.push(text === undefined ? unknownValue : machine.noteText(text));
+  },
   84: pushText(i4),
   85: pushText(u1),
   // UNICODE, BINUNICODE, SHORT_BINUNICODE, BINUNICODE8
@@ -159,12 +162,12 @@ const stackAndMemo: Readonly<Record<number, Opcode>> = {
   },
   50: (machine) => machine.duplicate(),
   // PUT, BINPUT, LONG_BINPUT, MEMOIZE
-  112: (machine) => machine.remember(memoIndex(machine.line())),
+  112: (machine) => machine.remember(machine.index(memoIndex(machine.line()))),
   113: (machine) => machine.remember(machine.reader.u8()),
   114: (machine) => machine.remember(machine.reader.u32()),
-  148: (machine) => machine.remember(undefined),
+  148: (machine) => machine.remember(),
   // GET, BINGET, LONG_BINGET
-  103: (machine) => machine.recall(memoIndex(machine.line())),
+  103: (machine) => machine.recall(machine.index(memoIndex(machine.line()))),
   104: (machine) => machine.recall(machine.reader.u8()),
   106: (machine) => machine.recall(machine.reader.u32()),
 };
@@ -189,7 +192,7 @@ const importsAndCalls: Readonly<Record<number, Opcode>> = {
     machine.call(callee ?? unknownValue, machine.popMark());
   },
   111: (machine) => {
-    const [callee = unknownValue, ...values] = machine.popMark();
+    const [callee = nothing, ...values] = machine.popMark();
     machine.call(callee, values);
   },
   // REDUCE, NEWOBJ, NEWOBJ_EX, BUILD
@@ -208,7 +211,10 @@ const importsAndCalls: Readonly<Record<number, Opcode>> = {
   },
   98: (machine) => machine.build(machine.pop()),
   // PERSID, BINPERSID
-  80: pushLine,
+  80: (machine) => {
+    machine.line();
+    machine.persistent(unknownValue);
+  },
   81: (machine) => machine.persistent(machine.pop()),
 };
 

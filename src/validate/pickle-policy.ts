@@ -11,13 +11,21 @@ const words = (text: string): string[] => text.trim().split(/\s+/);
 const deniedWords = new Set(
   words(`
     os posix nt sys subprocess commands pty runpy code codeop marshal types importlib imp pkgutil
-    zipimport ctypes _ctypes shutil tempfile socket ssl http httplib urllib urllib2 requests aiohttp
-    smtplib ftplib imaplib xmlrpc socketserver asyncio multiprocessing threading _thread signal atexit
-    webbrowser pickle _pickle cPickle dill cloudpickle joblib shelve sqlite3 pip ensurepip venv
+    zipimport ctypes shutil tempfile socket ssl http httplib urllib urllib2 requests aiohttp
+    smtplib ftplib imaplib xmlrpc socketserver asyncio multiprocessing threading signal atexit
+    webbrowser pickle cPickle dill cloudpickle joblib shelve sqlite3 pip ensurepip venv
     distutils setuptools pydoc doctest unittest test timeit trace cProfile profile pdb bdb idlelib
     lib2to3 inspect gc site linecache fileinput glob platform mmap uuid logging tarfile zipfile
-    functools operator _operator _osx_support _aix_support _pyrepl __import__ __loader__ __globals__
-    __builtins__ __subclasses__ __getattribute__ __code__ __reduce__ __reduce_ex__`),
+    functools operator _thread _osx_support _aix_support _pyrepl __import__ __loader__ __globals__
+    __builtins__ __subclasses__ __getattribute__ __getattr__ __setattr__ __delattr__ __code__ __reduce__
+    __reduce_ex__ __class__ __bases__ __base__ __mro__ __dict__ __self__ __func__ __call__ __closure__`),
+);
+
+/** Names that run what they are given, whatever module they are asked of. */
+const deniedLast = new Set(
+  words(`
+    eval exec execfile system popen Popen check_call check_output getoutput getstatusoutput run_module
+    run_path import_module load_module exec_module load_library _load_from_bytes read_pickle`),
 );
 
 /** Names of the built-in module that run, read or change what a file should not. */
@@ -33,6 +41,8 @@ const deniedNames = words(`
   torch.serialization.load torch.load torch.hub torch.jit torch._inductor.codecache
   torch._dynamo.guards torch.fx.experimental.symbolic_shapes torch.utils.collect_env
   torch.utils._config_module torch.utils.data.datapipes.utils.decoder torch.utils.bottleneck
+  torch.utils.cpp_extension torch.utils.model_zoo torch.package torch.ops torch.classes
+  torch.export.load torch.distributed.rpc torch.storage._load_from_bytes numpy.ctypeslib numpy.lib.npyio numpy.lib._npyio_impl
   copyreg.add_extension numpy.load numpy.save numpy.fromfile numpy.memmap`);
 
 /** Names with a denied word that are common in files of scikit-learn and joblib. */
@@ -150,7 +160,10 @@ export function isForWeights(module: string, name: string): boolean {
 
 function isDenied(full: string): boolean {
   const parts = full.split('.');
-  if (parts.some((part) => deniedWords.has(part))) return true;
+  // Modules import others under a name of their own: random has os as _os, collections has sys as _sys.
+  if (parts.some((part) => deniedWords.has(part) || deniedWords.has(part.replace(/^_+/, ''))))
+    return true;
+  if (deniedLast.has(parts.at(-1) ?? '')) return true;
   const [first = '', ...rest] = parts;
   if (/^(?:builtins|__builtin__)$/.test(first) && rest.some((part) => deniedBuiltins.has(part)))
     return true;

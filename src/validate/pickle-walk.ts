@@ -1,77 +1,46 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { NotThisFormat, WindowReader } from '../weights/window-reader.ts';
 import { joblibArray } from './joblib-array.ts';
+import { type MemoIndex, PickleMemo } from './pickle-memo.ts';
+import {
+  isPickleAllTheSame,
+  type PickleImport,
+  type PickleLimits,
+  PickleNotes,
+  type PickleWalk,
+} from './pickle-notes.ts';
 import { opcodes } from './pickle-opcodes.ts';
-import { Box, ImportedValue, mark, unknownValue, type Value } from './pickle-values.ts';
+import {
+  Box,
+  ImportedValue,
+  longText,
+  mark,
+  nothing,
+  unknownValue,
+  type Value,
+} from './pickle-values.ts';
 import type { Rule } from './rules.ts';
 import { BudgetSpent } from './source.ts';
-import { storageOf, type TorchStorage, type TorchTensor, tensorOf } from './torch-objects.ts';
-
-/** An import that a pickle makes. */
-export interface PickleImport {
-  readonly module: string;
-  readonly name: string;
-  /** Offset of the opcode in the file. */
-  readonly at: number;
-  /** The opcode. */
-  readonly route: 'GLOBAL' | 'INST' | 'STACK_GLOBAL';
-}
-
-/** Something about a pickle that breaks a rule by itself, whatever is imported. */
-export interface PickleProblem {
-  readonly rule: Rule;
-  readonly at: number;
-  readonly message: string;
-}
-
-/** What the opcodes of one pickle do. */
-export interface PickleWalk {
-  readonly imports: readonly PickleImport[];
-  readonly problems: readonly PickleProblem[];
-  /** Offset behind the last opcode that was understood. */
-  readonly end: number;
-  /** Whether STOP was met. */
-  readonly complete: boolean;
-  /** Opcodes that were walked. */
-  readonly steps: number;
-  /** The integer that STOP left on the stack. */
-  readonly integer: number | undefined;
-  /** Whether all opcodes are among those of PyTorch's own reader of weights. */
-  readonly plainOpcodes: boolean;
-  /** Tensors of PyTorch that are made. */
-  readonly tensors: readonly TorchTensor[];
-  /** Storages of PyTorch that are asked for, by key. */
-  readonly storages: ReadonlyMap<string, TorchStorage>;
-  /** Bytes that an opcode carries, and texts, which may be pickles themselves. */
-  readonly carried: readonly Carried[];
-}
-
-/** What an opcode carries: a part of the file, or a text. */
-export type Carried = { readonly start: number; readonly end: number } | { readonly text: string };
-
-/** Bounds of a walk. */
-export interface PickleLimits {
-  readonly stepsMax: number;
-  /** Bytes of one read after a jump. */
-  readonly windowBytes?: number;
-}
+import { storageOf, tensorOf } from './torch-objects.ts';
 
 /** Names of modules and attributes, and texts that may become them. */
 const textBytesMax = 4096;
 const lineBytesMax = 64 * 1024;
 const stackMax = 2_000_000;
-const memoMax = 8_000_000;
-const problemsMax = 200;
+const memoMax = 4_000_000;
 const importsMax = 20_000;
-const carriedMax = 1000;
-/** Tensors and storages that are noted. */
-const objectsMax = 1_000_000;
-/** Arrays of objects inside each other. */
+/** Pickles inside each other. */
 const depthMax = 4;
 /** Values in containers, shared ones counted each time: no real file comes near. */
 const weightMax = 2 ** 40;
 /** No program that writes pickles uses DUP. */
 const dupMax = 64;
+/** Opcodes that are walked, and values that are kept, where bytes of an array may be opcodes. */
+const branchStepsMax = 10_000;
+const branchStackMax = 1000;
+const branchWindowBytes = 64;
+/** The lowest byte that is an opcode. */
+const opcodeMin = 0x28;
 
 /** Opcodes that `torch.load` takes with `weights_only=True`. */
 const plain = new Set([
@@ -85,7 +54,7 @@ class WalkEnds extends Error {}
 /**
  * Walks the opcodes of one pickle, with a stack and a memo that hold only what tells who is imported and
  * called. Nothing is built or run. What is wrong is noted, and the walk goes on where an unpickler could.
- * Source: Lib/pickletools.py of CPython.
+ * Source: Lib/pickletools.py and Modules/_pickle.c of CPython.
  */
 export function walkPickle(
   file: ByteReader,
@@ -96,33 +65,48 @@ export function walkPickle(
   return new PickleMachine(file, start, end, limits).run();
 }
 
+/** Where a walk is inside another. */
+interface Branch {
+  readonly depth: number;
+  readonly stack?: Value[];
+  readonly memo?: PickleMemo;
+}
+
 /** The state of a walk; the table of opcodes works on it. */
 export class PickleMachine {
   readonly reader: WindowReader;
   /** Offset of the opcode that is at work. */
   at: number;
   complete = false;
-  readonly #stack: Value[] = [];
-  readonly #memo = new Map<number, Value>();
-  readonly #imports: PickleImport[] = [];
-  readonly #problems: PickleProblem[] = [];
+  readonly #notes = new PickleNotes();
+  readonly #stack: Value[];
+  readonly #memo: PickleMemo;
   readonly #limits: PickleLimits;
+  readonly #kinds = new Set<number>();
   #steps = 0;
   #dups = 0;
+  #calls = 0;
   #protocols = 0;
   #plain = true;
+  #veiled = false;
+  #exhausted = false;
   #result: Value = unknownValue;
-  readonly #carried: Carried[] = [];
-  readonly #tensors: TorchTensor[] = [];
-  readonly #storages = new Map<string, TorchStorage>();
   readonly #file: ByteReader;
   readonly #end: number;
   readonly #depth: number;
 
-  constructor(file: ByteReader, start: number, end: number, limits: PickleLimits, depth = 0) {
+  constructor(
+    file: ByteReader,
+    start: number,
+    end: number,
+    limits: PickleLimits,
+    branch: Branch = { depth: 0 },
+  ) {
     this.#file = file;
     this.#end = end;
-    this.#depth = depth;
+    this.#depth = branch.depth;
+    this.#stack = branch.stack ?? [];
+    this.#memo = new PickleMemo(branch.memo);
     this.reader = new WindowReader(file, start, end, limits.windowBytes);
     this.at = start;
     this.#limits = limits;
@@ -137,51 +121,60 @@ export class PickleMachine {
         end = this.reader.at;
       }
     } catch (error) {
-      if (error instanceof BudgetSpent) {
-        this.problem('not-read-to-end', 'The pickle was not read to its end');
-      } else if (error instanceof NotThisFormat) {
-        this.problem('pickle-broken', 'The pickle is cut short, or holds a length that cannot be');
-      } else if (!(error instanceof WalkEnds)) throw error;
+      this.#endBy(error);
     }
     return {
-      imports: this.#imports,
-      problems: this.#problems,
+      notes: this.#notes,
       end,
       complete: this.complete,
+      exhausted: this.#exhausted,
       steps: this.#steps,
+      kinds: this.#kinds.size,
+      calls: this.#calls,
+      veiled: this.#veiled,
       integer: typeof this.#result === 'number' ? this.#result : undefined,
       plainOpcodes: this.#plain,
-      carried: this.#carried,
-      tensors: this.#tensors,
-      storages: this.#storages,
     };
+  }
+
+  #endBy(error: unknown): void {
+    if (error instanceof BudgetSpent) {
+      this.#exhausted = true;
+      const rule = error.isPassing ? 'not-read-to-end' : 'pickle-unread';
+      this.problem(rule, 'More bytes would have to be read than are allowed for one file');
+    } else if (error instanceof NotThisFormat) {
+      this.problem('pickle-broken', 'The pickle is cut short, or holds a length that cannot be');
+    } else if (!(error instanceof WalkEnds)) throw error;
   }
 
   #step(): void {
     if (this.#steps >= this.#limits.stepsMax) {
-      this.problem('not-read-to-end', 'The pickle has more opcodes than are walked');
-      throw new WalkEnds();
+      this.#exhausted = true;
+      this.#stopWalk('pickle-unread', 'The pickle has more opcodes than are walked');
     }
     const code = this.reader.u8();
     const work = opcodes[code];
-    if (work === undefined) {
-      this.problem('pickle-broken', `There is no opcode 0x${code.toString(16).padStart(2, '0')}`);
-      throw new WalkEnds();
-    }
+    if (work === undefined)
+      this.#stopWalk('pickle-broken', `There is no opcode 0x${code.toString(16)}`);
+    if (this.#kinds.size < 2) this.#kinds.add(code);
     this.#plain &&= plain.has(code);
     work(this);
     this.#steps++;
   }
 
   problem(rule: Rule, message: string): void {
-    if (this.#problems.length < problemsMax) this.#problems.push({ rule, message, at: this.at });
+    this.#notes.problem(rule, message, this.at);
+  }
+
+  /** Notes a problem behind which the walk does not go on. */
+  #stopWalk(rule: Rule, message: string): never {
+    this.problem(rule, message);
+    throw new WalkEnds();
   }
 
   push(value: Value): void {
-    if (this.#stack.length >= stackMax) {
-      this.problem('pickle-bomb', 'The pickle leaves more on the stack than any real one');
-      throw new WalkEnds();
-    }
+    if (this.#stack.length >= stackMax)
+      this.#stopWalk('pickle-bomb', 'The pickle leaves more on the stack than any real one');
     this.#stack.push(value);
   }
 
@@ -189,21 +182,20 @@ export class PickleMachine {
     const value = this.#stack.pop();
     if (value !== undefined) return value;
     this.problem('pickle-stack', 'An opcode takes more than the stack holds');
-    return unknownValue;
+    return nothing;
   }
 
-  /** The last value, which stays. */
-  top(): Value {
-    return this.#stack.at(-1) ?? unknownValue;
+  #top(): Value {
+    return this.#stack.at(-1) ?? nothing;
   }
 
   /** Takes all values behind the last MARK, and the mark. */
   popMark(): Value[] {
     const at = this.#stack.lastIndexOf(mark);
-    if (at < 0) this.problem('pickle-stack', 'An opcode needs a MARK, and there is none');
     const values = this.#stack.splice(Math.max(at, 0));
-    if (at >= 0) values.shift();
-    return values;
+    if (at >= 0) return values.slice(1);
+    this.problem('pickle-stack', 'An opcode needs a MARK, and there is none');
+    return [...values, nothing];
   }
 
   /** Pushes a container of values. */
@@ -215,23 +207,20 @@ export class PickleMachine {
 
   /** Puts values into the container on top of the stack. */
   extend(values: readonly Value[]): void {
-    const top = this.top();
+    const top = this.#top();
     if (top instanceof Box) this.#fill(top, values);
   }
 
   #fill(box: Box, values: readonly Value[]): void {
     box.put(values);
     if (box.weight > weightMax)
-      this.problem(
-        'pickle-bomb',
-        'Containers hold each other so often that walking them never ends',
-      );
+      this.problem('pickle-bomb', 'Containers hold each other so often that it never ends');
   }
 
   duplicate(): void {
     this.#dups++;
     if (this.#dups === dupMax) this.problem('pickle-bomb', `DUP is used ${dupMax} times and more`);
-    this.push(this.top());
+    this.push(this.#top());
   }
 
   protocol(number: number): void {
@@ -241,91 +230,125 @@ export class PickleMachine {
     if (number > 5) this.problem('pickle-protocol', `There is no protocol ${number}`);
   }
 
-  remember(index: number | undefined, value = this.top()): void {
-    if (this.#memo.size >= memoMax) {
-      this.problem('pickle-bomb', 'The memo holds more than that of any real pickle');
-      throw new WalkEnds();
-    }
-    this.#memo.set(index ?? this.#memo.size, value);
+  /** An index of the memo that was read; one that cannot be read ends every unpickler. */
+  index(index: MemoIndex | undefined): MemoIndex {
+    return index ?? this.#stopWalk('pickle-broken', 'An index of the memo is no number');
   }
 
-  recall(index: number): void {
+  /** Keeps the last value; without an index under the next one. */
+  remember(index?: MemoIndex): void {
+    if (this.#memo.size >= memoMax)
+      this.#stopWalk('pickle-bomb', 'The memo holds more than that of any real pickle');
+    this.#memo.set(index ?? this.#memo.size, this.#top());
+  }
+
+  recall(index: MemoIndex): void {
     const value = this.#memo.get(index);
     if (value === undefined) this.problem('pickle-stack', `The memo has nothing at ${index}`);
-    this.push(value ?? unknownValue);
+    this.push(value ?? nothing);
   }
 
   /** Imports a name; what is no text cannot be told beforehand. */
   import(module: Value, name: Value, route: PickleImport['route']): ImportedValue | undefined {
+    if (module === nothing || name === nothing) return undefined;
     if (typeof module !== 'string' || typeof name !== 'string') {
+      this.#veiled ||= [module, name].every((one) => typeof one === 'string' || one === longText);
       this.problem('pickle-unresolved', `What ${route} imports cannot be told beforehand`);
       return undefined;
     }
-    if (this.#imports.length >= importsMax) {
-      this.problem('pickle-bomb', 'The pickle imports more than any real one');
-      throw new WalkEnds();
-    }
-    this.#imports.push({ module, name, at: this.at, route });
+    const { imports } = this.#notes;
+    if (imports.length >= importsMax)
+      this.#stopWalk('pickle-bomb', 'The pickle imports more than any real one');
+    imports.push({ module, name, at: this.at, route });
     return new ImportedValue(module, name);
   }
 
   /** Calls something, and pushes what it gives. */
   call(callee: Value, args: readonly Value[]): void {
     if (!(callee instanceof ImportedValue)) {
-      this.problem('pickle-unresolved', 'What is called was made while loading');
+      if (callee !== nothing)
+        this.problem('pickle-unresolved', 'What is called was made while loading');
       this.push(unknownValue);
       return;
     }
+    if (!args.includes(nothing)) this.#calls++;
     const box = new Box(callee);
     this.#fill(box, args);
     this.push(box);
-    const tensor = tensorOf(callee, args);
-    if (tensor !== undefined && this.#tensors.length < objectsMax) this.#tensors.push(tensor);
+    this.#notes.tensor(tensorOf(callee, args));
   }
 
   /** Asks the loader for an object of its own, such as a storage of PyTorch. */
   persistent(id: Value): void {
     const storage = storageOf(id);
-    if (storage !== undefined && this.#storages.size < objectsMax)
-      this.#storages.set(storage.key, storage);
+    if (storage !== undefined) this.#notes.storage(storage);
+    else this.problem('pickle-persistent', 'The loader is asked for an object by an id');
     this.box([id]);
   }
 
   /** Sets the state of the object on top of the stack. */
   build(state: Value): void {
-    const top = this.top();
-    if (top instanceof ImportedValue) {
+    const top = this.#top();
+    if (top instanceof ImportedValue)
       this.problem('pickle-patch', `BUILD sets attributes of ${top.module}.${top.name} itself`);
-    }
     if (!(top instanceof Box)) return;
     this.#fill(top, [state]);
-    if (top.maker?.name === 'NumpyArrayWrapper') this.#passArray(top);
+    const { module = '', name } = top.maker ?? {};
+    if (name === 'NumpyArrayWrapper' && /(?:^|\.)joblib\.numpy_pickle$/.test(module))
+      this.#passArray(top);
   }
 
   /** Passes over the bytes of an array that joblib puts between opcodes. */
   #passArray(wrapper: Box): void {
     const array = joblibArray(wrapper);
-    if (array === undefined) {
-      this.problem('not-read-to-end', 'The pickle goes on behind an array of unknown size');
-      throw new WalkEnds();
-    }
-    if (array.isPadded) this.reader.skip(this.reader.u8());
+    if (array === undefined)
+      this.#stopWalk('pickle-unread', 'The pickle goes on behind an array of unknown size');
+    if (array.isPadded) this.#passPadding();
+    else if (array.bytes !== undefined) this.#walkArray();
     if (array.bytes !== undefined) {
       this.reader.skip(array.bytes);
       return;
     }
     // An array of objects is a pickle of its own in the middle of this one.
-    if (this.#depth >= depthMax) throw new NotThisFormat();
     const { at } = this.reader;
-    const limits = { ...this.#limits, stepsMax: this.#limits.stepsMax - this.#steps };
-    const inner = new PickleMachine(this.#file, at, this.#end, limits, this.#depth + 1).run();
-    this.#imports.push(...inner.imports.slice(0, importsMax));
-    this.#problems.push(...inner.problems);
-    this.#carried.push(...inner.carried);
-    this.#plain = false;
-    this.#steps += inner.steps;
+    const inner = this.#inner(this.#limits.stepsMax - this.#steps);
+    this.#notes.include(inner.notes);
+    this.#veiled ||= inner.veiled;
     if (!inner.complete) throw new WalkEnds();
     this.reader.skip(inner.end - at);
+  }
+
+  /** Padding starts with its length, which no unpickler but that of joblib takes for anything else. */
+  #passPadding(): void {
+    const length = this.reader.u8();
+    if (length >= opcodeMin)
+      this.problem('pickle-hidden', 'The padding of an array is too long: it may be opcodes');
+    this.reader.skip(length);
+  }
+
+  /** Unpicklers other than that of joblib take the bytes of an array for opcodes: looks for imports there. */
+  #walkArray(): void {
+    const branch = { stack: this.#stack.slice(-branchStackMax), memo: this.#memo };
+    const left = Math.max(0, this.#limits.stepsMax - this.#steps);
+    const walk = this.#inner(Math.min(branchStepsMax, left), branch);
+    const isPickle = isPickleAllTheSame(walk);
+    if (isPickle) for (const one of walk.notes.imports) this.#notes.imports.push(one);
+    if (isPickle || walk.exhausted)
+      this.problem('pickle-hidden', 'The bytes of an array are opcodes to programs without joblib');
+  }
+
+  /** Walks from the next byte on, apart from this walk. */
+  #inner(stepsMax: number, branch: Omit<Branch, 'depth'> = {}): PickleWalk {
+    const depth = this.#depth + 1;
+    if (depth > depthMax)
+      this.#stopWalk('pickle-unread', 'There are too many pickles inside each other');
+    const windowBytes = branch.memo === undefined ? this.#limits.windowBytes : branchWindowBytes;
+    const limits = { stepsMax, ...(windowBytes === undefined ? {} : { windowBytes }) };
+    const from = { ...branch, depth };
+    const walk = new PickleMachine(this.#file, this.reader.at, this.#end, limits, from).run();
+    this.#plain = false;
+    this.#steps += walk.steps;
+    return walk;
   }
 
   stop(): void {
@@ -339,17 +362,17 @@ export class PickleMachine {
   textOf(length: number): Value {
     if (length > textBytesMax) {
       this.skipBytes(length);
-      return unknownValue;
+      return longText;
     }
     const start = this.reader.at;
     const text = this.reader.text(length);
-    if (text.startsWith('\ufffd')) this.#carry({ start, end: this.reader.at });
+    if (text.startsWith('\ufffd')) this.#notes.carry({ start, end: this.reader.at });
     return this.noteText(text);
   }
 
   /** Keeps a text that starts as a pickle does. */
   noteText(text: string): string {
-    if (text.startsWith('\u0080')) this.#carry({ text });
+    if (text.startsWith('\u0080')) this.#notes.carry({ text });
     return text;
   }
 
@@ -357,11 +380,7 @@ export class PickleMachine {
   skipBytes(length: number): void {
     const start = this.reader.at;
     this.reader.skip(length);
-    if (length > 2) this.#carry({ start, end: start + length });
-  }
-
-  #carry(carried: Carried): void {
-    if (this.#carried.length < carriedMax) this.#carried.push(carried);
+    if (length > 2) this.#notes.carry({ start, end: start + length });
   }
 
   /** Reads up to the end of a line. */
@@ -369,7 +388,10 @@ export class PickleMachine {
     const bytes: number[] = [];
     for (let byte = this.reader.u8(); byte !== 0x0a; byte = this.reader.u8()) {
       bytes.push(byte);
-      if (bytes.length > lineBytesMax) throw new NotThisFormat();
+      if (bytes.length > lineBytesMax) {
+        this.#veiled ||= this.#protocols > 0;
+        this.#stopWalk('pickle-unresolved', 'A line is longer than any name');
+      }
     }
     return Buffer.from(bytes).toString();
   }

@@ -1,7 +1,15 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { ifThisFormat } from '../weights/window-reader.ts';
+import {
+  type Carried,
+  isPickleAllTheSame,
+  isPlausible,
+  type PickleImport,
+  type PickleWalk,
+} from './pickle-notes.ts';
+import { opcodes } from './pickle-opcodes.ts';
 import { importedName, isForWeights, type Judgement, judgeImport } from './pickle-policy.ts';
-import { type Carried, type PickleImport, type PickleWalk, walkPickle } from './pickle-walk.ts';
+import { walkPickle } from './pickle-walk.ts';
 import { quoted, type Report, type Summary, TensorTally } from './report.ts';
 import { memoryFile, partOf } from './source.ts';
 import type { TorchStorage } from './torch-objects.ts';
@@ -16,6 +24,12 @@ const guessStepsMax = 200_000;
 const unmarkedStepsMax = 20_000;
 /** The first bytes that tell whether a member may be a pickle. */
 const peekBytes = 64;
+/** Bytes that are passed over where the same one stands again and again. */
+const uniformBytesMax = 64 * 1024 * 1024;
+const blockBytes = 64 * 1024;
+/** Pickles carried by pickles, inside each other, and one behind the other. */
+const carriedDepthMax = 4;
+const carriedPicklesMax = 8;
 const importsShown = 200;
 
 /** Collects over all pickles of a file what they import. */
@@ -27,7 +41,7 @@ export class PickleTally {
   readonly storages = new Map<string, TorchStorage>();
 
   /** Counts the imports and the tensors of a pickle. */
-  add({ imports, problems, plainOpcodes, tensors, storages }: PickleWalk): void {
+  add({ notes: { imports, problems, tensors, storages }, plainOpcodes }: PickleWalk): void {
     for (const { dtype, elements } of tensors) this.#tensors.add(dtype, elements);
     for (const [key, storage] of storages) this.storages.set(key, storage);
     for (const { module, name, route } of imports) {
@@ -76,12 +90,24 @@ export function checkPickles(
     tellWalk(stream, walk, report, tally);
     at = walk.end;
     if (!walk.complete) break;
+    if (count === picklesMax - 1 && at < stream.end)
+      report.add('pickle-unread', 'There are more pickles than are walked', whereOf(stream, at));
   }
   return at;
 }
 
+/** Tells whether bytes may be the start of a pickle: of any other, the first opcode is none. */
+export function mayBePickle(head: Uint8Array): boolean {
+  return head.length > 2 && opcodes[head[0] ?? 0] !== undefined;
+}
+
+/** Tells whether a file that starts as a pickle does is more than numbers that do so too. */
+export function seemsPickle(file: ByteReader): boolean {
+  return !isNoise(peek(file, 0, file.size, guessStepsMax));
+}
+
 /**
- * Looks whether a member whose name is none of a pickle is one all the same, and judges it if it imports
+ * Looks whether bytes that are no pickle by name or form are one all the same, and judges it if it imports
  * something. Reads 64 bytes of what is none.
  * @returns whether it looked like a pickle
  */
@@ -93,28 +119,73 @@ export function checkHiddenPickle(
   const { file, start, end } = stream;
   const first = ifThisFormat(() => file.read(start, Math.min(2, end - start)));
   if (first === undefined || first.length < 2) return false;
-  const isMarked = first[0] === 0x80 && (first[1] ?? 0) <= 5;
-  const stepsMax = isMarked ? guessStepsMax : unmarkedStepsMax;
-  const walk = walkPickle(file, start, end, { stepsMax, windowBytes: peekBytes });
-  if (isNoise(walk) || (walk.imports.length === 0 && !isMarked)) return false;
-  if (walk.imports.length > 0) {
-    const names = walk.imports.slice(0, 3).map(({ module, name }) => quoted(`${module}.${name}`));
-    report.add('pickle-hidden', `It is a pickle that imports ${names.join(', ')}`, stream.member);
-  }
+  const isMarked = first[0] === 0x80 && (first[1] ?? 9) <= 5;
+  const walk = peek(file, start, end, isMarked ? guessStepsMax : unmarkedStepsMax);
+  if (walk.exhausted) return checkLong(stream, walk, isMarked, report, tally);
+  const isPickle = isMarked
+    ? !isNoise(walk) || walk.notes.problems.some(({ rule }) => rule === 'pickle-extension')
+    : isPickleAllTheSame(walk);
+  if (!isPickle) return false;
+  tellHidden(walk, stream, report);
   checkPickles(stream, report, tally);
   return true;
 }
 
-/** Tells of bytes that were walked as a pickle, and are none. */
-function isNoise({ complete, imports, steps }: PickleWalk): boolean {
-  if (imports.some(isPlausible)) return false;
-  return !complete || steps < 2 || imports.length > 0;
+const peek = (file: ByteReader, start: number, end: number, stepsMax: number): PickleWalk =>
+  walkPickle(file, start, end, { stepsMax, windowBytes: peekBytes });
+
+function tellHidden({ notes }: PickleWalk, stream: PickleStream, report: Report): void {
+  if (notes.imports.length === 0) return;
+  const names = notes.imports.slice(0, 3).map(({ module, name }) => quoted(`${module}.${name}`));
+  report.add('pickle-hidden', `It is a pickle that imports ${names.join(', ')}`, stream.member);
 }
 
-const plausibleName = /^[\p{L}_][\p{L}\p{N}_.]{0,200}$/u;
+/** Judges bytes that are opcodes for longer than other data would be. */
+function checkLong(
+  stream: PickleStream,
+  walk: PickleWalk,
+  isMarked: boolean,
+  report: Report,
+  tally: PickleTally,
+): boolean {
+  if (isMarked || isPickleAllTheSame(walk)) {
+    tellHidden(walk, stream, report);
+    checkPickles(stream, report, tally);
+    return true;
+  }
+  if (walk.kinds > 1) {
+    report.add(
+      'not-read-to-end',
+      'It may be a pickle, and was not walked to its end',
+      stream.member,
+    );
+    return false;
+  }
+  // Numbers that are all the same may be opcodes; what matters is what comes behind them.
+  const { file, start, end } = stream;
+  const at = endOfUniform(file, start, Math.min(end, start + uniformBytesMax));
+  const rest = peek(file, at, end, unmarkedStepsMax);
+  if (!isPickleAllTheSame(rest)) return false;
+  tellHidden(rest, stream, report);
+  checkPickles({ ...stream, start: at }, report, tally);
+  return true;
+}
 
-function isPlausible({ module, name }: PickleImport): boolean {
-  return plausibleName.test(module) && plausibleName.test(name);
+/** Offset of the first byte that is another than the one at `start`. */
+function endOfUniform(file: ByteReader, start: number, end: number): number {
+  const [same] = file.read(start, 1);
+  for (let at = start; at < end; at += blockBytes) {
+    const block = file.read(at, Math.min(blockBytes, end - at));
+    const found = block.findIndex((byte) => byte !== same);
+    if (found >= 0) return at + found;
+  }
+  return end;
+}
+
+/** Tells of bytes that were walked as a pickle, and are none. */
+function isNoise({ complete, exhausted, veiled, steps, notes: { imports } }: PickleWalk): boolean {
+  if (imports.some(isPlausible) || veiled || exhausted) return false;
+  return !complete || steps < 2 || imports.length > 0;
 }
 
 function whereOf({ member }: PickleStream, at: number): string {
@@ -128,9 +199,10 @@ function tellWalk(
   tally: PickleTally,
 ): void {
   tally.add(walk);
-  for (const one of walk.imports) tellImport(one, whereOf(stream, one.at), report);
-  for (const { rule, message, at } of walk.problems) report.add(rule, message, whereOf(stream, at));
-  for (const carried of walk.carried) checkCarried(stream, carried, report);
+  const { imports, problems, carried } = walk.notes;
+  for (const one of imports) tellImport(one, whereOf(stream, one.at), report);
+  for (const { rule, message, at } of problems) report.add(rule, message, whereOf(stream, at));
+  for (const one of carried) checkCarried(stream, one, report);
 }
 
 function tellImport(one: PickleImport, where: string, report: Report): void {
@@ -150,18 +222,26 @@ function tellImport(one: PickleImport, where: string, report: Report): void {
 }
 
 /** Looks into bytes that a pickle carries: they may be handed to an unpickler later. */
-function checkCarried(stream: PickleStream, carried: Carried, report: Report): void {
+function checkCarried(stream: PickleStream, carried: Carried, report: Report, depth = 1): void {
   const inner =
     'text' in carried
       ? memoryFile(Buffer.from(carried.text, 'latin1'))
       : partOf(stream.file, carried.start, carried.end);
-  const walk = ifThisFormat(() => {
-    const first = inner.read(0, 2);
-    if (first[0] !== 0x80 || (first[1] ?? 9) > 5) return undefined;
-    return walkPickle(inner, 0, inner.size, { stepsMax: guessStepsMax, windowBytes: peekBytes });
-  });
-  if (walk === undefined || isNoise(walk)) return;
+  const first = ifThisFormat(() => inner.read(0, 2));
+  if (first?.[0] !== 0x80 || (first[1] ?? 9) > 5) return;
   const outer = 'text' in carried ? 'a text' : `byte ${carried.start}`;
-  const place = stream.member === undefined ? outer : `${stream.member}, ${outer}`;
-  for (const one of walk.imports) tellImport(one, `pickle inside, at ${place}`, report);
+  const member = stream.member === undefined ? outer : `${stream.member}, ${outer}`;
+  const where = `pickle inside, at ${member}`;
+  let at = 0;
+  for (let count = 0; count < carriedPicklesMax && at < inner.size; count++) {
+    const walk = peek(inner, at, inner.size, guessStepsMax);
+    if (isNoise(walk)) return;
+    for (const one of walk.notes.imports) tellImport(one, where, report);
+    if (walk.exhausted) report.add('pickle-unread', 'A pickle inside goes on and on', where);
+    if (depth < carriedDepthMax)
+      for (const one of walk.notes.carried)
+        checkCarried({ file: inner, start: 0, end: inner.size, member }, one, report, depth + 1);
+    at = walk.end;
+    if (!walk.complete) return;
+  }
 }

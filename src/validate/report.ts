@@ -85,12 +85,30 @@ export class Report {
     this.#worst = Math.max(this.#worst, severities.indexOf(severity));
     const key = `${rule}\0${where ?? ''}\0${message}`;
     if (this.#seen.has(key)) return;
+    const finding = { rule, severity, ...(where === undefined ? {} : { where }), message };
     if (this.#findings.length >= findingsMax) {
       this.#more++;
+      this.#replaceLesser(finding);
       return;
     }
     this.#seen.add(key);
-    this.#findings.push({ rule, severity, ...(where === undefined ? {} : { where }), message });
+    this.#findings.push(finding);
+  }
+
+  /** Many small findings must not hide a bad one: where there is no room, it takes the place of a lesser one. */
+  #replaceLesser(finding: Finding): void {
+    const rank = severities.indexOf(finding.severity);
+    const at = this.#findings.findLastIndex(({ severity }) => severities.indexOf(severity) < rank);
+    if (at < 0) return;
+    this.#findings.splice(at, 1);
+    this.#findings.push(finding);
+  }
+
+  /** Takes over what was found in a part of the file. */
+  include(part: Report, place: string): void {
+    for (const { rule, message, where } of part.findings)
+      this.add(rule, message, where === undefined ? place : `${place}, ${where}`);
+    this.#more += part.more;
   }
 }
 
@@ -108,7 +126,8 @@ export class TensorTally {
   /** Counts a tensor of `elements` elements. */
   add(dtype: string, elements: number): void {
     this.#tensors++;
-    this.#parameters += elements;
+    // A header may claim any number; sums stay ones that JSON can hold.
+    this.#parameters = Math.min(Number.MAX_SAFE_INTEGER, this.#parameters + elements);
     if (this.#dtypes.size < 100 || this.#dtypes.has(dtype))
       this.#dtypes.set(dtype, (this.#dtypes.get(dtype) ?? 0) + 1);
   }

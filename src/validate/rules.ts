@@ -11,7 +11,7 @@ export type Severity = (typeof severities)[number];
 export const rules = {
   'wrong-format': ['invalid', 'the content is not what the name says, and no other known format'],
   'other-format': ['warning', 'the content is another known format than the name says'],
-  'not-read-to-end': ['warning', 'the limit of bytes or steps was met before all was seen'],
+  'not-read-to-end': ['warning', 'all was seen before the limits of bytes and steps were met'],
   'code-file': ['warning', 'a file of Python code lies beside the model'],
 
   'safetensors-length': ['invalid', 'the length of the header fits the file and the limit'],
@@ -35,12 +35,14 @@ export const rules = {
   'pickle-unresolved': ['dangerous', 'what is imported or called cannot be told beforehand'],
   'pickle-extension': ['dangerous', 'an import by number, through the registry of copyreg'],
   'pickle-patch': ['dangerous', 'attributes of an imported object are set'],
+  'pickle-unread': ['dangerous', 'a pickle is walked to its end'],
+  'pickle-persistent': ['warning', 'ids of objects are those of storages of PyTorch'],
   'pickle-bomb': ['dangerous', 'loading takes memory or time out of all proportion'],
   'pickle-broken': ['invalid', 'the opcodes are whole and known'],
   'pickle-stack': ['warning', 'the opcodes leave and take what the stack and the memo hold'],
   'pickle-protocol': ['warning', 'PROTO comes first, once, with a known number'],
   'pickle-trailing': ['warning', 'nothing stands behind the last pickle'],
-  'pickle-hidden': ['dangerous', 'a member that is no .pkl holds a pickle with imports'],
+  'pickle-hidden': ['dangerous', 'what is no pickle by its name, or its form, holds no imports'],
 
   'zip-directory': ['dangerous', 'the central directory is whole'],
   'zip-several-ends': ['dangerous', 'there is one end of the central directory'],

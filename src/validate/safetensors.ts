@@ -6,6 +6,8 @@ import { quoted, type Report, TensorTally } from './report.ts';
 /** The limit of the reference implementation. */
 const headerBytesMax = 100_000_000;
 const lengthBytes = 8;
+/** The reference implementation counts elements, and bits, in 64 bits. */
+const elementsMax = 2n ** 64n;
 const openingBrace = 0x7b;
 
 const dtypesByBits: Readonly<Record<number, readonly string[]>> = {
@@ -62,10 +64,11 @@ export function checkSafetensors(file: ByteReader, report: Report): void {
     report.add('safetensors-header', 'The header does not start with {', `byte ${lengthBytes}`);
     return;
   }
-  const { value, problem, duplicate } = readJson(bytes);
+  const { value, problem, duplicate, isTooLarge } = readJson(bytes);
   if (duplicate !== undefined)
     report.add('safetensors-duplicate', `The key ${quoted(duplicate)} stands twice`);
   if (isJsonObject(value)) checkHeader(value, file.size - lengthBytes - Number(length), report);
+  else if (isTooLarge) report.add('not-read-to-end', `The header was not looked into: ${problem}`);
   else
     report.add('safetensors-header', `The header is no JSON object: ${problem ?? 'another value'}`);
 }
@@ -128,7 +131,7 @@ function checkTensor(
     report.add('safetensors-entry', `Its data ends at ${end}, before its start at ${begin}`, where);
     return undefined;
   }
-  const elements = shape.reduce((product, length) => product * BigInt(length), 1n);
+  const elements = product(shape);
   tally.add(dtype, Number(elements));
   const bits = bitsOf.get(dtype);
   if (bits === undefined)
@@ -137,8 +140,18 @@ function checkTensor(
   return { name, begin, end };
 }
 
+/** Multiplies lengths, no further than to what is too much: a shape may have a million of them. */
+function product(shape: readonly number[]): bigint {
+  let all = 1n;
+  for (const length of shape) {
+    all *= BigInt(length);
+    if (all >= elementsMax) return elementsMax;
+  }
+  return all;
+}
+
 function checkSize(bits: bigint, bytes: number, where: string, report: Report): void {
-  if (bits >= 2n ** 64n) report.add('safetensors-size', 'Its shape is too large', where);
+  if (bits >= elementsMax) report.add('safetensors-size', 'Its shape is too large', where);
   else if (bits % 8n !== 0n)
     report.add('safetensors-size', `Its ${bits} bits are no whole number of bytes`, where);
   else if (bits / 8n !== BigInt(bytes)) {

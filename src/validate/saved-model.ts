@@ -1,6 +1,12 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
-import { lengthDelimited, type MessageKinds, walkMessages } from '../weights/protobuf.ts';
+import {
+  lengthDelimited,
+  type MessageKinds,
+  TooManyFields,
+  walkMessages,
+} from '../weights/protobuf.ts';
 import { NotThisFormat } from '../weights/window-reader.ts';
+import { layerWithCode } from './hdf5.ts';
 import { quoted, type Report } from './report.ts';
 import type { Neighbours } from './source.ts';
 
@@ -56,7 +62,10 @@ export function checkSavedModel(
     });
   } catch (error) {
     if (!(error instanceof NotThisFormat)) throw error;
-    report.add('saved-model-damaged', 'A field is damaged, or leaves its message', `byte ${at}`);
+    if (error instanceof TooManyFields)
+      report.add('not-read-to-end', 'It has more fields than are looked at', `byte ${at}`);
+    else
+      report.add('saved-model-damaged', 'A field is damaged, or leaves its message', `byte ${at}`);
   }
   if (graphs === 0) report.add('saved-model-graph', 'It has no graph');
   for (const op of found) {
@@ -87,10 +96,7 @@ function checkAround(around: Neighbours, report: Report): void {
   if (metadata === undefined) return;
   const open = metadata.open();
   try {
-    const text = Buffer.from(open.read(0, Math.min(open.size, metadataBytesMax))).toString(
-      'latin1',
-    );
-    if (/"class_name": ?"Lambda"/.test(text))
+    if (layerWithCode(open.read(0, Math.min(open.size, metadataBytesMax))) !== undefined)
       report.add('keras-lambda', 'A layer Lambda holds code', 'keras_metadata.pb');
   } finally {
     open.close();

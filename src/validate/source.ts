@@ -26,32 +26,34 @@ export interface Neighbours {
 }
 
 /** Thrown when a file may not be read any further. */
-export class BudgetSpent extends Error {}
+export class BudgetSpent extends Error {
+  /** Whether the caller asked for a short look: that all was not seen then means nothing. */
+  readonly isPassing: boolean;
+
+  constructor(isPassing: boolean) {
+    super('The limit of bytes is met');
+    this.isPassing = isPassing;
+  }
+}
 
 /** Counts what is read of a file, and ends it where it would be more than a limit. */
 export class BudgetReader implements ByteReader {
   readonly size: number;
   readonly #file: ByteReader;
+  readonly #isPassing: boolean;
   #left: number;
-  #spent = false;
 
-  constructor(file: ByteReader, bytesMax: number) {
+  /** @param isPassing is told by what is thrown */
+  constructor(file: ByteReader, bytesMax: number, isPassing: boolean) {
     this.#file = file;
     this.size = file.size;
     this.#left = bytesMax;
-  }
-
-  /** Whether more was asked for than may be read. */
-  get spent(): boolean {
-    return this.#spent;
+    this.#isPassing = isPassing;
   }
 
   read(offset: number, length: number): Uint8Array {
     const bytes = Math.max(0, Math.min(length, this.size - offset));
-    if (bytes > this.#left) {
-      this.#spent = true;
-      throw new BudgetSpent();
-    }
+    if (bytes > this.#left) throw new BudgetSpent(this.#isPassing);
     this.#left -= bytes;
     return this.#file.read(offset, bytes);
   }

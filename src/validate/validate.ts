@@ -1,5 +1,6 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { NotThisFormat } from '../weights/window-reader.ts';
+import { type ArchiveFormat, checkArchive } from './archive.ts';
 import {
   type Content,
   detectContent,
@@ -12,31 +13,21 @@ import {
 import { checkGguf } from './gguf.ts';
 import { checkHdf5 } from './hdf5.ts';
 import { checkJsonFile, checkLabels } from './json-files.ts';
-import { checkKerasArchive, isKerasArchive } from './keras.ts';
-import { checkNpy, checkNpz } from './npy.ts';
+import { checkNpy } from './npy.ts';
 import { checkOnnx } from './onnx.ts';
+import { checkHiddenPickle, mayBePickle, PickleTally } from './pickle.ts';
 import { type Finding, Report, type Summary, type Verdict } from './report.ts';
 import { checkSafetensors } from './safetensors.ts';
 import { checkSavedModel } from './saved-model.ts';
 import { BudgetReader, BudgetSpent, type Neighbours, type Source } from './source.ts';
 import { checkTflite } from './tflite.ts';
-import {
-  checkBarePickle,
-  checkLegacyTorch,
-  checkMembers,
-  checkTorchArchive,
-  isTorchArchive,
-} from './torch.ts';
+import { checkBarePickle, checkLegacyTorch } from './torch.ts';
 import { checkWrapped } from './wrapped.ts';
-import { checkZip } from './zip.ts';
 
 /** What a file turned out to be. */
 export type Format =
   | Exclude<Content, 'zip'>
-  | 'torch-zip'
-  | 'keras'
-  | 'npz'
-  | 'zip'
+  | ArchiveFormat
   | 'saved-model'
   | 'config'
   | 'tokenizer'
@@ -60,35 +51,29 @@ export interface FileValidation {
 }
 
 /** Options of {@link validateFile}. */
-export interface ValidateOptions {
+export interface ValidateFileOptions {
   /** The files around it; where they are not known, what a file says of them is not checked. */
   readonly around?: Neighbours | undefined;
-  /** Bytes that may be read of the file. */
-  readonly bytesMax?: number | undefined;
+  /** Bytes that are read of the file in a look in passing, which finds no fault in there being more. */
+  readonly passingBytes?: number | undefined;
 }
 
-const bytesMaxDefault = 512 * 1024 * 1024;
+/** Bytes that are read of one file. */
+const bytesMax = 512 * 1024 * 1024;
 
 /**
  * Looks into one file by its content: what is wrong with it, and what it would import or run when it is loaded.
  * Reads what its format needs for that, and never runs anything of it.
  * @throws MstoreError only what reading the file throws
  */
-export function validateFile(source: Source, options: ValidateOptions = {}): FileValidation {
+export function validateFile(source: Source, options: ValidateFileOptions = {}): FileValidation {
   const open = source.open();
   const report = new Report();
   let format: Format = 'other';
   try {
-    const file = new BudgetReader(open, options.bytesMax ?? bytesMaxDefault);
-    try {
-      format = checkFile(file, source, options.around, report);
-    } catch (error) {
-      if (error instanceof NotThisFormat)
-        report.add('wrong-format', 'The file is cut short or damaged');
-      else if (!(error instanceof BudgetSpent)) throw error;
-    }
-    if (file.spent)
-      report.add('not-read-to-end', 'More would have to be read than is allowed for one file');
+    const { passingBytes } = options;
+    const file = new BudgetReader(open, passingBytes ?? bytesMax, passingBytes !== undefined);
+    format = checkFile(file, source, options.around, report);
   } finally {
     open.close();
   }
@@ -121,6 +106,12 @@ const contentsOf: Readonly<Record<Expected, readonly Format[]>> = {
   code: ['code'],
 };
 
+/** Formats that are pickles, or hold them: they are searched for them anyway. */
+const withPickles: ReadonlySet<Format> = new Set<Format>([
+  ...(['pickle', 'torch-legacy', 'torch-zip', 'keras', 'npz', 'npy', 'zip'] as const),
+  ...(['tar', 'gzip', 'zlib', 'xz', 'bz2', 'lz4', '7z', 'zstd', 'rar'] as const),
+]);
+
 function checkFile(
   file: ByteReader,
   source: Source,
@@ -130,13 +121,38 @@ function checkFile(
   const name = source.path.split('/').at(-1) ?? '';
   const expected = expectedFormat(name);
   const head = file.read(0, headBytes);
-  const content = byNameAlone(expected) ? undefined : detectContent(file, head);
+  const content = byNameAlone(expected) ? undefined : detectContent(file, head, expected);
   const format =
-    content === undefined ? undefined : checkContent(content, file, { name, around }, report);
-  if (format === undefined) return checkExpected(expected, file, around, report);
-  if (expected !== undefined && !contentsOf[expected].includes(format))
+    content === undefined
+      ? checkExpected(expected, file, around, report)
+      : checkContent(content, file, { name, around }, report);
+  if (content !== undefined && expected !== undefined && !contentsOf[expected].includes(format))
     report.add('other-format', `The name says ${expected}, the content is ${format}`);
+  if (!withPickles.has(format) && mayBePickle(head))
+    unlessSpent(format, report, () => checkAsPickle(file, report));
   return format;
+}
+
+/** Some files are two things at once, and protocols 0 and 1 of pickles have no sign of their own. */
+function checkAsPickle(file: ByteReader, report: Report): void {
+  const tally = new PickleTally();
+  if (checkHiddenPickle({ file, start: 0, end: file.size }, report, tally))
+    tally.into(report.summary, true);
+}
+
+/** Runs a check up to the limit of bytes, or to where the file is cut short. */
+function unlessSpent(content: Format | Content, report: Report, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (error instanceof NotThisFormat)
+      report.add('wrong-format', 'The file is cut short or damaged');
+    else if (error instanceof BudgetSpent) {
+      const isUnread = !error.isPassing && withPickles.has(content as Format);
+      const message = 'More would have to be read than is allowed for one file';
+      report.add(isUnread ? 'pickle-unread' : 'not-read-to-end', message);
+    } else throw error;
+  }
 }
 
 /** Formats without a sign of their own, for which the name has to do. */
@@ -144,68 +160,49 @@ function byNameAlone(expected: Expected | undefined): boolean {
   return expected === 'labels' || expected === 'code' || expected === 'saved-model';
 }
 
-function checkContent(
-  content: Content,
-  file: ByteReader,
-  { name, around }: { name: string; around: Neighbours | undefined },
-  report: Report,
-): Format {
-  if (wrappings.has(content)) {
-    checkWrapped(content, file, hasModelName(name), report);
-    return content as Format;
-  }
-  switch (content) {
-    case 'safetensors':
-      checkSafetensors(file, report);
-      return content;
-    case 'gguf':
-      checkGguf(file, report);
-      return content;
-    case 'onnx':
-      checkOnnx(file, around, report);
-      return content;
-    case 'zip':
-      return checkArchive(file, name, report);
-    case 'torch-legacy':
-      checkLegacyTorch(file, report);
-      return content;
-    case 'pickle':
-      checkBarePickle(file, report);
-      return content;
-    case 'hdf5':
-      checkHdf5(file, report);
-      return content;
-    case 'tflite':
-      checkTflite(file, report);
-      return content;
-    case 'npy':
-      checkNpy(file, report);
-      return content;
-    default:
-      return checkJsonFile(file, around, report);
-  }
+interface Place {
+  readonly name: string;
+  readonly around: Neighbours | undefined;
 }
 
-function checkArchive(file: ByteReader, name: string, report: Report): Format {
-  const members = checkZip(file, report);
-  if (isTorchArchive(members)) {
-    checkTorchArchive(members, report);
-    return 'torch-zip';
-  }
-  if (isKerasArchive(members)) {
-    checkKerasArchive(members, report);
-    return 'keras';
-  }
-  if (members.length > 0 && members.every((one) => one.name.endsWith('.npy'))) {
-    checkNpz(members, report);
-    return 'npz';
-  }
-  checkMembers(members, report, false);
-  const expected = expectedFormat(name);
-  if (expected === 'torch')
-    report.add('torch-layout', 'The archive has no data.pkl: it is none of PyTorch');
-  if (expected === 'keras') report.add('keras-layout', 'The archive has no config.json');
-  return 'zip';
+function checkContent(content: Content, file: ByteReader, place: Place, report: Report): Format {
+  let format: Format = content === 'zip' ? 'zip' : content;
+  unlessSpent(content, report, () => {
+    if (content === 'zip') format = checkArchive(file, place.name, report);
+    else if (content === 'json') format = checkJsonFile(file, place.around, report);
+    else if (wrappings.has(content)) {
+      if (hasModelName(place.name))
+        checkWrapped(content, file, report, {
+          isNamed: expectedFormat(place.name) !== undefined,
+          checkInner: (inner) => checkUnfolded(inner, place, report),
+        });
+    } else checks[content]?.(file, report, place.around);
+  });
+  return format;
+}
+
+const checks: Readonly<
+  Partial<
+    Record<Content, (file: ByteReader, report: Report, around: Neighbours | undefined) => void>
+  >
+> = {
+  safetensors: checkSafetensors,
+  gguf: checkGguf,
+  onnx: (file, report, around) => checkOnnx(file, around, report),
+  'torch-legacy': (file, report) => checkLegacyTorch(file, report),
+  pickle: (file, report) => checkBarePickle(file, report),
+  hdf5: checkHdf5,
+  tflite: checkTflite,
+  npy: checkNpy,
+};
+
+/** Checks what a compressed stream unfolds to; most are pickles. */
+function checkUnfolded(file: ByteReader, place: Place, report: Report): void {
+  const content = detectContent(file, file.read(0, headBytes), 'pickle');
+  if (content === undefined || content === 'pickle') checkBarePickle(file, report);
+  else if (wrappings.has(content))
+    report.add('archive-unread', `What is wrapped as ${content} once more was not looked into`);
+  else checkContent(content, file, place, report);
 }
 
 /** Checks a file whose content is no known format by what its name says. */
@@ -215,36 +212,37 @@ function checkExpected(
   around: Neighbours | undefined,
   report: Report,
 ): Format {
+  const format = expected === undefined ? 'other' : formatByName(expected, file);
+  if (format === undefined) {
+    report.add('wrong-format', `The name says ${expected}, and the content is no known format`);
+    return 'other';
+  }
+  unlessSpent(format, report, () => {
+    if (format === 'code') report.add('code-file', 'It is Python code, which some loaders run');
+    else if (format === 'labels') checkLabels(file, report);
+    else if (format === 'saved-model') checkSavedModel(file, around, report);
+    else if (format === 'json') checkJsonFile(file, around, report);
+    else if (format !== 'other') checks[format as Content]?.(file, report, around);
+  });
+  return format;
+}
+
+/** What to take a file for by its name; undefined where its first bytes rule that out. */
+function formatByName(expected: Expected, file: ByteReader): Format | undefined {
   switch (expected) {
-    case undefined:
-      return 'other';
     case 'code':
-      report.add('code-file', 'It is Python code, which some loaders run');
-      return 'code';
     case 'labels':
-      checkLabels(file, report);
-      return 'labels';
     case 'saved-model':
-      checkSavedModel(file, around, report);
-      return 'saved-model';
     case 'safetensors':
-      checkSafetensors(file, report);
-      return 'safetensors';
-    case 'onnx':
-      if (file.size > 0 && file.read(0, 1)[0] === 0x08) {
-        checkOnnx(file, around, report);
-        return 'onnx';
-      }
-      break;
     case 'json':
-      return checkJsonFile(file, around, report);
+      return expected;
+    case 'onnx':
+      return file.size > 0 && file.read(0, 1)[0] === 0x08 ? 'onnx' : undefined;
     case 'pickle':
     case 'torch':
       // Protocols 0 and 1 have no sign of their own.
-      checkBarePickle(file, report);
       return 'pickle';
     default:
+      return undefined;
   }
-  report.add('wrong-format', `The name says ${expected}, and the content is no known format`);
-  return 'other';
 }

@@ -4,34 +4,40 @@ import type { Content } from './detect.ts';
 import { checkHiddenPickle, checkPickles, PickleTally } from './pickle.ts';
 import { quoted, type Report } from './report.ts';
 import { memoryFile } from './source.ts';
-import { checkBarePickle } from './torch.ts';
 
 const packedBytesMax = 128 * 1024 * 1024;
 const unpackedBytesMax = 256 * 1024 * 1024;
 const tarBlock = 512;
 const tarMembersMax = 10_000;
 
+interface WrappedOptions {
+  /** Whether the name tells a format; else numbers that start as zlib does may be just that. */
+  readonly isNamed: boolean;
+  /** Checks what a stream unfolds to. */
+  checkInner(inner: ByteReader): void;
+}
+
 /**
- * Looks into a file that is an archive or a compressed stream, where its name is that of a model: joblib and
- * old versions of PyTorch write such files, and others use them to hide a pickle from scanners.
+ * Looks into a model that is wrapped in an archive or a compressed stream: joblib and old versions of PyTorch write
+ * such files, and others use them to hide a pickle from scanners.
  */
 export function checkWrapped(
   content: Content,
   file: ByteReader,
-  isModel: boolean,
   report: Report,
+  { isNamed, checkInner }: WrappedOptions,
 ): void {
-  if (!isModel) return;
   if (content === 'tar') {
     checkTar(file, report);
     return;
   }
   const inner = content === 'gzip' || content === 'zlib' ? unpack(content, file) : undefined;
   if (inner === undefined) {
+    if (content === 'zlib' && !isNamed) return;
     report.add('archive-unread', `What is wrapped as ${content} was not looked into`);
     return;
   }
-  checkBarePickle(memoryFile(inner), report);
+  checkInner(memoryFile(inner));
 }
 
 function unpack(content: 'gzip' | 'zlib', file: ByteReader): Uint8Array | undefined {

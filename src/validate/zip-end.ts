@@ -21,6 +21,8 @@ interface ZipDirectory {
   readonly count: number;
   /** What is added to offsets in it: bytes that lie before the archive. */
   readonly shift: number;
+  /** Offsets of what may be other ends of a directory. */
+  readonly otherEnds: readonly number[];
 }
 
 /** What the record at the end tells. */
@@ -45,13 +47,6 @@ export function findDirectory(file: ByteReader, report: Report): ZipDirectory | 
     report.add('zip-directory', 'There is no end of a central directory');
     return undefined;
   }
-  const real = ends.filter((one) => one === at || isPlausible(tail, one, tailStart));
-  if (real.length > 1)
-    report.add(
-      'zip-several-ends',
-      `There are ${real.length} ends of a directory`,
-      `byte ${tailStart + (real[0] ?? 0)}`,
-    );
   if (at + endBytes + tail.readUInt16LE(at + 20) !== tail.length)
     report.add(
       'zip-directory',
@@ -63,7 +58,12 @@ export function findDirectory(file: ByteReader, report: Report): ZipDirectory | 
     report.add('zip-directory', 'The end of the directory is damaged', `byte ${tailStart + at}`);
     return undefined;
   }
-  return place(record, report);
+  const others = ends.filter((one) => one !== at && isPlausible(tail, one, tailStart));
+  return place(
+    record,
+    others.map((one) => tailStart + one),
+    report,
+  );
 }
 
 function candidates(tail: Buffer): number[] {
@@ -108,7 +108,8 @@ function readEnd64(file: ByteReader, narrow: EndRecord): EndRecord | undefined {
   expectFormat(reader.u32() === 0 && reader.u32() === 0);
   const here = reader.u64();
   const wide = { count: reader.u64(), bytes: reader.u64(), start: reader.u64(), at };
-  expectFormat(here === wide.count);
+  // Some readers follow the locator, others take what stands before it: both must find the same record.
+  expectFormat(here === wide.count && told === wide.start + wide.bytes);
   const agrees = (small: number, large: number, elsewhere: number): boolean =>
     small === large || small === elsewhere;
   expectFormat(agrees(narrow.count, wide.count, elsewhere16));
@@ -117,12 +118,16 @@ function readEnd64(file: ByteReader, narrow: EndRecord): EndRecord | undefined {
   return wide;
 }
 
-function place({ count, bytes, start, at }: EndRecord, report: Report): ZipDirectory | undefined {
+function place(
+  { count, bytes, start, at }: EndRecord,
+  otherEnds: readonly number[],
+  report: Report,
+): ZipDirectory | undefined {
   const shift = at - bytes - start;
   if (shift < 0 || count * entryBytes > bytes) {
     report.add('zip-directory', 'The directory does not fit where it should be', `byte ${at}`);
     return undefined;
   }
   if (shift > 0) report.add('zip-data-before', `${shift} bytes lie before the archive`, 'byte 0');
-  return { start: at - bytes, end: at, count, shift };
+  return { start: at - bytes, end: at, count, shift, otherEnds };
 }

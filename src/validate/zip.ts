@@ -7,7 +7,7 @@ import {
   WindowReader,
 } from '../weights/window-reader.ts';
 import { readZipEntry, type ZipEntry } from '../weights/zip.ts';
-import { InflatedFile } from './inflated-file.ts';
+import { type InflateBudget, InflatedFile, inflatedHead } from './inflated-file.ts';
 import { quoted, type Report } from './report.ts';
 import { memoryFile, partOf } from './source.ts';
 import { findDirectory } from './zip-end.ts';
@@ -18,8 +18,10 @@ const localSignature = 0x04034b50;
 const localBytes = 30;
 /** Members up to this are read whole to compare their CRC. */
 const smallBytesMax = 64 * 1024;
-/** Bytes that a deflated member may unfold to, to be looked into. */
-const inflatedBytesMax = 64 * 1024 * 1024;
+/** Bytes that deflated members may unfold to, to be looked into. */
+const inflatedBytesMax = 256 * 1024 * 1024;
+/** Bytes that tell what a member is. */
+const headBytes = 16;
 /** Deflate itself cannot do better than 1032 to 1; real members stay far below. */
 const ratioMax = 200;
 const ratioBytesMin = 16 * 1024 * 1024;
@@ -36,6 +38,8 @@ export interface ZipMember {
   readonly name: string;
   /** Bytes of its content. */
   readonly size: number;
+  /** Reads the first bytes of the content, none where it cannot be had. */
+  head(): Uint8Array;
   /** Opens the content; undefined where it cannot be had. */
   open(): ByteReader | undefined;
 }
@@ -55,7 +59,7 @@ interface Placed extends ZipEntry {
 export function checkZip(file: ByteReader, report: Report): ZipMember[] {
   const directory = findDirectory(file, report);
   if (directory === undefined) return [];
-  const { start, end, count, shift } = directory;
+  const { start, end, count, shift, otherEnds } = directory;
   if (count > entriesMax || end - start > directoryBytesMax) {
     report.add('zip-directory', `It has ${count} members, more than are looked at`);
     return [];
@@ -75,11 +79,21 @@ export function checkZip(file: ByteReader, report: Report): ZipMember[] {
   report.summary.members = members.length;
   checkNames(members, report);
   checkLayout(members, start, report);
+  checkEnds(otherEnds, members, report);
+  const budget = { left: inflatedBytesMax };
   return members.map((member) => ({
     name: member.name,
     size: member.rawBytes,
-    open: () => openMember(file, member, report),
+    head: () => headOf(file, member),
+    open: () => openMember(file, member, budget, report),
   }));
+}
+
+function headOf(file: ByteReader, { start, bytes, method }: Placed): Uint8Array {
+  if (start === undefined || start + bytes > file.size) return new Uint8Array(0);
+  const stream = partOf(file, start, start + bytes);
+  if (method === stored) return stream.read(0, headBytes);
+  return method === deflated ? inflatedHead(stream).subarray(0, headBytes) : new Uint8Array(0);
 }
 
 function checkEntry(file: ByteReader, entry: ZipEntry, from: number, report: Report): Placed {
@@ -152,6 +166,16 @@ function checkNames(members: readonly Placed[], report: Report): void {
   }
 }
 
+/** Another end of a directory belongs to an archive that is a member, or readers could take it for the end. */
+function checkEnds(ends: readonly number[], members: readonly Placed[], report: Report): void {
+  const stray = ends.find(
+    (at) =>
+      !members.some(({ start, bytes }) => start !== undefined && at >= start && at < start + bytes),
+  );
+  if (stray !== undefined)
+    report.add('zip-several-ends', 'There is another end of a directory', `byte ${stray}`);
+}
+
 /** Members must lie side by side from the first byte to the central directory. */
 function checkLayout(members: readonly Placed[], directory: number, report: Report): void {
   const sorted = [...members].sort((a, b) => a.from - b.from);
@@ -175,7 +199,12 @@ function tellGap(at: number, from: number, where: string, report: Report): void 
   else report.add('zip-gap', `${from - at} bytes lie before it`, where);
 }
 
-function openMember(file: ByteReader, member: Placed, report: Report): ByteReader | undefined {
+function openMember(
+  file: ByteReader,
+  member: Placed,
+  budget: InflateBudget,
+  report: Report,
+): ByteReader | undefined {
   const { start, bytes, rawBytes, method, crc } = member;
   const where = `member ${quoted(member.name)}`;
   if (start === undefined || start + bytes > file.size) return undefined;
@@ -189,11 +218,8 @@ function openMember(file: ByteReader, member: Placed, report: Report): ByteReade
       ? checked(file.read(start, bytes))
       : partOf(file, start, start + bytes);
   if (method !== deflated) return undefined;
-  if (rawBytes > inflatedBytesMax) {
-    report.add('not-read-to-end', 'It unfolds to more than is looked into', where);
-    return undefined;
-  }
-  return new InflatedFile(partOf(file, start, start + bytes), rawBytes, (content) => {
+  const stream = partOf(file, start, start + bytes);
+  return new InflatedFile(stream, rawBytes, budget, (content) => {
     if (content === undefined)
       report.add('zip-checksum', 'It does not unfold to what is told', where);
     else checked(content);

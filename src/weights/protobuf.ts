@@ -1,10 +1,13 @@
 import type { ByteReader } from './byte-reader.ts';
-import { expectFormat, WindowReader } from './window-reader.ts';
+import { expectFormat, NotThisFormat, WindowReader } from './window-reader.ts';
 
-/** Fields of one file that are looked at; a frozen part of the cut rules. */
-const fieldsMax = 2 * 1024 * 1024;
+/** Fields of one file that are looked at for cuts; a frozen part of their rules. */
+const fieldsMaxOfCuts = 2 * 1024 * 1024;
 /** Messages inside each other, the file itself included; frozen too. */
 const depthMax = 64;
+
+/** Thrown where a file has more fields than are looked at. */
+export class TooManyFields extends NotThisFormat {}
 
 /** Wire type of fields that start with their length. */
 export const lengthDelimited = 2;
@@ -44,13 +47,14 @@ export interface MessageVisitor<Kind extends string> {
  * Walks a file that is one message of Protocol Buffers: tags and lengths, without the content of fields.
  * Source: the page "Encoding" of the Protocol Buffers documentation.
  * @throws NotThisFormat where a field is damaged, leaves its message or has a type that is not used any
- * more (groups); or when there are too many fields, or they are too deep
+ * more (groups), or they are too deep; {@link TooManyFields} when there are too many
  */
 export function walkMessages<Kind extends string>(
   file: ByteReader,
   top: Kind,
   kinds: MessageKinds<Kind>,
   visitor: MessageVisitor<Kind>,
+  fieldsMax = fieldsMaxOfCuts,
 ): void {
   const reader = new WindowReader(file, 0, file.size);
   const open: Array<{ kind: Kind; end: number }> = [{ kind: top, end: file.size }];
@@ -62,7 +66,7 @@ export function walkMessages<Kind extends string>(
       continue;
     }
     fields++;
-    expectFormat(fields <= fieldsMax);
+    if (fields > fieldsMax) throw new TooManyFields();
     const tag = reader.varint();
     const number = Math.floor(tag / 8);
     expectFormat(number > 0 && number < 2 ** 29);

@@ -1,88 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { validateFile } from '../../src/validate/validate.ts';
-import { ggufFile, ggufText, ggufTexts } from '../support/gguf.ts';
-import { onnxFile } from '../support/onnx.ts';
-import {
-  callOf,
-  globalOp,
-  op,
-  pickleOf,
-  stateDict,
-  text,
-  torchTensor,
-} from '../support/pickles.ts';
+import { modelFiles } from '../support/model-files.ts';
+import { callOf, globalOp, op, pickleOf, text } from '../support/pickles.ts';
 import { runs } from '../support/runs.ts';
-import { safetensorsFile } from '../support/safetensors.ts';
 import { CountedSource } from '../support/validate.ts';
-import { zipFile } from '../support/zip.ts';
 
 const evil = callOf(globalOp('os', 'system'));
-const weights = stateDict({ a: torchTensor('0', 4), b: torchTensor('1', 9, 'HalfStorage') });
-
-/** Whole files of formats with many parts, by name. */
-const whole: ReadonlyArray<readonly [string, Buffer]> = [
-  [
-    'm.safetensors',
-    safetensorsFile([
-      { name: 'a', bytes: Buffer.alloc(40) },
-      { name: 'b', bytes: Buffer.alloc(9) },
-    ]),
-  ],
-  [
-    'm.gguf',
-    ggufFile([{ name: 'a', bytes: Buffer.alloc(64), type: 0, shape: [4, 4] }], {
-      metadata: { k: ggufText('v'), t: ggufTexts(['a', 'b']) },
-    }),
-  ],
-  ['m.onnx', onnxFile([{ name: 'w', bytes: Buffer.alloc(12) }], ['n'])],
-  [
-    'm.pt',
-    zipFile(
-      [
-        { name: 'a/data.pkl', bytes: weights },
-        { name: 'a/data/0', bytes: Buffer.alloc(16) },
-      ],
-      { alignment: 64 },
-    ),
-  ],
-  ['m.pkl', weights],
-  [
-    'm.npz',
-    zipFile([
-      {
-        name: 'a.npy',
-        bytes: Buffer.from(
-          "\x93NUMPY\x01\x00\x3b\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }     \n",
-          'latin1',
-        ),
-      },
-    ]),
-  ],
-  [
-    'm.keras',
-    zipFile([
-      { name: 'config.json', bytes: Buffer.from('{"class_name":"Dense","config":{}}') },
-      { name: 'metadata.json', bytes: Buffer.from('{}') },
-    ]),
-  ],
-  [
-    'm.tflite',
-    Buffer.concat([Buffer.from([32, 0, 0, 0]), Buffer.from('TFL3'), Buffer.alloc(90, 4)]),
-  ],
-  ['saved_model.pb', onnxFile([], ['n'])],
-  ['config.json', Buffer.from('{"id2label":{"0":"a"},"auto_map":{"x":"y"}}')],
-  ['tokenizer.json', Buffer.from('{"version":"1","added_tokens":[],"model":{"vocab":{"a":1}}}')],
-  [
-    'model.json',
-    Buffer.from(
-      '{"weightsManifest":[{"paths":["a"],"weights":[{"name":"w","shape":[1],"dtype":"int32"}]}]}',
-    ),
-  ],
-  ['m.safetensors.index.json', Buffer.from('{"weight_map":{"a":"b"}}')],
-  ['labels.txt', Buffer.from('a\nb\n')],
-];
-
 const edits = fc.array(fc.record({ at: fc.nat(2000), byte: fc.nat(255), kind: fc.nat(3) }), {
   minLength: 1,
   maxLength: 6,
@@ -124,7 +48,7 @@ function check(name: string, bytes: Buffer): void {
 describe('validation', () => {
   it('never fails on any bytes under any name', () => {
     const name = fc.constantFrom(
-      ...whole.map(([one]) => one),
+      ...modelFiles.map(([one]) => one),
       'm.h5',
       'm.npy',
       'm.joblib',
@@ -141,7 +65,7 @@ describe('validation', () => {
 
   it('never fails on files that were changed a little', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...whole), edits, ([name, bytes], changes) =>
+      fc.property(fc.constantFrom(...modelFiles), edits, ([name, bytes], changes) =>
         check(name, mutate(bytes, changes)),
       ),
       runs(1500),

@@ -47,6 +47,16 @@ describe('an array of NumPy', () => {
     ['npy-size', npy(header(), Buffer.alloc(47))],
     ['npy-header', npy(header('__import__("os")'), Buffer.alloc(48))],
     ['npy-header', npy("{'descr': '<f4'}", Buffer.alloc(48))],
+    [
+      'npy-header',
+      npy(
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), 'descr': '|O', }",
+        Buffer.alloc(48),
+      ),
+    ],
+    ['npy-header', npy(header("'\\x7cO'", '(1,)'), evil)],
+    ['npy-header', npy(header("'|' 'O'", '(1,)'), evil)],
+    ['npy-header', npy(`${header()}  or 1`, Buffer.alloc(48))],
     ['npy-header', npy(header(), Buffer.alloc(48), 9)],
     ['npy-header', npy(header() + ' '.repeat(10_001), Buffer.alloc(48))],
     ['npy-header', npy(header(), Buffer.alloc(48)).subarray(0, 20)],
@@ -59,6 +69,10 @@ describe('an array of NumPy', () => {
       'npy-object',
       'pickle-denied',
     ]);
+    expect(rulesOf('a.npy', npy(header("[('x', '<f4'), ('y', '|O')]", '(1,)'), evil))).toContain(
+      'pickle-denied',
+    );
+    expect(rulesOf('a.npy', npy(header("[('LOSS', '<f4')]", '(1,)'), Buffer.alloc(4)))).toEqual([]);
     const archive = zipFile([
       { name: 'a.npy', bytes: npy(header(), Buffer.alloc(48)) },
       { name: 'b.npy', bytes: npy(header("'|O'", '(1,)'), evil) },
@@ -66,6 +80,14 @@ describe('an array of NumPy', () => {
     const result = validateBytes('a.npz', archive);
     expect(result).toMatchObject({ format: 'npz', verdict: 'dangerous', summary: { tensors: 2 } });
     expect(JSON.stringify(result.findings)).toContain('b.npy');
+    // NumPy goes by the content of members, and takes others along.
+    for (const name of ['a.npz', 'a.zip']) {
+      const mixed = zipFile([
+        { name: 'x', bytes: Buffer.from('x') },
+        { name: 'y', bytes: npy(header("'|O'", '(1,)'), evil) },
+      ]);
+      expect(rulesOf(name, mixed)).toContain('pickle-denied');
+    }
   });
 });
 
@@ -99,6 +121,15 @@ describe('a file of HDF5', () => {
       Buffer.from('"class_name": "Lambda"'),
     ]);
     expect(rulesOf('m.h5', far)).toContain('keras-lambda');
+    for (const text of [
+      '"class_name" : "Lambda"',
+      '"class_name":\n"Lambda"',
+      '"class_name": "\\u004cambda"',
+      '"\\u0063lass_name": "TorchModuleWrapper"',
+      '{"__lambda__"',
+    ])
+      expect(rulesOf('m.h5', hdf5(text)), text).toContain('keras-lambda');
+    expect(rulesOf('m.h5', hdf5('"class_name": "LambdaX"'))).toEqual(['hdf5-not-parsed']);
   });
 });
 
@@ -140,6 +171,11 @@ describe('an archive of Keras', () => {
     ['keras-module', { module: 'kerasx.layers' }],
     [
       'keras-module',
+      { config: { fn: { module: 'builtins', class_name: 'function', config: 'eval' } } },
+    ],
+    ['keras-module', { config: { fn: { module: null, class_name: 'function', config: 'exec' } } }],
+    [
+      'keras-module',
       {
         config: {
           fn: {
@@ -172,6 +208,17 @@ describe('an archive of Keras', () => {
     expect(brokenRules(result)).toContain(rule);
     expect(result.verdict).toBe('dangerous');
     expect(result.findings.find((one) => one.rule === rule)?.where).toContain('config.layers[0]');
+  });
+
+  it('may call its layers as it likes', () => {
+    for (const name of ['input', 'test', 'code', 'profile'])
+      expect(validateBytes('m.keras', keras(layer({ config: { name } }))).verdict, name).toBe('ok');
+  });
+
+  it('may be text alone, as to_json writes it', () => {
+    const config = layer({ class_name: 'Lambda' });
+    expect(rulesOf('architecture.json', config)).toEqual(['keras-lambda']);
+    expect(rulesOf('architecture.json', layer({}))).toEqual([]);
   });
 
   it('is damaged', () => {
@@ -450,12 +497,41 @@ describe('any file', () => {
       expect(rulesOf(name, evil), name).toContain('pickle-denied');
   });
 
+  it('of numbers is taken for no other, whatever it starts with', () => {
+    const starts = [
+      '5b01',
+      '7b22',
+      '8002ffff',
+      '800400',
+      '789c0000',
+      '1f8b00',
+      '0a000000000000007b01',
+    ];
+    for (const start of starts)
+      for (const name of ['w.bin', 'group1-shard1of2.bin', 'data'])
+        expect(
+          validateBytes(name, Buffer.concat([Buffer.from(start, 'hex'), Buffer.alloc(900, 0xfe)])),
+          start,
+        ).toMatchObject({ verdict: 'ok', findings: [] });
+    expect(rulesOf('data.jsonl', '{"a": 1}\n{"a": 2}\n')).toEqual([]);
+  });
+
   it('of joblib may be packed', () => {
     const harmless = pickleOf(3, op.emptyDict);
     for (const pack of [gzipSync, deflateSync]) {
       expect(rulesOf('m.joblib', pack(evil))).toEqual(['pickle-denied']);
       expect(rulesOf('m.joblib', pack(harmless))).toEqual([]);
     }
+    for (const name of ['m.pkl.gz', 'm.joblib.z', 'm.bin.gz'])
+      expect(rulesOf(name, gzipSync(evil)), name).toContain('pickle-denied');
+    for (const inner of [
+      zipFile([{ name: 'a/data.pkl', bytes: evil }]),
+      npy(header("'|O'", '(1,)'), evil),
+      Buffer.concat([pickleOf(0, op.none), evil]),
+    ])
+      expect(rulesOf('m.pkl', gzipSync(inner))).toContain('pickle-denied');
+    expect(rulesOf('m.pkl', gzipSync(gzipSync(evil)))).toEqual(['archive-unread']);
+    expect(rulesOf('m.pkl.xz', Buffer.from('fd377a585a000004', 'hex'))).toEqual(['archive-unread']);
     expect(rulesOf('m.joblib', gzipSync(evil).subarray(0, -10))).toEqual(['archive-unread']);
     expect(rulesOf('m.joblib', gzipSync(Buffer.alloc(300 * 2 ** 20)))).toEqual(['archive-unread']);
   });

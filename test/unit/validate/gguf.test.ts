@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { validateFile } from '../../../src/validate/validate.ts';
 import {
   type GgufOptions,
   type GgufTensor,
@@ -9,7 +10,7 @@ import {
   u32,
   u64,
 } from '../../support/gguf.ts';
-import { brokenRules, validateBytes } from '../../support/validate.ts';
+import { brokenRules, CountedSource, validateBytes } from '../../support/validate.ts';
 
 const architecture = { 'general.architecture': ggufText('llama') };
 const tensors: GgufTensor[] = [
@@ -113,6 +114,13 @@ describe('a broken GGUF file', () => {
     const result = validate(bytes);
     expect(brokenRules(result)).toContain(rule);
     expect(result.verdict).toBe('invalid');
+  });
+
+  it('has more tensors than are read, though there is room', () => {
+    const start = Buffer.concat([Buffer.from('GGUF'), u32(3), u64(2_000_000), u64(0)]);
+    const source = new CountedSource('m.gguf', start, 100_000_000);
+    expect(brokenRules(validateFile(source))).toEqual(['gguf-header']);
+    expect(source.bytesRead).toBeLessThan(200_000);
   });
 
   it('has what is only a warning', () => {

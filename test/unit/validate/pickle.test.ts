@@ -23,6 +23,10 @@ const unknown = globalOp('my.package', 'Thing');
 const stackGlobal = (module: string, name: string): Buffer =>
   Buffer.concat([text(module), text(name), op.stackGlobal]);
 
+/** The same with a name of more than 255 bytes. */
+const stackGlobal255 = (module: string, name: string): Buffer =>
+  Buffer.concat([text(module), longText(name), op.stackGlobal]);
+
 const rulesOf = (bytes: Buffer, name = 'm.pkl'): string[] =>
   brokenRules(validateBytes(name, bytes));
 const namesOf = (bytes: Buffer): string[] =>
@@ -173,9 +177,18 @@ describe('what cannot be told beforehand', () => {
     expect(rulesOf(pickleOf(4, bytesOp(Buffer.from('os')), text('x'), op.stackGlobal))).toEqual([
       'pickle-unresolved',
     ]);
-    expect(rulesOf(pickleOf(4, text('os'), text('x'.repeat(5)), op.pop, op.stackGlobal))).toContain(
+    const long = longText('x'.repeat(5000));
+    expect(rulesOf(pickleOf(4, text('os'), long, op.stackGlobal))).toEqual(['pickle-unresolved']);
+    expect(rulesOf(pickleOf(4, globalOp('os', 'x'.repeat(70_000))))).toContain('pickle-unresolved');
+    expect(rulesOf(pickleOf(4, Buffer.from('Sos\n'), text('system'), op.stackGlobal))).toEqual([
       'pickle-unresolved',
-    );
+    ]);
+  });
+
+  it('is what nothing on the stack or in the memo can be: unpicklers end there', () => {
+    expect(rulesOf(pickleOf(4, text('os'), op.stackGlobal))).toEqual(['pickle-stack']);
+    expect(rulesOf(pickleOf(4, text('os'), binget(3), op.stackGlobal))).toEqual(['pickle-stack']);
+    expect(rulesOf(pickleOf(2, op.emptyTuple, op.reduce))).toEqual(['pickle-stack']);
   });
 
   it('is dangerous: a call of what was made while loading', () => {
@@ -297,6 +310,163 @@ describe('a file of joblib', () => {
 
   it('tells when an array has no known size', () => {
     const bytes = pickleOf(3, array('V', 1, Buffer.alloc(4)));
-    expect(rulesOf(bytes)).toContain('not-read-to-end');
+    expect(rulesOf(bytes)).toContain('pickle-unread');
+    expect(validateBytes('m.pkl', bytes).verdict).toBe('dangerous');
+  });
+
+  const bare = (data: Buffer): Buffer => {
+    const fields = [
+      longText('shape'),
+      integer(data.length),
+      op.tuple1,
+      longText('dtype'),
+      dtype('u1'),
+    ];
+    const wrapped = [wrapper, op.emptyTuple, op.newobj, op.emptyDict, op.mark, ...fields];
+    return Buffer.concat([...wrapped, op.setitems, op.build, data]);
+  };
+
+  it('may hide opcodes in an array, which only joblib passes over', () => {
+    const payload = Buffer.concat([op.pop, callOf(system), op.stop]);
+    expect(rulesOf(pickleOf(3, bare(payload)))).toEqual([
+      'pickle-denied',
+      'pickle-hidden',
+      'pickle-suspicious',
+    ]);
+    const names = [text('os'), binput(0), text('system'), binput(1), op.pop, op.pop];
+    const byMemo = Buffer.concat([binget(0), binget(1), op.stackGlobal, text('id'), op.tuple1]);
+    const ofMemo = pickleOf(3, ...names, bare(Buffer.concat([byMemo, op.reduce, op.stop])));
+    expect(rulesOf(ofMemo)).toContain('pickle-denied');
+    const ofStack = Buffer.concat([
+      op.pop,
+      op.stackGlobal,
+      text('id'),
+      op.tuple1,
+      op.reduce,
+      op.stop,
+    ]);
+    expect(rulesOf(pickleOf(3, text('os'), text('system'), bare(ofStack)))).toContain(
+      'pickle-denied',
+    );
+    expect(rulesOf(pickleOf(3, bare(Buffer.alloc(30_000, 0x4e))))).toContain('pickle-hidden');
+    expect(rulesOf(pickleOf(3, bare(Buffer.from('cat\ndog\nfox\n'))))).toEqual([
+      'pickle-suspicious',
+    ]);
+  });
+
+  it('may hide opcodes in the padding of an array', () => {
+    const data = Buffer.concat([Buffer.from('c'), Buffer.alloc(0x63 + 8)]);
+    expect(rulesOf(pickleOf(3, array('f8', 1, data)))).toContain('pickle-hidden');
+  });
+
+  it('is one by the module of its wrapper', () => {
+    const other = globalOp('my.module', 'NumpyArrayWrapper');
+    const made = [other, op.emptyTuple, op.newobj, state('u1', 9), op.build];
+    const bytes = pickleOf(3, ...made, op.pop, callOf(system));
+    expect(rulesOf(bytes)).toContain('pickle-denied');
+  });
+});
+
+describe('a pickle that is made to be overlooked', () => {
+  const call = callOf(system);
+  const found = (bytes: Buffer, name?: string): void => {
+    expect(rulesOf(bytes, name)).toContain('pickle-denied');
+    expect(validateBytes(name ?? 'm.pkl', bytes).verdict).toBe('dangerous');
+  };
+
+  it.each([
+    ['-0', '0'],
+    ['0000000000000000000000000', '0'],
+    [' +0\t', '0'],
+    ['0\0junk', '0'],
+    ['1_0', '10'],
+    ['123456789012345678901234567890', '0123456789012345678901234567890'],
+  ])('uses the index %j of the memo, which is %s', (written, index) => {
+    const decoy = [text('math'), Buffer.from(`p${index}\n`), op.pop];
+    const put = [text('os'), Buffer.from(`p${written}\n`), op.pop];
+    const get = [Buffer.from(`g${index}\n`), text('system'), op.stackGlobal];
+    found(pickleOf(4, ...decoy, ...put, ...get));
+  });
+
+  it('has an index of the memo that ends every unpickler', () => {
+    for (const index of ['x', '', '-1', '1__0'])
+      expect(rulesOf(pickleOf(0, op.none, Buffer.from(`p${index}\n`), call)), index).toEqual([
+        'pickle-broken',
+      ]);
+  });
+
+  it('has many small faults before the bad one', () => {
+    const small = Array.from({ length: 400 }, () => Buffer.concat([binget(9), op.pop]));
+    found(pickleOf(2, ...small, call));
+    const unresolved = pickleOf(2, ...small, op.none, op.emptyTuple, op.reduce);
+    expect(validateBytes('m.pkl', unresolved).verdict).toBe('dangerous');
+  });
+
+  it('shows the bad finding among hundreds of others', () => {
+    const many = Array.from({ length: 300 }, (_, i) => globalOp('my.package', `Thing${i}`));
+    const { findings, findingsMore, verdict } = validateBytes('m.pkl', pickleOf(2, ...many, call));
+    expect(findings).toHaveLength(100);
+    expect(findings.map(({ rule }) => rule)).toContain('pickle-denied');
+    expect([findingsMore, verdict]).toEqual([202, 'dangerous']);
+  });
+
+  it('reaches a module by a name that another has for it', () => {
+    for (const [module, name] of [
+      ['random', '_os.system'],
+      ['collections', '_sys.modules'],
+      ['numpy.core', 'multiarray.overrides.os.popen'],
+      ['my.module', 'popen'],
+      ['torch.storage', '_load_from_bytes'],
+      ['pandas', 'read_pickle'],
+      ['collections', 'OrderedDict.__class__'],
+    ] as const)
+      expect(rulesOf(pickleOf(4, stackGlobal(module, name))), name).toContain('pickle-denied');
+  });
+
+  it('goes on for longer than is walked', () => {
+    const bytes = Buffer.concat([proto(2), Buffer.alloc(20_000_002, 'N0'), call, op.stop]);
+    expect(rulesOf(bytes)).toContain('pickle-unread');
+    expect(validateBytes('m.pkl', bytes).verdict).toBe('dangerous');
+  });
+
+  it('comes behind more pickles than are walked', () => {
+    const empty = pickleOf(2, op.none);
+    const bytes = Buffer.concat([...Array<Buffer>(300).fill(empty), pickleOf(2, call)]);
+    expect(rulesOf(bytes)).toEqual(['pickle-unread']);
+  });
+
+  it('is the second one, with a long name', () => {
+    const name = `${'functional.torch.'.repeat(20)}os.system`;
+    const second = Buffer.concat([proto(4), callOf(stackGlobal255('torch', name))]);
+    found(Buffer.concat([pickleOf(2, op.none), second]));
+  });
+
+  it('is carried as bytes, behind another one', () => {
+    const inner = Buffer.concat([pickleOf(2, op.none), pickleOf(2, call)]);
+    found(pickleOf(3, bytesOp(inner)));
+    found(pickleOf(3, bytesOp(pickleOf(3, bytesOp(inner)))));
+  });
+
+  it.each(['model.bin', 'optimizer.ckpt', 'weights', 'notes.txt', 'labels.txt', 'm.onnx', 'x.py'])(
+    'has no sign of its own, and is called %s',
+    (name) => {
+      for (const bytes of [pickleOf(0, call), Buffer.concat([call, Buffer.from([0xff])])]) {
+        found(bytes, name);
+        expect(rulesOf(bytes, name)).toContain('pickle-hidden');
+      }
+    },
+  );
+
+  it('is told from lines of text', () => {
+    for (const lines of ['cat\ndog\nfox\n', 'id\nname\n', 'cos\nsin\ntan\n', 'city\nRome\nRabat\n'])
+      for (const name of ['labels.txt', 'vocab.txt', 'x.csv'])
+        expect(rulesOf(Buffer.from(lines), name), lines).toEqual([]);
+  });
+
+  it('asks the loader for an object', () => {
+    expect(rulesOf(pickleOf(0, Buffer.from('Pname\n')))).toEqual(['pickle-persistent']);
+    expect(rulesOf(pickleOf(2, text('name'), op.binpersid))).toEqual(['pickle-persistent']);
+    const called = pickleOf(2, text('name'), op.binpersid, op.emptyTuple, op.reduce);
+    expect(rulesOf(called)).toEqual(['pickle-persistent', 'pickle-unresolved']);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { validateFile } from '../../../src/validate/validate.ts';
+import { callOf, globalOp, op } from '../../support/pickles.ts';
 import { safetensorsFile, withHeader } from '../../support/safetensors.ts';
 import { brokenRules, CountedSource, validateBytes } from '../../support/validate.ts';
 
@@ -62,7 +63,7 @@ describe('a whole safetensors file', () => {
       verdict: 'ok',
       summary: { parameters: 10 * 2 ** 30 },
     });
-    expect(source.bytesRead).toBeLessThan(4096);
+    expect(source.bytesRead).toBeLessThan(200_000);
   });
 });
 
@@ -138,6 +139,30 @@ describe('a broken safetensors file', () => {
     expect(rulesOf(withHeader(header({ dtype: 'F128', data_offsets: [1, 8] }), data))).toContain(
       'safetensors-gap',
     );
+  });
+
+  it('may have a shape of a million lengths, which are not multiplied', () => {
+    const long = header({ shape: Array.from({ length: 1_000_000 }, () => 2 ** 53 - 1) });
+    expect(rulesOf(withHeader(long, data))).toEqual(['safetensors-size']);
+    const endless = header({ dtype: 'F128', shape: Array.from({ length: 50 }, () => 2 ** 53 - 1) });
+    const { summary } = validateBytes(name, withHeader(endless, data));
+    expect(summary.parameters).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('may have more values than are parsed', () => {
+    const many = `{"a":[${'{},'.repeat(6_000_000)}{}]}`;
+    const result = validateBytes(name, withHeader(many, data));
+    expect(brokenRules(result)).toEqual(['not-read-to-end']);
+  });
+
+  it('may be a pickle as well', () => {
+    // The length is the first opcode: a text, which ends behind the opening brace.
+    const start = Buffer.from([0x58, 4, 0, 0, 0, 0, 0, 0, 0x7b]);
+    const call = callOf(globalOp('os', 'system'));
+    const bytes = Buffer.concat([start, call, op.stop, Buffer.alloc(0x458)]);
+    const result = validateBytes(name, bytes);
+    expect(result).toMatchObject({ format: 'safetensors', verdict: 'dangerous' });
+    expect(brokenRules(result)).toContain('pickle-hidden');
   });
 
   it('says where', () => {

@@ -1,7 +1,16 @@
+import { randomBytes } from 'node:crypto';
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { validateFile } from '../../../src/validate/validate.ts';
-import { callOf, globalOp, op, pickleOf, stateDict, torchTensor } from '../../support/pickles.ts';
+import {
+  callOf,
+  globalOp,
+  op,
+  pickleOf,
+  proto,
+  stateDict,
+  torchTensor,
+} from '../../support/pickles.ts';
 import { brokenRules, CountedSource, validateBytes } from '../../support/validate.ts';
 import { type ZipMember, type ZipOptions, zipFile } from '../../support/zip.ts';
 
@@ -58,7 +67,7 @@ describe('a whole archive of PyTorch', () => {
   });
 
   it('is read without the bytes of its storages', () => {
-    const storage = { name: 'archive/data/1', bytes: Buffer.alloc(8_000_000, 0x80) };
+    const storage = { name: 'archive/data/1', bytes: Buffer.alloc(8_000_000, 0x3f) };
     const source = new CountedSource('m.pt', torch([storage]));
     expect(validateFile(source)).toMatchObject({ verdict: 'ok' });
     expect(source.bytesRead).toBeLessThan(200_000);
@@ -107,6 +116,52 @@ describe('a pickle in an archive', () => {
     });
     // The CRC is still that of the packed bytes, which is a finding of its own.
     expect(rulesOf(deflated)).toEqual(['pickle-denied', 'pickle-hidden', 'zip-checksum']);
+  });
+
+  it('is found behind numbers that are opcodes', () => {
+    const call = Buffer.concat([callOf(globalOp('os', 'system')), op.stop]);
+    for (const [filler, rule] of [
+      [Buffer.alloc(300_000, 'N'), 'pickle-hidden'],
+      [Buffer.alloc(300_000, 'N0'), 'not-read-to-end'],
+      [Buffer.concat([Buffer.from([0x80, 2]), Buffer.alloc(600_000, 'N0')]), 'pickle-denied'],
+    ] as const) {
+      const bytes = torch([{ name: 'archive/data/1', bytes: Buffer.concat([filler, call]) }]);
+      expect(rulesOf(bytes)).toContain(rule);
+    }
+    expect(
+      rulesOf(torch([{ name: 'archive/data/1', bytes: Buffer.alloc(300_000, 0x80) }])),
+    ).toEqual([]);
+  });
+
+  it('is found by what it would run, also without STOP', () => {
+    const long = Buffer.concat([
+      Buffer.from([0x80, 4, 0x58, 0x88, 0x13, 0, 0]),
+      Buffer.alloc(5000),
+    ]);
+    const names = Buffer.concat([Buffer.from([0x8c, 2]), Buffer.from('os'), op.stackGlobal]);
+    const hidden = Buffer.concat([long.subarray(0, 2), names.subarray(0, 4), long.subarray(2)]);
+    const bytes = torch([{ name: 'archive/x', bytes: Buffer.concat([hidden, op.stackGlobal]) }]);
+    expect(rulesOf(bytes)).toContain('pickle-unresolved');
+    const extension = Buffer.from([0x80, 2, 0x82, 1]);
+    expect(rulesOf(torch([{ name: 'archive/x', bytes: extension }]))).toContain('pickle-extension');
+  });
+
+  it('is told from text', () => {
+    const lines = ['cat\ndog\nfox\n', 'id\nname\n', 'cos\nsin\ntan\n'].join('');
+    expect(rulesOf(torch([{ name: 'archive/x', bytes: Buffer.from(lines) }]))).toEqual([]);
+  });
+
+  it('is found in an archive inside', () => {
+    const inner = zipFile([{ name: 'a/data.pkl', bytes: evil }]);
+    const outer = zipFile([{ name: 'model.pt', bytes: inner }]);
+    for (const bytes of [outer, zipFile([{ name: 'x', bytes: outer }])]) {
+      const result = validate(bytes, 'm.mar');
+      expect(brokenRules(result)).toEqual(['pickle-denied']);
+      expect(JSON.stringify(result.findings)).toContain('member \\"model.pt\\", member');
+    }
+    const deep = [1, 2, 3].reduce((bytes) => zipFile([{ name: 'x', bytes }]), inner);
+    expect(brokenRules(validate(deep, 'm.mar'))).toEqual(['archive-unread']);
+    expect(brokenRules(validate(zipFile([{ name: 'x', bytes: torch() }]), 'm.mar'))).toEqual([]);
   });
 
   it('is found in an archive that is none of PyTorch', () => {
@@ -229,6 +284,29 @@ describe('an archive in which readers could differ', () => {
     expect(result.verdict).toBe('dangerous');
   });
 
+  it('has a second record of 64 bits, to which the locator leads', () => {
+    const wide = torch([], { wide: true });
+    const locator = wide.indexOf(Buffer.from('PK\x06\x07'));
+    expect(locator).toBeGreaterThan(0);
+    const moved = changed(wide, (copy) => copy.writeUInt32LE(7, locator + 8));
+    expect(rulesOf(moved)).toContain('zip-directory');
+    expect(validate(moved).verdict).toBe('dangerous');
+  });
+
+  it('has members that unfold to more than is looked into', () => {
+    const packed = deflateRawSync(Buffer.concat([proto(2), randomBytes(6000)]));
+    const bytes = zipFile([{ name: 'a/data.pkl', bytes: packed }]);
+    const entry = directoryOf(bytes);
+    const large = changed(bytes, (copy) => {
+      copy.writeUInt16LE(8, 8);
+      copy.writeUInt16LE(8, entry + 10);
+      copy.writeUInt32LE(0x20000000, 22);
+      copy.writeUInt32LE(0x20000000, entry + 24);
+    });
+    expect(rulesOf(large)).toContain('pickle-unread');
+    expect(rulesOf(large)).toContain('zip-bomb');
+  });
+
   it('has a gap', () => {
     const [first, second] = [
       { name: 'archive/data.pkl', bytes: weights },
@@ -330,6 +408,13 @@ describe('a model that is wrapped', () => {
       'pickle-denied',
       'torch-tar',
     ]);
+    // Old archives have no magic, but a sum.
+    const old = tar('pickle', evil);
+    old.fill(0, 257, 262);
+    old.fill(0x20, 148, 156);
+    const sum = old.subarray(0, 512).reduce((all, byte) => all + byte, 0);
+    old.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    expect(brokenRules(validateBytes('m.pth', old))).toEqual(['pickle-denied', 'torch-tar']);
     expect(brokenRules(validateBytes('m.pth', tar('tensors', evil)))).toEqual([
       'pickle-denied',
       'pickle-hidden',
