@@ -19,6 +19,12 @@ export { cleanUp, type GcResult } from './flow/gc/gc.ts';
 export type { GcOptions } from './flow/gc/options.ts';
 export { type GcPlace, localPlace, remotePlace } from './flow/gc/place.ts';
 export { allVersions } from './flow/history.ts';
+export {
+  type InfoFile,
+  type InfoResult,
+  info as getModelInfo,
+  type ModelInfo,
+} from './flow/info.ts';
 export { initWorkspace } from './flow/init.ts';
 export { findFile, type Listing, list, readFile } from './flow/list.ts';
 export {
@@ -51,9 +57,12 @@ export { type UnpackageResult, unpackage } from './flow/unpackage.ts';
 export { type UnpackageToResult, unpackageTo } from './flow/unpackage-to.ts';
 export { untrack } from './flow/untrack.ts';
 export { type Usage, type UsageOptions, usage } from './flow/usage.ts';
+export { type ValidateResult, validatePaths, validateStored } from './flow/validate.ts';
 export type { Finding } from './flow/verify/findings.ts';
 export { type VerifyOptions, type VerifyReport, verify } from './flow/verify/verify.ts';
 export type { StateResult } from './flow/version-states.ts';
 export { openWorkspace, type Workspace } from './flow/workspace.ts';
 export type { EnvironmentEntry, GateDecision, VersionState } from './registry/entry.ts';
 export type { VersionRecord } from './registry/record.ts';
+export type { Finding as ValidationFinding, Verdict } from './validate/report.ts';
+export type { FileValidation } from './validate/validate.ts';

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
+import { mayBeModel } from '../validate/detect.ts';
 import type { Neighbours, Source } from '../validate/source.ts';
 import type { FileValidation } from '../validate/validate.ts';
 import type { Config } from '../worktree/config.ts';
@@ -37,7 +38,7 @@ export interface IncomingFile {
 
 /**
  * Applies the policy to files that are about to be stored. With `allow` nothing is read, with `warn` only
- * files that are new.
+ * files that are new and whose names are none of texts, pictures and the like.
  * @returns warnings
  * @throws MstoreError `validation-refused` with `deny`
  */
@@ -48,7 +49,10 @@ export async function judgeIncoming(
 ): Promise<string[]> {
   const policy = validatePolicy(config);
   if (policy === 'allow') return [];
-  const judged = policy === 'deny' ? files : files.filter(({ known }) => !known);
+  const judged =
+    policy === 'deny'
+      ? files
+      : files.filter(({ known, path: shown }) => !known && mayBeModel(path.posix.basename(shown)));
   const byPath = new Map(files.map((file) => [file.path, file]));
   const sources = judged.map((file) => ({ source: incoming(file), around: beside(file, byPath) }));
   return judge(policy, sources, { signal: options.signal });
@@ -108,9 +112,9 @@ async function judge(
   sources: readonly PlacedSource[],
   options: WorkOptions,
 ): Promise<string[]> {
-  const bytesMax = policy === 'deny' ? undefined : passingBytesMax;
-  const { files } = await validateAll(sources, options, bytesMax);
-  const bad = files.filter(({ verdict }) => verdict === 'invalid' || verdict === 'dangerous');
+  const passingBytes = policy === 'deny' ? undefined : passingBytesMax;
+  const { files } = await validateAll(sources, options, passingBytes);
+  const bad = files.filter((file) => isBad(file, policy));
   if (bad.length === 0) return [];
   const lines = bad.slice(0, filesShown).map(tellFile);
   const more = bad.length - filesShown;
@@ -122,9 +126,18 @@ async function judge(
   });
 }
 
+/** What is not seen whole may hold anything: it is refused as well, and not worth a warning. */
+function isBad({ verdict, findings }: FileValidation, policy: ValidatePolicy): boolean {
+  if (verdict === 'invalid' || verdict === 'dangerous') return true;
+  return policy === 'deny' && findings.some(({ rule }) => rule === 'not-read-to-end');
+}
+
 /** Says in one line what is worst about a file. */
 function tellFile({ path: shown, verdict, findings }: FileValidation): string {
-  const worst = findings.find(({ severity }) => severity === verdict);
+  const worst =
+    verdict === 'warning'
+      ? findings.find(({ rule }) => rule === 'not-read-to-end')
+      : findings.find(({ severity }) => severity === verdict);
   const where = worst?.where === undefined ? '' : ` (${worst.where})`;
-  return `${printable(shown)} is ${verdict}: ${printable(worst?.message ?? '')}${printable(where)} [${worst?.rule ?? ''}]`;
+  return `${printable(shown)} is ${verdict === 'warning' ? 'not seen whole' : verdict}: ${printable(worst?.message ?? '')}${printable(where)} [${worst?.rule ?? ''}]`;
 }

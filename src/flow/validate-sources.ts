@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fromSystemError, MstoreError } from '../base/errors.ts';
+import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
@@ -25,10 +25,10 @@ export interface PlacedSource {
  * what they stand for; links to folders are passed over.
  * @param full absolute
  * @param shown how it is called in results
- * @throws MstoreError `not-found`
+ * @throws MstoreError `not-found`, `unsupported-file-type`
  */
 export function sourcesOnDisk(full: string, shown: string): PlacedSource[] {
-  const stat = fs.statSync(full, { throwIfNoEntry: false });
+  const stat = statOf(full, shown);
   if (stat === undefined) {
     throw new MstoreError('not-found', `${printable(shown)} does not exist`, {
       hint: 'Check the spelling; paths are relative to the current folder',
@@ -37,7 +37,11 @@ export function sourcesOnDisk(full: string, shown: string): PlacedSource[] {
   }
   if (!stat.isDirectory()) {
     const source = diskSource(full, shown);
-    return source === undefined ? [] : [{ source, around: aroundOnDisk(full) }];
+    if (source !== undefined) return [{ source, around: aroundOnDisk(full) }];
+    throw new MstoreError('unsupported-file-type', `${printable(shown)} is no regular file`, {
+      hint: 'Name a file or a directory',
+      details: { path: shown },
+    });
   }
   const found: PlacedSource[] = [];
   collect(full, shown, found);
@@ -67,10 +71,22 @@ function collect(folder: string, shown: string, found: PlacedSource[]): void {
   }
 }
 
+/** What stands at a path, links followed unless `own` is set; undefined where nothing does. */
+function statOf(full: string, shown: string, own = false): fs.Stats | undefined {
+  try {
+    const options = { throwIfNoEntry: false } as const;
+    return own ? fs.lstatSync(full, options) : fs.statSync(full, options);
+  } catch (error) {
+    // A link that leads in a circle leads to nothing.
+    if (systemCode(error) === 'ELOOP') return undefined;
+    throw fromSystemError(error, `reading ${printable(shown)}`);
+  }
+}
+
 /** A regular file as a source; undefined for what is none. */
 function diskSource(full: string, shown: string): Source | undefined {
-  const own = fs.lstatSync(full, { throwIfNoEntry: false });
-  const stat = own?.isSymbolicLink() ? fs.statSync(full, { throwIfNoEntry: false }) : own;
+  const own = statOf(full, shown, true);
+  const stat = own?.isSymbolicLink() ? statOf(full, shown) : own;
   if (stat === undefined || own === undefined || !stat.isFile()) return undefined;
   return {
     path: shown,

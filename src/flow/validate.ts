@@ -10,7 +10,7 @@ import { validateAll } from './validate-files.ts';
 import { StoredSources, sourcesOnDisk } from './validate-sources.ts';
 import type { Workspace } from './workspace.ts';
 
-/** What {@link validate} found. */
+/** What was found in files. */
 export interface ValidateResult {
   /** The worst verdict of all files. */
   readonly verdict: Verdict;
@@ -20,11 +20,44 @@ export interface ValidateResult {
 }
 
 /**
- * Looks into files: paths of the disk, or what a reference names, read from the local store.
- * @param args paths; or a reference, then paths in it. What exists on the disk is a path, unless it is written
- * as a reference (`MODEL@NAME`, `git:REV`)
+ * Looks into files and folders of the disk, tracked or not. No workspace is needed.
+ * @param paths from `cwd`
+ * @throws MstoreError `not-found`
+ */
+export async function validatePaths(
+  paths: readonly string[],
+  cwd: string,
+  options: WorkOptions = {},
+): Promise<ValidateResult> {
+  const sources = paths.flatMap((one) => sourcesOnDisk(path.resolve(cwd, one), shownPath(one)));
+  return { ...(await validateAll(sources, options)), version: undefined };
+}
+
+/**
+ * Looks into what a reference or tracked paths name, read from the local store.
+ * @param targets a reference, then paths in it; or tracked paths
+ * @throws MstoreError `objects-missing`, and those of {@link findTargets}
+ */
+export async function validateStored(
+  workspace: Workspace,
+  targets: readonly string[],
+  cwd: string,
+  options: WorkOptions = {},
+): Promise<ValidateResult> {
+  const { tracked, version } = await findTargets(workspace, targets, cwd);
+  const stored = new StoredSources(workspace);
+  try {
+    const sources = tracked.flatMap((item) => stored.list(item));
+    return { ...(await validateAll(sources, options)), version };
+  } finally {
+    stored.close();
+  }
+}
+
+/**
+ * {@link validatePaths} where all that is given exists on the disk and is not written as a reference
+ * (`MODEL@NAME`, `git:REV`), else {@link validateStored}.
  * @param workspace opens the workspace, where a reference needs it
- * @throws MstoreError `not-found`, and those of {@link findTargets}
  */
 export async function validate(
   workspace: () => Promise<Workspace>,
@@ -32,19 +65,9 @@ export async function validate(
   cwd: string,
   options: WorkOptions = {},
 ): Promise<ValidateResult> {
-  if (args.length > 0 && args.every((arg) => isOnDisk(arg, cwd))) {
-    const sources = args.flatMap((arg) => sourcesOnDisk(path.resolve(cwd, arg), shownPath(arg)));
-    return { ...(await validateAll(sources, options)), version: undefined };
-  }
-  const opened = await workspace();
-  const { tracked, version } = await findTargets(opened, args, cwd);
-  const stored = new StoredSources(opened);
-  try {
-    const sources = tracked.flatMap((item) => stored.list(item));
-    return { ...(await validateAll(sources, options)), version };
-  } finally {
-    stored.close();
-  }
+  return args.length > 0 && args.every((arg) => isOnDisk(arg, cwd))
+    ? validatePaths(args, cwd, options)
+    : validateStored(await workspace(), args, cwd, options);
 }
 
 function isOnDisk(arg: string, cwd: string): boolean {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { deploy } from '../../src/flow/environments.ts';
@@ -10,7 +11,7 @@ import { BlobReader } from '../../src/store/blob-reader.ts';
 import { makePlainProject, makeProject, type Project, settle } from '../support/flow-project.ts';
 import { git } from '../support/git.ts';
 import { field, nodeProto, numberField, onnxModel } from '../support/onnx.ts';
-import { callOf, globalOp, pickleOf } from '../support/pickles.ts';
+import { callOf, globalOp, longText, op, pickleOf } from '../support/pickles.ts';
 import { safetensorsFile, withHeader } from '../support/safetensors.ts';
 import { brokenRules } from '../support/validate.ts';
 import { weightBytes } from '../support/weights.ts';
@@ -75,8 +76,16 @@ describe('validate of the disk', () => {
     expect(await rules()).toEqual(['onnx-external-link']);
   });
 
-  it('fails for what does not exist', async () => {
+  it('fails for what does not exist, or has no bytes', async () => {
     const project = await makePlainProject();
+    execFileSync('mkfifo', [project.at('pipe')]);
+    await expect(validateIn(project, 'pipe')).rejects.toMatchObject({
+      code: 'unsupported-file-type',
+    });
+    project.write('d/good.safetensors', good);
+    fs.symlinkSync('round', project.at('d/round'));
+    execFileSync('mkfifo', [project.at('d/pipe')]);
+    expect((await validateIn(project, 'd')).files).toHaveLength(1);
     await expect(validateIn(project, './none')).rejects.toMatchObject({ code: 'not-tracked' });
   });
 });
@@ -167,7 +176,7 @@ describe('the policy', () => {
     expect((await project.add('m')).warnings).toEqual([]);
   });
 
-  it('needs 64 KiB of a file of 16 GiB', async () => {
+  it('needs 256 KiB at most of a file of 16 GiB', async () => {
     const project = await makePlainProject();
     const size = 2 ** 34;
     const header = { w: { dtype: 'U8', shape: [size], data_offsets: [0, size] } };
@@ -175,7 +184,7 @@ describe('the policy', () => {
     project.write('m.safetensors', head);
     fs.truncateSync(project.at('m.safetensors'), head.length + size);
     const sources = sourcesOnDisk(project.at('m.safetensors'), 'm.safetensors');
-    const { files } = await validateAll(sources, {}, 64 * 1024);
+    const { files } = await validateAll(sources, {}, 256 * 1024);
     expect(files).toMatchObject([{ verdict: 'ok', summary: { parameters: size } }]);
   });
 
@@ -207,6 +216,34 @@ describe('the policy', () => {
     await project.add('x.pt');
     await setPolicy(project, 'deny');
     await expect(project.add('x.pt')).rejects.toMatchObject({ code: 'validation-refused' });
+  });
+
+  it('deny refuses what was not seen to its end, warn does not tell of it', async () => {
+    const project = await makePlainProject();
+    const many = `{"a":[${'{},'.repeat(6_000_000)}{}]}`;
+    project.write('m/big.json', many);
+    const word = Buffer.concat([longText('x'.repeat(4000)), op.pop]);
+    const long = pickleOf(2, ...Array<Buffer>(5000).fill(word), op.none);
+    project.write('m/long.pkl', long);
+    expect((await project.add('m')).warnings).toEqual([]);
+    await setPolicy(project, 'deny');
+    await expect(project.add('m')).rejects.toMatchObject({
+      code: 'validation-refused',
+      message: expect.stringContaining('m/big.json is not seen whole'),
+      details: { paths: ['m/big.json'] },
+    });
+  });
+
+  it('warn passes over names of texts and pictures, and deny over none', async () => {
+    const project = await makePlainProject();
+    for (const name of ['m/x.txt', 'm/x.png', 'm/labels.txt']) project.write(name, evil);
+    expect((await project.add('m')).warnings).toEqual([
+      expect.stringMatching(/^m\/labels\.txt is dangerous/),
+    ]);
+    await setPolicy(project, 'deny');
+    await expect(project.add('m')).rejects.toMatchObject({
+      details: { paths: ['m/labels.txt', 'm/x.png', 'm/x.txt'] },
+    });
   });
 
   it('holds for register and deploy', async () => {
