@@ -162,6 +162,34 @@ const toml: Readonly<Record<string, Shape>> = {
   limits: numbered((i) => `m${i}={min=1}\n`, '[policy.production.limits]\n'),
 };
 
+/** Opcodes of a pickle. */
+const opcodesOf = (text: string): Shape => {
+  const shape = within('', text);
+  return (bytes) => Buffer.from(String(shape(bytes)), 'latin1');
+};
+
+const pickles: Readonly<Record<string, Shape>> = {
+  'values that are kept': opcodesOf('N\x94'),
+  'containers that are kept': opcodesOf(']\x940'),
+  'containers in containers': opcodesOf(')\x85'),
+  'marks without end': opcodesOf('('),
+  'tuples of nothing': opcodesOf('(t'),
+  'tuples of all': opcodesOf('NNNt'),
+  imports: opcodesOf('ca\nb\n'),
+  calls: opcodesOf('ca\nb\n)R'),
+  'one line': opcodesOf('Va'),
+  'indexes of the memo': (bytes) => `Np${'0'.repeat(bytes - 4)}x\n`,
+  'spaces in an index': (bytes) => `Np${' '.repeat(bytes - 5)}0x\n`,
+  'pickles one behind the other': opcodesOf('\x80\x02N.'),
+  'pickles that are carried': opcodesOf('C\x04\x80\x02N.'),
+};
+
+const texts: Readonly<Record<string, Shape>> = {
+  ...json,
+  'a shape of many lengths': within('{"a":{"shape":[', '9007199254740991,', '1]}}'),
+  labels: numbered((i) => `label ${i % 7}\n`),
+};
+
 const object = `object ${'ab'.repeat(20)}\ntype commit\ntag v1\n`;
 
 /** By target. */
@@ -173,6 +201,8 @@ export const hostileShapes: Readonly<Record<string, Readonly<Record<string, Shap
     versions: numbered((i) => `"v${i}":{},`, '{"models":{"a":{', '"v":{}}}}'),
     'records in records': nested('{"a":', '}', '{"models":{},"records":{"a":{"v1":', '}}}'),
   },
+  'validate-pickle': pickles,
+  'validate-texts': texts,
   pointer: {
     ...Object.fromEntries(Object.entries(trees).map(([name, shape]) => [name, inPointer(shape)])),
     ...json,
