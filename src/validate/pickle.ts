@@ -82,7 +82,9 @@ export function checkPickles(
 ): number {
   let at = stream.start;
   for (let count = 0; count < countMax && at < stream.end; count++) {
-    const walk = walkPickle(stream.file, at, stream.end, { stepsMax });
+    // Those behind the first are mostly small, and each starts to read anew.
+    const limits = count === 0 ? { stepsMax } : { stepsMax, windowBytes: peekBytes };
+    const walk = walkPickle(stream.file, at, stream.end, limits);
     if (count > 0 && isNoise(walk)) {
       report.add('pickle-trailing', 'Bytes follow the last pickle', whereOf(stream, at));
       break;
