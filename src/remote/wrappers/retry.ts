@@ -28,6 +28,11 @@ export interface RetryOptions {
 export interface RetryPolicy {
   /** Does `work` until it succeeds, or fails in a way that another try cannot mend. */
   again<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
+  /**
+   * The same for work that must not be done late: no further try begins when so much time has passed since the
+   * first one began as all tries may last, by either clock. A host that slept may have missed it by one of them.
+   */
+  soon<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
   /** Starts to count the tries of one piece of work. */
   start(signal: AbortSignal | undefined): RetryTries;
 }
@@ -79,17 +84,31 @@ export function retryPolicy(options: RetryOptions): RetryPolicy {
     };
   };
 
+  const tryOn = async <T>(
+    work: () => Promise<T>,
+    signal: AbortSignal | undefined,
+    isLate: () => boolean,
+  ): Promise<T> => {
+    const tries = start(signal);
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        await tries.next(error);
+        if (isLate()) throw error;
+      }
+    }
+  };
+
   return {
     start,
-    async again(work, signal) {
-      const tries = start(signal);
-      for (;;) {
-        try {
-          return await work();
-        } catch (error) {
-          await tries.next(error);
-        }
-      }
+    again: (work, signal) => tryOn(work, signal, () => false),
+    soon(work, signal) {
+      const begun = { wall: clock.now(), monotonic: clock.monotonic() };
+      return tryOn(work, signal, () => {
+        const wall = Math.abs(clock.now() - begun.wall);
+        return Math.max(wall, clock.monotonic() - begun.monotonic) > totalMsMax;
+      });
     },
   };
 }
@@ -109,7 +128,8 @@ export function retrying(remote: RemotePruner, policy: RetryPolicy): RemotePrune
     list: (prefix, options) => listOn(remote, policy, prefix, options),
     create: (key, source, options) =>
       policy.again(() => remote.create(key, source, options), options?.signal),
-    delete: (key, options) => policy.again(() => remote.delete(key, options), options?.signal),
+    // What nobody needs now may be created again: a late try would take that away.
+    delete: (key, options) => policy.soon(() => remote.delete(key, options), options?.signal),
   };
 }
 

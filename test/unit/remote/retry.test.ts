@@ -120,6 +120,29 @@ describe('the policy', () => {
 });
 
 describe('a remote with retries', () => {
+  it('deletes nothing late: what was created again since then stays', async () => {
+    // A host that sleeps in a wait: one of its clocks does not count that.
+    for (const asleep of ['wall', 'monotonic'] as const) {
+      const times = { wall: 1e9, monotonic: 1e6 };
+      const remote = faulty(memoryRemote());
+      const policy = retryPolicy({
+        clock: { now: () => times.wall, monotonic: () => times.monotonic },
+        random: { hex: () => '', fraction: () => 1 },
+        sleep: async () => {
+          times[asleep] += 7_200_000;
+          await remote.create('packs/a', bytesSource(testBytes(10)));
+        },
+      });
+      const patient = retrying(remote, policy);
+      remote.fail('delete', { how: 'before' });
+      await expect(patient.delete('packs/a')).rejects.toMatchObject({ code: 'remote-unreachable' });
+      expect(await listKeys(remote)).toEqual(['packs/a']);
+      expect(await patient.stat('packs/a')).toBe(10);
+      await patient.delete('packs/a');
+      expect(await listKeys(remote)).toEqual([]);
+    }
+  });
+
   it('does every call again', async () => {
     const remote = faulty(memoryRemote());
     const { policy } = noted();
