@@ -1,7 +1,9 @@
+import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { cleanUp, readPlan, takeBack, writePlan } from '../../src/flow/gc/gc.ts';
+import { cleanUp, type GcResult, readPlan, takeBack, writePlan } from '../../src/flow/gc/gc.ts';
+import type { RemotePruner } from '../../src/remote/remote.ts';
 import { listCleanUps } from '../../src/store/clean-up.ts';
-import { cloneProject, withRemotes } from '../support/flow-project.ts';
+import { cloneProject, makeProject, projectAt, withRemotes } from '../support/flow-project.ts';
 import { checkRemote, damage } from '../support/flow-remote-check.ts';
 import { noise } from '../support/flow-scratch.ts';
 import {
@@ -264,7 +266,6 @@ describe('gc for everybody who uses a remote', () => {
     project.write('m.bin', noise(2 * mib, 'a'));
     await project.add('m.bin');
     await project.push();
-    const { makeProject } = await import('../support/flow-project.ts');
     const stranger = await makeProject(withRemotes({ origin: remote }));
     stranger.write('s.bin', noise(2 * mib, 's'));
     await stranger.add('s.bin');
@@ -281,5 +282,84 @@ describe('gc for everybody who uses a remote', () => {
       swept: { packs: 0 },
     });
     expect(await checkRemote(remote)).toBe(1);
+  });
+
+  it('keeps the data of versions that are on their way, however wrong its clock is', async () => {
+    const { project, remote, clock } = await makeGcProject();
+    project.write('m.bin', noise(2 * mib, 'a'));
+    await project.add('m.bin');
+    const ahead = { now: () => clock.now() + 3 * dayMs, monotonic: () => clock.monotonic() };
+    const cleaner = await makeProject(withRemotes({ origin: remote }, { clock: ahead }));
+    const forget = [(await project.open()).config.string('core.repository') as string];
+    const cleaned: GcResult[] = [];
+    const pushing: RemotePruner = {
+      ...remote,
+      async create(key, ...rest) {
+        // The push has looked for clean-ups, and what names its data is not there yet.
+        if (key.includes('/versions/')) {
+          cleaned.push(await cleaners(cleaner).gcRemote({ forget, graceMs: 0 }));
+        }
+        return remote.create(key, ...rest);
+      },
+    };
+    const pusher = projectAt(project.root, withRemotes({ origin: pushing }, { clock }));
+    await publishVersion(pusher, 'm', 'v1', 'm.bin');
+    expect(cleaned).toMatchObject([{ marked: { roots: 1 }, swept: { packs: 0, roots: 0 } }]);
+    await checkRemote(remote);
+    expect(packsOf(await listKeys(remote))).toHaveLength(1);
+    clock.pass(2 * dayMs);
+    const later = await cleaners(cleaner).gcRemote({ forget, graceMs: 0 });
+    expect(later).toMatchObject({ swept: { packs: 0, roots: 1 } });
+  });
+
+  it('reads lists of directories there, when its neighbours have taken the local ones away', async () => {
+    const { project, remote, clock } = await makeGcProject();
+    for (const name of ['d/a', 'd/b']) project.write(name, noise(1000, name));
+    await project.add('d');
+    await project.push();
+    project.write('old.bin', noise(mib, 'old'));
+    await project.add('old.bin');
+    await project.push(['old.bin']);
+    for (const key of await listKeys(remote, 'roots/')) {
+      const record = (await readObject(remote, key)).toString();
+      if (record.includes('old.bin')) await remote.delete(key);
+    }
+    let isTaken = false;
+    const place: RemotePruner = {
+      ...remote,
+      async create(key, ...rest) {
+        if (key.endsWith('.sweep')) {
+          fs.rmSync(project.at('.modelstore/store/packs'), { recursive: true });
+          isTaken = true;
+        }
+        return remote.create(key, ...rest);
+      },
+    };
+    const cleaner = projectAt(project.root, withRemotes({ origin: place }, { clock }));
+    expect(await cleaners(cleaner).gcRemote({ graceMs: 0 })).toMatchObject({ swept: { packs: 1 } });
+    expect(isTaken).toBe(true);
+    await checkRemote(remote);
+  });
+
+  it('leaves to others what they take away while it would write it anew', async () => {
+    const { project, remote, clock } = await makeGcProject();
+    project.write('m.bin', noise(2 * mib, 'a'));
+    project.write('n.bin', noise(mib, 'b'));
+    await project.add('m.bin', 'n.bin');
+    await project.push();
+    for (const key of await listKeys(remote, 'roots/')) await remote.delete(key);
+    await project.push(['n.bin']);
+    const [sparse = ''] = packsOf(await listKeys(remote));
+    const place: RemotePruner = {
+      ...remote,
+      async *get(key, ...rest) {
+        if (key === sparse) await remote.delete(key);
+        yield* remote.get(key, ...rest);
+      },
+    };
+    const cleaner = projectAt(project.root, withRemotes({ origin: place }, { clock }));
+    const result = await cleaners(cleaner).gcRemote({ rewriteShare: 0.1 });
+    expect(result).toMatchObject({ rewritten: { packs: 0 }, warnings: [] });
+    expect(packsOf(await listKeys(remote))).toEqual([]);
   });
 });

@@ -117,7 +117,7 @@ export class Marker {
       plan === undefined
         ? { policy, forget }
         : { policy: plan.policy, forget: plan.forget, only: new Set(plan.roots) },
-      // Only a push that has just ended is to be told from older ones: the clock here will do.
+      // Whether records are old enough is asked again by the clock of the place before they go.
       { without: marked.roots, placeNow: workspace.surroundings.clock.now() },
       transfer,
     );

@@ -162,7 +162,13 @@ export async function listEntries(
   options: TransferOptions,
 ): Promise<readonly TreeEntry[] | undefined> {
   const { files, sha256 } = pointer;
-  if (files !== undefined || near.has(sha256)) return treeEntries(near, pointer);
+  if (files !== undefined) return files;
+  try {
+    if (near.has(sha256)) return treeEntries(near, pointer);
+  } catch (error) {
+    // A clean-up of the local store, by a neighbour who shares it, may have taken it away since.
+    if (!isMstoreError(error, 'objects-missing')) throw error;
+  }
   const bytes = await readRemoteBlob(there, sha256, limits.treeBytesMax, options);
   return bytes && parseTree(bytes);
 }

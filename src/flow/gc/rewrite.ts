@@ -1,3 +1,4 @@
+import { isMstoreError } from '../../base/errors.ts';
 import { removeFile } from '../../base/files.ts';
 import { newWriteMemory } from '../../base/sequential-file.ts';
 import type { IndexedPack } from '../../index/indexed-pack.ts';
@@ -39,28 +40,38 @@ export async function rewritePacks(
   store.prepareWriting();
   try {
     for (const pack of packs) {
-      const footer = await there.footerOf(pack, options);
-      let isSound = true;
-      const rows = neededRows(reach, pack);
-      for await (const { row, stored, damage } of readRemoteRows(
-        place.remote,
-        footer,
-        rows,
-        options,
-      )) {
-        if (damage !== undefined) {
-          isSound = false;
-          warnings.push(damage.message);
-        } else out.append(footer, row, stored);
-        if (out.full) await out.publish();
+      try {
+        const damage = await rewriteOne(place, pack, { there, reach, out }, options);
+        if (damage.length === 0) replaced.push(pack);
+        warnings.push(...damage);
+      } catch (error) {
+        // Another clean-up has taken it away since it was looked at: nothing of it is left to be written anew.
+        if (!isMstoreError(error, 'not-found')) throw error;
       }
-      if (isSound) replaced.push(pack);
     }
     await out.publish();
   } finally {
     out.close();
   }
   return { replaced, packs: out.packs, bytes: out.bytes, warnings };
+}
+
+/** @returns what was found damaged */
+async function rewriteOne(
+  place: GcPlace,
+  pack: IndexedPack,
+  { there, reach, out }: { there: RemoteStore; reach: Reach; out: Rewriter },
+  options: TransferOptions,
+): Promise<string[]> {
+  const footer = await there.footerOf(pack, options);
+  const rows = neededRows(reach, pack);
+  const found: string[] = [];
+  for await (const { row, stored, damage } of readRemoteRows(place.remote, footer, rows, options)) {
+    if (damage !== undefined) found.push(damage.message);
+    else out.append(footer, row, stored);
+    if (out.full) await out.publish();
+  }
+  return found;
 }
 
 /** Gathers chunks in new packs of a place. */

@@ -1,6 +1,8 @@
-import type { KeepPolicy } from '../../store/clean-up.ts';
+import { isMstoreError } from '../../base/errors.ts';
+import type { KeepPolicy, Mark } from '../../store/clean-up.ts';
+import { rootsPrefix } from '../../store/keys.ts';
 import type { TransferOptions } from '../../store/remote-store.ts';
-import type { RootRecord } from '../../store/roots.ts';
+import { type RootRecord, readRoot } from '../../store/roots.ts';
 import {
   type GitRoots,
   gitRoots,
@@ -88,7 +90,7 @@ export async function placeRoots(
     repository: giveUp.policy === undefined ? undefined : repositoryOf(workspace),
     forget: new Set(giveUp.forget),
     only: giveUp.only,
-    isOld: ({ time }) => time !== undefined && placeNow - time >= recordAgeMsMin,
+    isOld: (record) => isOld(record, placeNow),
   });
   kept.push(...judged.kept, ...judged.renewed);
   givenUp.push(...judged.givenUp);
@@ -103,6 +105,42 @@ export async function placeRoots(
     );
   }
   return { kept, givenUp, expired: judged.expired, renewed: judged.renewed, warnings };
+}
+
+function isOld({ time }: Pick<RootRecord, 'time'>, now: number | undefined): boolean {
+  return time !== undefined && now !== undefined && now - time >= recordAgeMsMin;
+}
+
+/**
+ * Lists those records of a mark that may be given up by the clock of the place, too: where that of the host which
+ * wrote the mark is ahead, it took records for old whose push is not at its end.
+ * @param placeNow milliseconds since 1970-01-01 UTC; undefined where the place tells no time
+ */
+export async function recordsToGiveUp(
+  { remote }: GcPlace,
+  { roots, forget = [] }: Mark,
+  placeNow: number | undefined,
+  options: TransferOptions,
+): Promise<Set<string>> {
+  const givenUp = new Set(roots);
+  if (givenUp.size === 0) return givenUp;
+  for await (const row of remote.list(rootsPrefix, options)) {
+    if (!givenUp.has(row.key) || isOld(row, placeNow)) continue;
+    const record = await orUndefined(readRoot(remote, row.key, options));
+    if (record === undefined) continue;
+    if (record.forVersions || !forget.includes(record.repository)) givenUp.delete(row.key);
+  }
+  return givenUp;
+}
+
+/** Gives undefined in place of what was taken away since it was listed. */
+async function orUndefined<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isMstoreError(error, 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 interface Judgement {

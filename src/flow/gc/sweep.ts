@@ -22,7 +22,7 @@ import { lapsedMs, sweepMsMax } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
 import { type GcPlace, isOwn } from './place.ts';
 import { Reach } from './reach.ts';
-import { placeRoots } from './roots.ts';
+import { placeRoots, recordsToGiveUp } from './roots.ts';
 
 /** What is over is told to writers for this long, by the clock of the place. */
 const historyMs = 14 * 24 * 60 * 60_000;
@@ -52,6 +52,15 @@ export interface PendingMark {
   readonly reason: string;
   /** Until it may be swept, by the clock of the place. */
   readonly dueInSeconds: number;
+}
+
+/** When a sweep began. */
+interface SweepBegun {
+  /** By the clocks of this host. */
+  readonly wall: number;
+  readonly monotonic: number;
+  /** By the clock of the place, which not every place tells. */
+  readonly placeNow: number | undefined;
 }
 
 /** What {@link sweepPlace} did. */
@@ -145,7 +154,7 @@ class Sweeper {
       if (mark === undefined) return { now, isDone: true };
       // Roots are read from here on: whoever saw no sweep when its root was there is seen.
       const before = removedOf(this.#swept);
-      const isDone = await this.#sweep(mark, begun);
+      const isDone = await this.#sweep(mark, { ...begun, placeNow: now });
       // A clock that was set looks like time that has passed: that happens once.
       const isFruitless = !isDone && removedOf(this.#swept) === before;
       this.#fruitless = isFruitless ? this.#fruitless + 1 : 0;
@@ -193,9 +202,9 @@ class Sweeper {
   }
 
   /** @returns whether all was done that was to be done */
-  async #sweep(mark: Mark, begun: { wall: number; monotonic: number }): Promise<boolean> {
+  async #sweep(mark: Mark, begun: SweepBegun): Promise<boolean> {
     const { remote } = this.#place;
-    const without = new Set(mark.roots);
+    const without = await recordsToGiveUp(this.#place, mark, begun.placeNow, this.#transfer);
     const { kept } = await placeRoots(
       this.#workspace,
       this.#place,
@@ -239,7 +248,7 @@ class Sweeper {
       return removed;
     };
     // What names something goes before it, so that nothing ever names what is not there.
-    this.#swept.roots += await remove(mark.roots, () => 0);
+    this.#swept.roots += await remove([...without], () => 0);
     const recipes = mark.recipes.filter((blob) => !reach.needsRecipe(blob));
     this.#swept.recipes += await remove(recipes.map(recipeKey), () => 0);
     const orphans = mark.indexes.filter((pack) => index.pack(pack) === undefined);
