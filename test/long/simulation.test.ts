@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { mutants, seedsToFind } from '../simulation/mutants.ts';
 import { report, shorten } from '../simulation/shorten.ts';
 import { simulate } from '../simulation/simulation.ts';
 import { longTime } from '../support/long-time.ts';
@@ -24,4 +25,10 @@ it('many hosts on one remote keep every promise, as long as there is time', asyn
     `Simulation: seeds ${firstSeed} to ${seed - 1}, no promise broken. How commands ended:\n${lines.join('\n')}\n`,
   );
   expect(Object.keys(counts).length).toBeGreaterThan(10);
+});
+
+it.each(mutants)('the simulation notices when a $name', async (mutant) => {
+  const found = await seedsToFind(mutant, 1, mutant.seedsMax);
+  process.stdout.write(`${mutant.name}: found by seed ${found ?? 'none'}\n`);
+  expect(found).toBeDefined();
 });

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import type { Wrap } from '../simulation/host.ts';
+import { mutants, seedsToFind } from '../simulation/mutants.ts';
 import { report, shorten } from '../simulation/shorten.ts';
 import { simulate } from '../simulation/simulation.ts';
 
-const seedsNormal = 60;
+const seedsNormal = 200;
 /** Times more seeds, for a search of hours. */
 const seeds = seedsNormal * Number(process.env['MSTORE_TEST_RUNS'] ?? 1);
 /** The same seeds every time; a failure names its own. */
@@ -86,6 +87,15 @@ describe('the simulation notices a remote', () => {
         return key.includes('/environments/') ? 'created' : outcome;
       },
     });
-    expect(await firstBroken(wrap, 20, 27)).toMatch(/must have 1 to 1|is there as it is here/);
+    expect(await firstBroken(wrap, 20, 45)).toMatch(/must have 1 to 1|is there as it is here/);
+  });
+});
+
+/** Mutants that take longer are for the long run. */
+const quick = mutants.filter(({ seedsMax }) => seedsMax <= 80);
+
+describe('the simulation notices when a', () => {
+  it.each(quick)('$name', async (mutant) => {
+    expect(await seedsToFind(mutant, 1, mutant.seedsMax), mutant.name).toBeDefined();
   });
 });

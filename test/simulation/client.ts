@@ -13,6 +13,8 @@ import type { Weather } from './weather.ts';
 /** What a simulated network needs to know of one program that runs on a host. */
 export interface Program {
   readonly host: string;
+  /** The command that it carries out. */
+  readonly kind: string;
   /** Unique in the simulation. */
   readonly name: string;
   /** Whether it still runs; what a program that was killed has sent may arrive all the same. */
@@ -91,12 +93,13 @@ export function simulatedRemote(network: Network, program: Program): RemotePrune
           blocks.push(Buffer.from(block));
         }
         const bytes = Buffer.concat(blocks);
-        return calls.call(`create ${key}`, (server) => server.create(key, bytes, number));
+        const by = { write: number, program: program.name };
+        return calls.call(`create ${key}`, (server) => server.create(key, bytes, by));
       });
     },
     async delete(key) {
       checkKey(key);
-      await calls.call(`delete ${key}`, (server) => server.delete(key));
+      await calls.call(`delete ${key}`, (server) => server.delete(key, program.name));
     },
   };
   const clock = hostClock(network, program.host);
@@ -112,15 +115,21 @@ export function hostClock({ events, weather }: Network, host: string): Clock {
   };
 }
 
+/** Waits of a program after which timers are late: one that polls for an hour does not do so a thousand times. */
+const waitsInTime = 20;
+const lateness = 20;
+
 /** Lets a program wait; one that is killed meanwhile does not wake. */
 export function sleeper(
   { events, weather }: Network,
   program: Program,
 ): (ms: number) => Promise<void> {
-  return (ms) =>
+  return (asked) =>
     new Promise((resolve) => {
+      const number = program.nextNumber();
+      const ms = number < waitsInTime ? asked : asked * lateness;
       const asleep = weather.sleeps(program.host, events.now + ms);
-      events.after(ms + asleep, `${program.name} wakes ${program.nextNumber()}`, () => {
+      events.after(ms + asleep, `${program.name} wakes ${number}`, () => {
         if (program.isAlive()) resolve();
       });
     });
@@ -186,7 +195,7 @@ class Calls {
       };
       program.onStep();
       if (!program.isAlive()) return;
-      events.after(weather.latency(chance, id, 'way'), `${id} arrives`, () => {
+      events.after(weather.latency(chance, program.name, id, 'way'), `${id} arrives`, () => {
         // What a program sent before it was killed may have been on its way already.
         if (!program.isAlive() && chance.happens(0.5, id, 'dies')) return;
         if (weather.isCut(program.host, events.now) || weather.loses(chance, id, 'request')) {
@@ -194,7 +203,7 @@ class Calls {
           return;
         }
         const answer = attempt(() => effect(server));
-        const ms = weather.latency(chance, id, 'back');
+        const ms = weather.latency(chance, program.name, id, 'back');
         if (weather.isCut(program.host, events.now + ms) || weather.loses(chance, id, 'reply')) {
           lose(`${describe(answer)}, and the reply is lost`);
           return;

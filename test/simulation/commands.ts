@@ -43,10 +43,29 @@ export type CommandKind = keyof typeof weights;
 /** The same where much is cleaned up: what was pushed is given up, and pushed again by others. */
 const weightsCleaning: Readonly<Record<CommandKind, number>> = {
   ...weights,
-  ...{ push: 8, pull: 3, register: 2, deploy: 1, promote: 0.2, rollback: 0.2 },
-  ...{ fetchRegistry: 0.5, pullVersion: 1, gc: 10, gcUndo: 1 },
+  ...{ change: 3, push: 10, pull: 3, register: 2, deploy: 1, promote: 0.2, rollback: 0.2 },
+  ...{ fetchRegistry: 0.5, pullVersion: 1, loseStore: 0.2, gc: 9, gcUndo: 0.7, gcLocal: 0.5 },
 };
+const weightsWithoutVersions: Readonly<Record<CommandKind, number>> = {
+  ...weightsCleaning,
+  ...{
+    register: 0,
+    deploy: 0,
+    promote: 0,
+    rollback: 0,
+    state: 0,
+    fetchRegistry: 0,
+    pullVersion: 0,
+  },
+};
+/** Workspaces that share a store fill it, and clean it up. */
+const weightsSharing: Readonly<Record<CommandKind, number>> = {
+  ...weightsWithoutVersions,
+  ...{ change: 12, push: 4, pull: 12, gc: 1, gcUndo: 0.2, gcLocal: 14, loseStore: 0 },
+};
+
 const beginning: readonly CommandKind[] = ['change', 'register', 'push', 'deploy'];
+const beginningCleaning: readonly CommandKind[] = ['change', 'push'];
 
 const models = ['m1', 'm1', 'm1', 'm2'] as const;
 const versions = ['v1', 'v2', 'v3'] as const;
@@ -103,6 +122,8 @@ export interface Setting {
   readonly chance: Chance;
   readonly ledger: Ledger;
   readonly weather: Weather;
+  /** When the command began, milliseconds since the beginning of the simulation. */
+  readonly began: number;
   /** Counts something worth knowing. */
   readonly count: (what: string) => void;
 }
@@ -111,12 +132,15 @@ export interface Setting {
 export function drawKind(
   chance: Chance,
   weather: Weather,
-  id: string,
-  number: number,
+  { shared }: Host,
+  { id, number }: { readonly id: string; readonly number: number },
 ): CommandKind {
-  const start = beginning[number - 1];
+  const { isForCleaning, hasVersions } = weather;
+  const start = (hasVersions ? beginning : beginningCleaning)[number - 1];
   if (start !== undefined && chance.happens(0.9, id, 'as usual')) return start;
-  return chance.weighted(weather.isForCleaning ? weightsCleaning : weights, id, 'kind');
+  if (shared !== undefined) return chance.weighted(weightsSharing, id, 'kind');
+  const cleaning = hasVersions ? weightsCleaning : weightsWithoutVersions;
+  return chance.weighted(isForCleaning ? cleaning : weights, id, 'kind');
 }
 
 /** Tells whether a command may be refused with this code though nothing is wrong. */
@@ -137,7 +161,8 @@ export async function carryOut(kind: CommandKind, setting: Setting): Promise<str
 }
 
 const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>>> = {
-  async change({ host, program, chance, ledger, weather }) {
+  async change(setting) {
+    const { host, program, chance, ledger, weather } = setting;
     const id = program.name;
     const name = chance.pick(trackedNames, id, 'name');
     writeContent(host.root, name, { chance, id, variety: weather.variety });
@@ -150,11 +175,12 @@ const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>
         ? stateOf(path.join(host.root, name))
         : { [name]: stateOf(host.root)[name] as string };
     ledger.added(item, state);
+    acknowledged(setting, workspace, item);
     return `added ${name} as ${sha256.slice(0, 8)}`;
   },
 
   async loseStore({ host }) {
-    if (host.hasTwoShells) return 'another command needs the store';
+    if (host.hasTwoShells || host.shared) return 'another command needs the store';
     host.loseStore();
     return 'the store is gone';
   },
@@ -170,7 +196,7 @@ const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>
       registry: 'all',
     });
     const after = await ledger.readRegistry(registry);
-    ledger.pushed(program.name, host.repository, tracked, { before, after }, conflicts);
+    ledger.pushed(program.name, tracked, { before, after }, conflicts);
     return `sent ${result.packsSent} packs, ${conflicts.length} conflicts`;
   },
 
@@ -243,7 +269,10 @@ const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>
     const target = { ...(await drawVersion(setting, workspace)), state };
     const options = await changeOptions(setting, workspace);
     const { unchanged } = await setVersionState(workspace, target, options);
-    ledger.appended(program.name, unchanged ? 'nothing' : options.remote ? 'there' : 'here');
+    ledger.entries.appended(
+      program.name,
+      unchanged ? 'nothing' : options.remote ? 'there' : 'here',
+    );
     return `${target.model}@${target.version} is ${state}`;
   },
 
@@ -263,25 +292,34 @@ const doings: Readonly<Record<CommandKind, (setting: Setting) => Promise<string>
 };
 
 /** Fetches a path, writes it to a folder of its own, and compares every byte. */
-export async function bring(
-  { host, ledger, program }: Setting,
-  workspace: Workspace,
-  item: Tracked,
-): Promise<void> {
+export async function bring(setting: Setting, workspace: Workspace, item: Tracked): Promise<void> {
+  const { host, ledger, program } = setting;
   ledger.wants(program.name, item);
   await fetch(workspace, [item], await host.choose(workspace));
+  acknowledged(setting, workspace, item);
   const to = path.join(scratchFolder(), 'out');
   await checkoutTo(workspace, [item], to);
   ledger.checkContent(item, stateOf(to));
 }
 
+/** In a store that is shared, what a command has put there stays until it is given up. */
+function acknowledged(
+  { host, program, ledger, began }: Setting,
+  { store }: Workspace,
+  item: Tracked,
+): void {
+  const by = { name: program.name, repository: host.repository, began };
+  const broken = host.shared?.acknowledged([item], by, store);
+  if (broken !== undefined) ledger.fail(broken);
+}
+
 function moved({ program, ledger }: Setting, result: MoveResult): string {
   const { model, environment, version, number, remote } = result;
   if (number === undefined) {
-    ledger.appended(program.name, 'nothing');
+    ledger.entries.appended(program.name, 'nothing');
     return `${version} is live in ${environment} of ${model} already`;
   }
-  ledger.appended(program.name, remote === undefined ? 'here' : 'there', number);
+  ledger.entries.appended(program.name, remote === undefined ? 'here' : 'there', number);
   return `${version} is live in ${environment} of ${model} by entry ${number}`;
 }
 

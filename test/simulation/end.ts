@@ -16,7 +16,7 @@ const restMs = 26 * hour;
 export async function cleanEverything(setting: Setting, network: Network): Promise<void> {
   const { host, program, ledger, weather } = setting;
   const sleep = sleeper(network, program);
-  const { graceMs } = weather;
+  const graceMs = Math.max(...weather.gracesMs);
   await sleep(restMs);
   for (let times = 0; times < 3; times++) {
     const workspace = await host.open(program);
@@ -25,7 +25,7 @@ export async function cleanEverything(setting: Setting, network: Network): Promi
       await cleanUp(workspace, place, { graceMs });
     } catch (error) {
       // What a push that was killed has left unfinished must be finished first.
-      if (isMstoreError(error, 'corrupt-remote') && ledger.isIncomplete()) return;
+      if (isMstoreError(error, 'corrupt-remote', 'locked') && ledger.isIncomplete()) return;
       throw error;
     }
     await sleep(graceMs + 2 * hour);

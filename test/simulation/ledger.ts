@@ -1,19 +1,16 @@
 import type { Digest } from '../../src/base/digest.ts';
-import { isMstoreError } from '../../src/base/errors.ts';
 import type { Tracked } from '../../src/flow/tracked.ts';
 import { modelsPrefix, parseRegistryKey } from '../../src/registry/keys.ts';
 import type { Registry } from '../../src/registry/registry.ts';
 import type { RegistryConflict } from '../../src/registry/sync.ts';
-import { rootsPrefix } from '../../src/store/keys.ts';
+import { packsPrefix, recipesPrefix, rootsPrefix } from '../../src/store/keys.ts';
 import type { Pointer } from '../../src/worktree/pointer.ts';
 import { listKeys, readObject } from '../support/remote-bytes.ts';
 import type { Chance } from './chance.ts';
+import { Entries, entryOf } from './entries.ts';
 import { blobsOf, type Oracle } from './oracle.ts';
-import type { Server } from './server.ts';
-
-/** How long what a program has sent may be under way, milliseconds. */
-const messageMsMax = 10 * 60_000;
-const noRepository = 'e'.repeat(32);
+import { digestsOfRoot, RootRecords } from './root-records.ts';
+import type { Server, Watcher } from './server.ts';
 
 /** All objects of a local registry, by key. */
 export type LocalRegistry = ReadonlyMap<string, Buffer>;
@@ -23,30 +20,39 @@ type State = Readonly<Record<string, string>>;
 
 interface Published {
   readonly item: Tracked;
-  readonly repository: string;
+  /** The root records that keep it. */
+  readonly records: readonly string[];
+}
+
+/** What a command wants to fetch. */
+interface Wanted {
+  readonly pointer: Pointer;
+  /** Whether it was not promised at some time since then. */
+  mayLack: boolean;
 }
 
 /** What commands were told, to be held against what the remote has. */
-export class Ledger {
+export class Ledger implements Watcher {
+  readonly entries = new Entries();
   readonly #oracle: Oracle;
   readonly #server: Server;
   readonly #now: () => number;
+  readonly #records: RootRecords;
   /** Plain descriptions of everything that was ever added, by the digest in its pointer. */
   readonly #states = new Map<string, State>();
   readonly #pointers = new Map<string, Pointer>();
-  readonly #wanted = new Map<string, Pointer>();
+  readonly #wanted = new Map<string, Wanted>();
   #published: Published[] = [];
   /** Pushes by name: whose they are, and when they began. */
   readonly #begun = new Map<string, { readonly repository: string; readonly at: number }>();
-  /** Clean-ups that gave a repository up, and until when that may take effect. */
-  readonly #forgets = new Map<string, { readonly repository: string; until: number }>();
-  /** For each command that tried to append an entry: how often it must be there, and at which number. */
-  readonly #appended = new Map<string, { least: number; most: number; number?: number }>();
+  /** Until when the remote led to something that was not there, as far as it was looked at. */
+  #incompleteUntil = Number.NEGATIVE_INFINITY;
 
   constructor(oracle: Oracle, server: Server, now: () => number) {
     this.#now = now;
     this.#oracle = oracle;
     this.#server = server;
+    this.#records = new RootRecords(now);
   }
 
   /** Something was added to a store. */
@@ -59,7 +65,7 @@ export class Ledger {
   checkContent({ path, pointer }: Tracked, state: State): void {
     const wanted = JSON.stringify(Object.entries(this.#states.get(pointer.sha256) ?? {}).sort());
     const found = JSON.stringify(Object.entries(state).sort());
-    if (found !== wanted) this.#oracle.fail(`${path} came back as ${found} instead of ${wanted}`);
+    if (found !== wanted) this.fail(`${path} came back as ${found} instead of ${wanted}`);
   }
 
   /** Everything in a local registry, before it is pushed. */
@@ -76,15 +82,11 @@ export class Ledger {
    */
   pushed(
     command: string,
-    repository: string,
     tracked: readonly Tracked[],
     registry: { readonly before: LocalRegistry; readonly after: LocalRegistry },
     conflicts: readonly RegistryConflict[],
   ): void {
-    for (const item of this.#isForgotten(command) ? [] : tracked) {
-      this.#oracle.need(item.pointer, { name: `the push ${command}`, repository });
-      this.#published.push({ item, repository });
-    }
+    this.#promise(command, tracked);
     // Another shell may have added to it meanwhile, or set aside what differed.
     const { before, after } = registry;
     const here = new Map([...before].filter(([key, bytes]) => after.get(key)?.equals(bytes)));
@@ -99,7 +101,7 @@ export class Ledger {
       const name = `${named.model}@${named.name}`;
       const isSame = this.#isThere(key, bytes);
       if (!isSame && !told.has(name)) {
-        this.#oracle.fail(`${command} was told that ${key} is there as it is here`);
+        this.fail(`${command} was told that ${key} is there as it is here`);
       }
       if (isSame && named.kind === 'versions') this.#needVersion(key, bytes);
     }
@@ -107,7 +109,23 @@ export class Ledger {
       const name = `${model}@${part}`;
       // A history speaks of versions: where one of them differs, it is told as well.
       if (!lost.has(model) && !this.#hasTwoMeanings(name, after)) {
-        this.#oracle.fail(`${command} was told of a conflict about ${name}, and there is none`);
+        this.fail(`${command} was told of a conflict about ${name}, and there is none`);
+      }
+    }
+  }
+
+  /** What was pushed stays as long as one of the records that list it is not given up. */
+  #promise(command: string, tracked: readonly Tracked[]): void {
+    const begun = this.#begun.get(command);
+    if (begun === undefined) throw new Error(`${command} has not begun`);
+    const { repository, at } = begun;
+    for (const item of tracked) {
+      const records = this.#records.keeping(repository, item.pointer.sha256);
+      if (records.length > 0) {
+        this.#oracle.need(item.pointer, { name: `the push ${command}`, records });
+        this.#published.push({ item, records });
+      } else if (!this.#records.wereGivenUpSince(repository, at)) {
+        this.fail(`${command} was told that ${item.path} is kept, and no record lists it`);
       }
     }
   }
@@ -144,11 +162,37 @@ export class Ledger {
     return bytes !== undefined && entryOf(bytes).state === 'deleted';
   }
 
-  /** An object of the registry appeared on the remote. */
-  created(key: string, bytes: Buffer): void {
+  created(key: string, bytes: Buffer, command: string): void {
+    if (this.#records.created(key, bytes, command)) this.#giveUp();
     const named = parseRegistryKey(key);
-    if (named?.kind !== 'states' || entryOf(bytes).state !== 'deleted') return;
-    this.#oracle.release(({ name }) => name === `${named.model}@${named.name}`);
+    if (named?.kind === 'states' && entryOf(bytes).state === 'deleted') {
+      this.#release(({ name }) => name === `${named.model}@${named.name}`);
+    }
+    if (named?.kind === 'versions' || isData(key)) this.#lookWhole();
+  }
+
+  deleted(key: string): void {
+    this.#records.deleted(key);
+    if (isData(key)) this.#lookWhole();
+  }
+
+  /** Takes back promises that rest on records which were given up. */
+  #giveUp(): void {
+    const isOver = (records: readonly string[]): boolean =>
+      records.every((key) => this.#records.isGivenUp(key));
+    this.#release(({ records }) => records !== undefined && isOver(records));
+    this.#published = this.#published.filter(({ records }) => !isOver(records));
+  }
+
+  #release(isOver: Parameters<Oracle['release']>[0]): void {
+    this.#oracle.release(isOver);
+    for (const wanted of this.#wanted.values()) wanted.mayLack ||= !this.#isPromised(wanted);
+  }
+
+  /** Notes whether the remote leads to something that is not there. */
+  #lookWhole(): void {
+    if (this.#incompleteUntil === Number.POSITIVE_INFINITY) this.#incompleteUntil = this.#now();
+    if (this.isIncomplete()) this.#incompleteUntil = Number.POSITIVE_INFINITY;
   }
 
   /** A push begins. */
@@ -156,31 +200,14 @@ export class Ledger {
     this.#begun.set(command, { repository, at: this.#now() });
   }
 
-  /** A clean-up begins to give up what a repository has pushed: nobody is promised any of it any more. */
-  forgets(command: string, repository: string): void {
-    this.#forgets.set(command, { repository, until: Number.POSITIVE_INFINITY });
-    this.#oracle.release(({ repository: whose }) => whose === repository);
-    this.#published = this.#published.filter((one) => one.repository !== repository);
+  /** A clean-up is told to give up what repositories have pushed. */
+  forgets(command: string, repositories: readonly string[]): void {
+    this.#records.tell(command, repositories);
   }
 
-  /** A clean-up has ended, in whatever way; what it has sent may be under way for a while. */
-  forgotten(command: string): void {
-    const one = this.#forgets.get(command);
-    if (one !== undefined) one.until = this.#now() + messageMsMax;
-  }
-
-  /** Chooses a repository that has begun to push. */
-  drawRepository(chance: Chance, command: string): string {
-    const all = [...new Set([...this.#begun.values()].map(({ repository }) => repository))].sort();
-    return all.length === 0 ? noRepository : chance.pick(all, command, 'repository');
-  }
-
-  /** Whether what a push acknowledges was given up while it ran. */
-  #isForgotten(command: string): boolean {
-    const begun = this.#begun.get(command);
-    return [...this.#forgets.values()].some(
-      ({ repository, until }) => repository === begun?.repository && begun.at <= until,
-    );
+  /** Repositories that have begun to push. */
+  repositories(): string[] {
+    return [...new Set([...this.#begun.values()].map(({ repository }) => repository))].sort();
   }
 
   /** Blobs that anything on the remote leads to: root records, versions that are in use, environments. */
@@ -193,7 +220,7 @@ export class Ledger {
     }
     const digests: string[] = [];
     for (const [key, { bytes }] of this.#server.objects) {
-      if (key.startsWith(rootsPrefix)) digests.push(...rootOf(bytes));
+      if (key.startsWith(rootsPrefix)) digests.push(...digestsOfRoot(bytes));
       const named = parseRegistryKey(key);
       if (named?.kind !== 'versions') continue;
       const isKept = inUse.has(`${named.model}@${named.name}`);
@@ -212,6 +239,11 @@ export class Ledger {
     return [...this.reachable()].some((blob) => !this.#oracle.has(blob));
   }
 
+  /** Whether that was so at a moment or later. */
+  wasIncompleteSince(at: number): boolean {
+    return this.#incompleteUntil >= at;
+  }
+
   /** Everything that has to be removed by clean-ups must be gone. */
   checkGarbage(): void {
     const [first, ...more] = this.#oracle.garbage(this.#server, this.reachable());
@@ -221,15 +253,18 @@ export class Ledger {
 
   /** A command is about to fetch something. */
   wants(command: string, { pointer }: Tracked): void {
-    this.#wanted.set(command, pointer);
+    const wanted = { pointer: this.#pointers.get(pointer.sha256) ?? pointer, mayLack: false };
+    wanted.mayLack = !this.#isPromised(wanted);
+    this.#wanted.set(command, wanted);
   }
 
-  /** Whether a command may find that what it wants is not there: nobody was promised it, or not any more. */
+  #isPromised({ pointer }: Wanted): boolean {
+    return this.#oracle.needs(pointer);
+  }
+
+  /** Whether a command may find that what it wants is not there: nobody was promised it, or not all the time. */
   mayLack(command: string): boolean {
-    const pointer = this.#wanted.get(command);
-    return (
-      pointer !== undefined && !this.#oracle.needs(this.#pointers.get(pointer.sha256) ?? pointer)
-    );
+    return this.#wanted.get(command)?.mayLack ?? false;
   }
 
   /** Notes a broken promise. */
@@ -243,68 +278,20 @@ export class Ledger {
     return chance.pick(this.#published, command, 'published').item;
   }
 
-  /** All that was pushed. */
+  /** All that was pushed, each content once. */
   published(): readonly Tracked[] {
-    return this.#published.map(({ item }) => item);
-  }
-
-  /**
-   * An entry was acknowledged: on the remote, where it must be, or on the host alone, where it may be pushed
-   * later; or there was nothing to do.
-   */
-  appended(command: string, where: 'there' | 'here' | 'nothing', number?: number): void {
-    if (where === 'nothing') this.#appended.set(command, { least: 0, most: 0 });
-    else if (where === 'here') this.#appended.set(command, { least: 0, most: 1 });
-    else {
-      this.#appended.set(command, {
-        least: 1,
-        most: 1,
-        ...(number === undefined ? {} : { number }),
-      });
-    }
-  }
-
-  /** A command failed: what was refused must not be there, what was unclear may be. */
-  failed(command: string, error: unknown): void {
-    const isUnclear = isMstoreError(error, 'remote-unreachable');
-    this.#appended.set(command, { least: 0, most: isUnclear ? 1 : 0 });
-  }
-
-  /** A command was killed. */
-  killed(command: string): void {
-    this.#appended.set(command, { least: 0, most: 1 });
+    return [...new Map(this.#published.map(({ item }) => [item.pointer.sha256, item])).values()];
   }
 
   /** Compares all entries of the remote with what was told of them. */
   checkEntries(): void {
-    const found = new Map<string, number[]>();
-    for (const [key, { bytes }] of this.#server.objects) {
-      const named = parseRegistryKey(key);
-      if (named === undefined || named.kind === 'versions') continue;
-      const { reason = '' } = entryOf(bytes);
-      found.set(reason, [...(found.get(reason) ?? []), named.number]);
-    }
-    for (const [command, { least, most, number }] of this.#appended) {
-      const numbers = found.get(command) ?? [];
-      const right =
-        numbers.length >= least &&
-        numbers.length <= most &&
-        (number === undefined || numbers[0] === number);
-      if (!right) {
-        this.#oracle.fail(
-          `${command} has the entries ${numbers.join(', ') || 'none'}; it must have ${least} to ${most}, ${number ?? 'any number'}`,
-        );
-      }
-    }
+    for (const what of this.entries.wrong(this.#server)) this.fail(what);
   }
 }
 
-function rootOf(bytes: Buffer): string[] {
-  return JSON.parse(bytes.toString()).paths.map((item: { sha256: string }) => item.sha256);
-}
-
-function entryOf(bytes: Buffer): { reason?: string; state?: string; version?: string } {
-  return JSON.parse(bytes.toString()).entry;
+/** Whether an object is part of what roots lead to, or a root. */
+function isData(key: string): boolean {
+  return [packsPrefix, recipesPrefix, rootsPrefix].some((prefix) => key.startsWith(prefix));
 }
 
 function contentOf(bytes: Buffer): string {

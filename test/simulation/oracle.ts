@@ -8,8 +8,8 @@ import type { Server, Watcher } from './server.ts';
 /** Why something must be there. */
 export interface Reason {
   readonly name: string;
-  /** The repository that pushed it. */
-  readonly repository?: string;
+  /** The root records that keep it; left out where others do. */
+  readonly records?: readonly string[];
 }
 
 /** A promise of the remote that was broken. */

@@ -1,3 +1,5 @@
+import { packsPrefix } from '../../src/store/keys.ts';
+
 /** An object as the service holds it. */
 export interface StoredObject {
   readonly bytes: Buffer;
@@ -20,8 +22,10 @@ interface GoneObject extends ListedObject {
 
 /** What learns of every change at the moment when it takes effect. */
 export interface Watcher {
-  created(key: string, bytes: Buffer): void;
-  deleted(key: string): void;
+  /** @param program that asked for it */
+  created(key: string, bytes: Buffer, program: string): void;
+  /** @param program that asked for it */
+  deleted(key: string, program: string): void;
 }
 
 /** How long a listing does not show that a key was created or deleted, milliseconds. */
@@ -33,29 +37,42 @@ export class Server {
   readonly #now: () => number;
   readonly #lag: ListingLag;
   readonly #watcher: Watcher;
-  #gone: GoneObject[] = [];
+  readonly #gone: GoneObject[] = [];
+  /** Those that listings show for a while. */
+  readonly #lingering: GoneObject[] = [];
+
   constructor(now: () => number, lag: ListingLag, watcher: Watcher) {
     this.#now = now;
     this.#lag = lag;
     this.#watcher = watcher;
   }
 
-  create(key: string, bytes: Buffer, write: string): 'created' | 'exists' {
+  create(
+    key: string,
+    bytes: Buffer,
+    { write, program }: { readonly write: string; readonly program: string },
+  ): 'created' | 'exists' {
     const there = this.objects.get(key);
     if (there !== undefined) return there.write === write ? 'created' : 'exists';
     this.objects.set(key, { bytes, write, created: this.#now() });
-    this.#watcher.created(key, bytes);
+    this.#watcher.created(key, bytes, program);
     return 'created';
   }
 
-  delete(key: string): boolean {
+  delete(key: string, program: string): boolean {
     const there = this.objects.get(key);
     if (there === undefined) return false;
-    const row = { key, size: there.bytes.length, created: there.created };
+    const gone = { key, size: there.bytes.length, created: there.created, deleted: this.#now() };
     this.objects.delete(key);
-    this.#gone.push({ ...row, deleted: this.#now() });
-    this.#watcher.deleted(key);
+    this.#gone.push(gone);
+    if (this.#lag(key, 'deleted') > 0) this.#lingering.push(gone);
+    this.#watcher.deleted(key, program);
     return true;
+  }
+
+  /** Tells whether packs were deleted at a moment or later. */
+  lostPacksSince(at: number): boolean {
+    return this.#gone.some(({ key, deleted }) => deleted >= at && key.startsWith(packsPrefix));
   }
 
   /** Tells whether anything was created or deleted at a moment or later. */
@@ -67,9 +84,9 @@ export class Server {
   /** One page of a listing: as the service shows it, which may be behind. */
   list(prefix: string, after: string, count: number): ListedObject[] {
     const now = this.#now();
+    const fits = (key: string): boolean => key > after && key.startsWith(prefix);
     const rows = new Map<string, ListedObject>();
-    const fits = (key: string): boolean => key.startsWith(prefix) && key > after;
-    for (const gone of this.#gone) {
+    for (const gone of this.#lingering) {
       if (!fits(gone.key)) continue;
       if (now < gone.deleted + this.#lag(gone.key, 'deleted')) rows.set(gone.key, gone);
     }

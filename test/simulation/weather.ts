@@ -5,6 +5,8 @@ const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
 
+const paces = [1, 1, 1, 4];
+
 /** When a host does not reach the remote, milliseconds since the beginning. */
 interface Cut {
   readonly host: string;
@@ -39,10 +41,12 @@ export class Weather {
   readonly lagMs: number;
   /** Whether much is cleaned up. */
   readonly isForCleaning: boolean;
+  /** Whether versions are registered, which keep for good what would be given up. */
+  readonly hasVersions: boolean;
   /** How many contents of each kind there are. */
   readonly variety: number;
-  /** The grace period of clean-ups, milliseconds. */
-  readonly graceMs: number;
+  /** The grace periods of clean-ups, one of which each has, milliseconds. */
+  readonly gracesMs: readonly number[];
   /** Chance that a command is killed on its way. */
   readonly crashes: number;
   /** Rows of one page of a listing. */
@@ -64,11 +68,16 @@ export class Weather {
     // A clean-up takes many requests: it comes to its end where few of them are lost.
     this.#loss = chance.pick(isForCleaning ? [0, 0, 0.01] : [0, 0.01, 0.05], 'loss');
     this.isForCleaning = isForCleaning;
-    this.variety = this.isForCleaning ? 4 : contentsMax;
+    this.hasVersions = !isForCleaning || chance.happens(0.5, 'versions');
+    // What is given up is garbage only where nobody else keeps the same.
+    this.variety = isForCleaning ? chance.pick([1, 2, 2, 4], 'variety') : contentsMax;
     this.lagMs = this.isForCleaning ? 0 : chance.pick([0, 0, 20_000, 10 * minute], 'lag');
-    this.graceMs = chance.pick([0, 0, 0, 5_000, minute], 'grace');
-    this.crashes = chance.pick([0, 0.1, 0.3], 'crashes');
-    this.pageRows = chance.pick([3, 10, 1000], 'page');
+    this.gracesMs = chance.pick([[0], [0, 4_000], [0, 15_000], [4_000, minute]], 'grace');
+    // A sweep that was killed keeps all others waiting for an hour.
+    this.crashes = chance.pick(isForCleaning ? [0, 0, 0.05] : [0, 0.1, 0.3], 'crashes');
+    // While a sweep that was killed counts, others try again and again, and every try is listed from then on.
+    const pages = isForCleaning && this.crashes > 0 ? [10, 10, 1000] : [3, 10, 1000];
+    this.pageRows = chance.pick(pages, 'page');
     this.triesMax = chance.pick(isForCleaning ? [3, 8] : [1, 3, 8], 'tries');
     this.timeoutMs = chance.between(5_000, 60_000, 'timeout');
     this.slow = chance.pick([0, 0.01, 0.05], 'slow');
@@ -100,13 +109,22 @@ export class Weather {
     return this.#isQuiet;
   }
 
-  /** How long one message takes, milliseconds. */
-  latency(chance: Chance, id: string, part: string): number {
+  /**
+   * How long one message of a command takes, milliseconds.
+   * @param id names the request, and `part` the message of it
+   */
+  latency(chance: Chance, command: string, id: string, part: string): number {
     if (this.#isQuiet) return 1;
     if (chance.happens(this.slow, id, part, 'slow')) {
       return Math.round(chance.fraction(id, part, 'ms') ** 3 * this.slowMs);
     }
-    return 1 + Math.round(chance.fraction(id, part, 'ms') ** 3 * 2_000);
+    const ms = chance.fraction(id, part, 'ms') ** 3 * 2_000;
+    return 1 + Math.round(ms * this.pace(chance, command));
+  }
+
+  /** How many times as long as others a command takes: while a slow one is at it, others come to their ends. */
+  pace(chance: Chance, command: string): number {
+    return chance.pick(paces, 'pace', command);
   }
 
   /** Whether a message, or the rest of one, is lost. */
@@ -146,7 +164,7 @@ export class Weather {
     return [
       `loss ${this.#loss}`,
       `lists behind by ${this.lagMs} ms`,
-      `grace of ${this.graceMs} ms`,
+      `grace of ${this.gracesMs.join(' or ')} ms`,
       `crashes ${this.crashes}`,
       `pages of ${this.pageRows}`,
       `${this.triesMax} tries`,
