@@ -234,6 +234,9 @@ class Simulation {
     if (kind.startsWith('pull') && mayLack && isMstoreError(error, 'objects-missing')) return;
     if (isMstoreError(error, 'remote-unreachable') && !weather.isQuiet) return;
     if (kind === 'push' && host.mayLackData() && isMstoreError(error, 'objects-missing')) return;
+    // A neighbour may remove a pack that was given up while it is being sent.
+    const isSending = kind === 'push' && host.shared !== undefined && host.mayLackData();
+    if (isSending && isMstoreError(error, 'not-found')) return;
     // Where neighbours clean up, waiting for them may come to an end.
     if (host.shared !== undefined && isMstoreError(error, 'locked')) return;
     this.#oracle.fail(`${program.name} ${kind} must not fail: ${messageOf(error)}`);
