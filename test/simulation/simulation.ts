@@ -228,6 +228,9 @@ class Simulation {
     // What a push that was killed has left unfinished keeps clean-ups off, and so does one that is under way.
     const cleans = kind === 'gc' && isMstoreError(error, 'corrupt-remote');
     if (cleans && this.#ledger.wasIncompleteSince(began)) return;
+    // One that slept in the middle of listings takes what was removed and pushed again meanwhile for missing.
+    const sleptMs = (at: number) => weather.slept(host.machine, at);
+    if (cleans && sleptMs(this.#events.now) > sleptMs(began)) return;
     // A list that was behind did not show what was new when the command began.
     const isNew = weather.lagMs > 0 && server.changedSince(began - weather.lagMs);
     const mayLack = isNew || this.#ledger.mayLack(program.name) || host.mayLackSince(began);
