@@ -102,8 +102,8 @@ function diskSource(full: string, shown: string): Source | undefined {
  * @param shown how it is called in errors
  */
 export function openOnDisk(full: string, shown: string): OpenSource {
-  const fd = openRegular(full);
-  const { size } = fs.fstatSync(fd);
+  const { fd, stat } = openRegular(full);
+  const size = Number(stat.size);
   const file = byteReader(fd, size);
   return {
     size,
