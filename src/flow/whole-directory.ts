@@ -87,14 +87,15 @@ export async function writeWhole<T>(
   } catch (error) {
     throw fromSystemError(error, `making ${printable(parent)}`);
   }
-  const temp = path.join(parent, prefix + tempName());
+  // The old one gets such a name as well, so that whoever comes next removes what is left of it.
+  const [temp, old] = [0, 1].map(() => path.join(parent, prefix + tempName())) as [string, string];
   let isWritten = false;
   try {
     fs.mkdirSync(temp);
     const { files, result } = await build(temp);
     await mapConcurrently(files, flushesAtOnce, (name) => flushFile(path.join(temp, name)));
     syncTree(temp);
-    replace(temp, directory, force);
+    replace(temp, directory, force ? old : undefined);
     isWritten = true;
     return result;
   } catch (error) {
@@ -139,20 +140,22 @@ function syncTree(folder: string): void {
   syncFolder(folder);
 }
 
-/** Gives the built directory its name; what was there is removed only after that. */
-function replace(temp: string, directory: string, force: boolean): void {
-  const old = `${temp.slice(0, -'.tmp'.length)}0.tmp`;
+/**
+ * Gives the built directory its name; what was there is removed only after that.
+ * @param old the name that what is there gets until then; without it only an empty directory may be there
+ */
+function replace(temp: string, directory: string, old: string | undefined): void {
   const exists = fs.lstatSync(directory, { throwIfNoEntry: false }) !== undefined;
-  if (exists && !force) fs.rmdirSync(directory);
-  if (exists && force) fs.renameSync(directory, old);
+  if (exists && old === undefined) fs.rmdirSync(directory);
+  if (exists && old !== undefined) fs.renameSync(directory, old);
   try {
     fs.renameSync(temp, directory);
   } catch (error) {
-    if (exists && force) fs.renameSync(old, directory);
+    if (exists && old !== undefined) fs.renameSync(old, directory);
     const taken = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(systemCode(error) ?? '');
     if (taken) checkDestination(directory, false);
     throw error;
   }
   syncFolder(path.dirname(directory));
-  if (exists && force) fs.rmSync(old, { recursive: true, force: true });
+  if (exists && old !== undefined) fs.rmSync(old, { recursive: true, force: true });
 }

@@ -1,12 +1,15 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import * as path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { isTempName } from '../../src/base/files.ts';
 import { deploy } from '../../src/flow/environments.ts';
 import { register } from '../../src/flow/register.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
 import { untrack } from '../../src/flow/untrack.ts';
 import { verify } from '../../src/flow/verify/verify.ts';
 import { emptyRemote, makeProject, withRemotes } from '../support/flow-project.ts';
+import { scratchFolder } from '../support/flow-scratch.ts';
 import { stateOf } from '../support/flow-state.ts';
 import { faulty } from '../support/remote-faulty.ts';
 
@@ -76,6 +79,36 @@ describe('a failure of the system', () => {
     // The first list compares both registries, the second looks for the version.
     remote.fail('list', { call: 2, how: 'before' });
     await expect(move()).rejects.toMatchObject({ code: 'remote-unreachable' });
+  });
+});
+
+describe('checkout --to --force', () => {
+  it('leaves what it could not remove under a name that the next run clears away', async () => {
+    const project = await makeProject();
+    project.write('m', 'new');
+    await project.add('m');
+    const to = path.join(scratchFolder(), 'to');
+    fs.mkdirSync(to);
+    fs.writeFileSync(path.join(to, 'old'), 'old');
+    const { rmSync } = fs;
+    const remove = vi.spyOn(fs, 'rmSync').mockImplementation((name, options) => {
+      if (fs.existsSync(path.join(String(name), 'old')))
+        throw Object.assign(new Error('EIO'), { code: 'EIO' });
+      rmSync(name, options);
+    });
+    syncBuiltinESMExports();
+    try {
+      await expect(project.checkoutTo(to, ['m'], { force: true })).rejects.toMatchObject({
+        code: 'io',
+      });
+    } finally {
+      remove.mockRestore();
+      syncBuiltinESMExports();
+    }
+    expect(fs.readFileSync(path.join(to, 'm'), 'utf8')).toBe('new');
+    const left = fs.readdirSync(path.dirname(to)).filter((name) => name !== 'to');
+    expect(left).toHaveLength(1);
+    expect(left.every(isTempName)).toBe(true);
   });
 });
 

@@ -93,12 +93,16 @@ function outcomeOf(
   check(code !== null && stdout !== '', `it ended with ${code}: ${stderr.slice(0, 500)}`);
   const { error, paths, findings } = JSON.parse(stdout) as {
     error?: { code: string; message: string };
-    paths?: Array<{ error?: { code: string } }>;
+    /** What was done for each path, or their number. */
+    paths?: ReadonlyArray<{ error?: { code: string } }> | number;
     findings?: unknown[];
   };
   // What cannot be read is among what a look at a place finds.
   if (code === 5 && findings?.length) return 'refused';
-  const codes = [error?.code, ...(paths ?? []).map((each) => each.error?.code)];
+  const codes = [
+    error?.code,
+    ...(typeof paths === 'object' ? paths : []).map((each) => each.error?.code),
+  ];
   const told = codes.filter((each) => each !== undefined);
   const known = told.length > 0 && told.every((each) => systemCodes.includes(each));
   check(known, `it ended with ${code} and said ${error?.code}: ${error?.message}`);
