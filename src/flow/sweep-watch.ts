@@ -12,8 +12,10 @@ import type { Surroundings } from './surroundings.ts';
 
 /** A sweep deletes nothing later than this after it has begun. */
 export const sweepMsMax = 40 * 60_000;
-/** A sweep whose end was never told counts as over after this, by the clock of the place; nobody waits longer. */
+/** A sweep whose end was never told counts as over after this, by the clock of the place or for whoever saw it so long. */
 export const lapsedMs = 60 * 60_000;
+/** Nobody waits longer for sweeps that begin one after the other. */
+const waitingMsMax = 3 * lapsedMs;
 /** Objects of clean-ups are kept much longer than this: whoever works longer cannot rely on seeing them. */
 const workMsMax = 24 * 60 * 60_000;
 const waitMsMax = 2_000;
@@ -72,11 +74,12 @@ export class SweepWatch {
   /**
    * To be called when roots are published. Waits for sweeps that are under way.
    * @returns whether it must be looked again whether everything is there
-   * @throws MstoreError `locked` when a sweep does not end
+   * @throws MstoreError `locked` when one sweep begins after the other
    */
   async mayHaveLost(): Promise<boolean> {
     const { signal, progress = silentProgress } = this.#options;
     const began = this.#now().monotonic;
+    const seen = new Map<string, number>();
     let waits = 0;
     for (;;) {
       const { ended, open } = sweepsOf(await listCleanUps(this.#place, this.#options));
@@ -88,20 +91,31 @@ export class SweepWatch {
         if (waits > 0) progress.finish();
         return isNews || tooLong;
       }
-      if (await this.#endDead(open)) continue;
-      if (this.#now().monotonic - began > lapsedMs) throw this.#stuck(open);
+      if (await this.#endDead(open, seen)) continue;
+      if (this.#now().monotonic - began > waitingMsMax) throw this.#stuck(open);
       if (waits === 0) progress.start('wait');
       await this.#surroundings.sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
     }
   }
 
-  /** Ends sweeps whose processes ran on this machine and are gone; tells whether there were any. */
-  async #endDead(open: readonly OpenSweep[]): Promise<boolean> {
+  /**
+   * Ends sweeps that are over: their processes ran on this machine and are gone, or this watch has seen them for longer
+   * than any goes on. Tells whether there were any.
+   * @param seen when this watch saw each of them first
+   */
+  async #endDead(open: readonly OpenSweep[], seen: Map<string, number>): Promise<boolean> {
     let any = false;
     const { isOwn = false } = this.#options;
-    for (const { id, number, begun } of open) {
-      const ageMs = begun === undefined || !isOwn ? 0 : this.#now().wall - begun;
-      if (!(await sweeperIsGone(this.#place, id, { number, ageMs }, this.#options))) continue;
+    for (const sweep of open) {
+      const { id, number, begun } = sweep;
+      const { wall, monotonic } = this.#now();
+      const first = seen.get(nameOf(sweep)) ?? monotonic;
+      seen.set(nameOf(sweep), first);
+      const ageMs = begun === undefined || !isOwn ? 0 : wall - begun;
+      const isOver =
+        monotonic - first > lapsedMs ||
+        (await sweeperIsGone(this.#place, id, { number, ageMs }, this.#options));
+      if (!isOver) continue;
       await endSweep(this.#place, id, number, this.#options);
       any = true;
     }
@@ -123,9 +137,9 @@ export class SweepWatch {
     const { location } = this.#place;
     return new MstoreError(
       'locked',
-      `A clean-up of ${location} is taking things away and does not end: it may have removed what this needs`,
+      `Clean-ups of ${location} take things away one after the other: they may have removed what this needs`,
       {
-        hint: 'Run "mstore gc" on that place again if it was broken off, then run this command again',
+        hint: 'Look who runs "mstore gc" in a loop, then run this command again',
         details: { location, sweeps: open.map(nameOf) },
       },
     );

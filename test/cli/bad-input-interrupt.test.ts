@@ -139,12 +139,12 @@ describe('Ctrl-C ends with 130 and leaves nothing half-done; the same command th
 
   test.each([1, 2])('while a directory is written by --to, pressed %d times', async (times) => {
     const { ws, digest } = await withOlder();
-    const parent = path.join(path.dirname(ws.root), 'made/for/it');
+    const made = path.join(path.dirname(ws.root), 'made');
+    const parent = path.join(made, 'for/it');
     const out = path.join(parent, 'out');
     const before = snapshot(ws);
     await interrupted(ws, ['checkout', '--to', out], 'checkout', times);
-    expect(fs.existsSync(out)).toBe(false);
-    if (times === 1) expect(fs.readdirSync(parent)).toEqual([]);
+    expect(fs.existsSync(times === 1 ? made : out)).toBe(false);
     expect(snapshot(ws)).toEqual(before);
     await ws.ok('checkout', '--to', out);
     expect(sha256(fs.readFileSync(path.join(out, 'a.onnx')))).toBe(digest);

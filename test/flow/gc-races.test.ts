@@ -7,7 +7,7 @@ import { findTargets } from '../../src/flow/targets.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import { bytesSource } from '../../src/remote/remote.ts';
-import { endSweep, listCleanUps } from '../../src/store/clean-up.ts';
+import { beginSweep, cleanUpId, endSweep, listCleanUps } from '../../src/store/clean-up.ts';
 import {
   cloneProject,
   emptyRemote,
@@ -19,7 +19,7 @@ import {
 } from '../support/flow-project.ts';
 import { checkRemote } from '../support/flow-remote-check.ts';
 import { clearScratch, noise } from '../support/flow-scratch.ts';
-import { cleaners, hourMs, remoteOf } from '../support/gc.ts';
+import { cleaners, handClock, hourMs, remoteOf } from '../support/gc.ts';
 import { listKeys, readObject } from '../support/remote-bytes.ts';
 import { hooked } from '../support/remote-hook.ts';
 
@@ -171,6 +171,46 @@ describe('gc at the same time as others', () => {
     }
     expect(taken).toBeGreaterThan(3);
     clearScratch();
+  });
+});
+
+describe('a push beside a removal that was killed on another host', () => {
+  const killed = cleanUpId(new Date().toISOString(), 'a'.repeat(8));
+
+  it('waits until nothing can be removed any more, and goes on', async () => {
+    const { project, objects } = await scene();
+    const place = await copyOf(objects);
+    await beginSweep(place, killed, '00000001');
+    const clock = handClock();
+    const slept: number[] = [];
+    const sleep = async (ms: number) => {
+      slept.push(ms);
+      clock.pass(ms);
+    };
+    await pushAll(project, withRemotes({ origin: place }, { clock, sleep }));
+    const waited = slept.reduce((sum, ms) => sum + ms, 0);
+    expect(waited).toBeGreaterThan(hourMs);
+    expect(waited).toBeLessThan(1.1 * hourMs);
+    expect((await listCleanUps(place)).flatMap(({ sweeps }) => sweeps)).toMatchObject([
+      { number: '00000001', ended: true },
+    ]);
+    await checkWhole(project, place);
+  });
+
+  it('does not wait for ever where one begins after the other', async () => {
+    const { project, objects } = await scene();
+    const place = await copyOf(objects);
+    const clock = handClock();
+    let count = 0;
+    const begin = () => beginSweep(place, killed, String(count++).padStart(8, '0'));
+    await begin();
+    const sleep = async (ms: number) => {
+      clock.pass(Math.max(ms, hourMs / 2));
+      await begin();
+    };
+    await expect(
+      pushAll(project, withRemotes({ origin: place }, { clock, sleep })),
+    ).rejects.toMatchObject({ code: 'locked' });
   });
 });
 
