@@ -34,8 +34,8 @@ async function workspace(folder: string): Promise<string> {
 describe('a remote on Google Cloud Storage', () => {
   it('serves the commands as a directory does', async () => {
     const root = await workspace('team');
-    fs.writeFileSync(path.join(root, 'a.onnx'), model);
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model);
+    await ok(root, 'add', 'a.bin');
     server.fault({ how: 'reset', at: 'PUT ' });
     server.fault({ how: 'lost-reply', at: 'uploadType=multipart&name=team%2Findex' });
     const sent = await ok(root, 'push', '--json');
@@ -48,26 +48,26 @@ describe('a remote on Google Cloud Storage', () => {
       path.join(root, '.modelstore/config.toml'),
       path.join(other, '.modelstore/config.toml'),
     );
-    fs.copyFileSync(path.join(root, 'a.onnx.mstore'), path.join(other, 'a.onnx.mstore'));
+    fs.copyFileSync(path.join(root, 'a.bin.mstore'), path.join(other, 'a.bin.mstore'));
     server.fault({ how: 'truncate', at: 'GET /storage/v1/b/models/o/team%2Fpacks' });
     await ok(other, 'pull');
-    expect(fs.readFileSync(path.join(other, 'a.onnx')).equals(model)).toBe(true);
+    expect(fs.readFileSync(path.join(other, 'a.bin')).equals(model)).toBe(true);
 
     fs.rmSync(path.join(other, '.modelstore/store'), { recursive: true });
-    fs.rmSync(path.join(other, 'a.onnx'));
+    fs.rmSync(path.join(other, 'a.bin'));
     server.fault({ how: 'wrong-bytes', at: 'GET /storage/v1/b/models/o/team%2Fpacks', times: 9 });
     const damaged = await run(other, 'pull', '--json');
     server.heal();
     expect(damaged.json.error?.code).toBe('corrupt-remote');
-    expect(fs.existsSync(path.join(other, 'a.onnx'))).toBe(false);
+    expect(fs.existsSync(path.join(other, 'a.bin'))).toBe(false);
     await ok(other, 'pull');
   });
 
   it('connects to nothing offline, and tells what is refused', async () => {
     const root = await workspace('other');
     const before = server.log.length;
-    fs.writeFileSync(path.join(root, 'a.onnx'), model.subarray(0, 1000));
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model.subarray(0, 1000));
+    await ok(root, 'add', 'a.bin');
     const offline = await run(root, 'push', '--offline', '--json');
     expect(offline.json.error?.code).toBe('offline');
     expect(server.log).toHaveLength(before);

@@ -42,8 +42,8 @@ async function workspace(folder: string, at = server): Promise<string> {
 describe('a remote on S3', () => {
   it('serves the commands as a directory does', async () => {
     const root = await workspace('team');
-    fs.writeFileSync(path.join(root, 'a.onnx'), model);
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model);
+    await ok(root, 'add', 'a.bin');
     server.fault({ how: 'reset', at: 'partNumber=2' });
     server.fault({ how: 'lost-reply', at: '/index/' });
     const sent = await ok(root, 'push', '--json');
@@ -56,33 +56,33 @@ describe('a remote on S3', () => {
       path.join(root, '.modelstore/config.toml'),
       path.join(other, '.modelstore/config.toml'),
     );
-    fs.copyFileSync(path.join(root, 'a.onnx.mstore'), path.join(other, 'a.onnx.mstore'));
+    fs.copyFileSync(path.join(root, 'a.bin.mstore'), path.join(other, 'a.bin.mstore'));
     server.fault({ how: 'truncate', at: 'GET /models/team/packs' });
     await ok(other, 'pull');
-    expect(fs.readFileSync(path.join(other, 'a.onnx')).equals(model)).toBe(true);
+    expect(fs.readFileSync(path.join(other, 'a.bin')).equals(model)).toBe(true);
 
     fs.rmSync(path.join(other, '.modelstore/store'), { recursive: true });
-    fs.rmSync(path.join(other, 'a.onnx'));
+    fs.rmSync(path.join(other, 'a.bin'));
     server.fault({ how: 'wrong-bytes', at: 'GET /models/team/packs', times: 9 });
     const damaged = await run(other, 'pull', '--json');
     server.heal();
     expect(damaged.json.error?.code).toBe('corrupt-remote');
-    expect(fs.existsSync(path.join(other, 'a.onnx'))).toBe(false);
+    expect(fs.existsSync(path.join(other, 'a.bin'))).toBe(false);
     await ok(other, 'pull');
   });
 
   it('sends bodies over TLS with a checksum in place of a signature', async () => {
     const secure = await testS3Server({ tls: testTls });
     const root = await workspace('secure', secure);
-    fs.writeFileSync(path.join(root, 'a.onnx'), model);
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model);
+    await ok(root, 'add', 'a.bin');
     await ok(root, 'push');
     expect(secure.unsignedBodies).toBeGreaterThan(3);
     expect(secure.checkedBodies).toBe(secure.unsignedBodies);
     fs.rmSync(path.join(root, '.modelstore/store'), { recursive: true });
-    fs.rmSync(path.join(root, 'a.onnx'));
+    fs.rmSync(path.join(root, 'a.bin'));
     await ok(root, 'pull');
-    expect(fs.readFileSync(path.join(root, 'a.onnx')).equals(model)).toBe(true);
+    expect(fs.readFileSync(path.join(root, 'a.bin')).equals(model)).toBe(true);
   });
 
   it('lists what a killed push left, and ends what is old', async () => {
@@ -90,8 +90,8 @@ describe('a remote on S3', () => {
     const bare = await run(root, 'remote', 'uploads');
     expect([bare.code, bare.stdout]).toEqual([0, '']);
     expect(bare.stderr).toMatch(/^0 unfinished uploads on origin, 0 B$/m);
-    fs.writeFileSync(path.join(root, 'a.onnx'), model);
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model);
+    await ok(root, 'add', 'a.bin');
     server.fault({ how: { status: 403, code: 'AccessDenied' }, at: 'partNumber=3' });
     server.fault({ how: 'reset', at: 'DELETE ' });
     expect((await run(root, 'push')).code).toBe(8);
@@ -127,8 +127,8 @@ describe('a remote on S3', () => {
   it('connects to nothing offline, and tells what is refused', async () => {
     const root = await workspace('other');
     const before = server.log.length;
-    fs.writeFileSync(path.join(root, 'a.onnx'), model.subarray(0, 1000));
-    await ok(root, 'add', 'a.onnx');
+    fs.writeFileSync(path.join(root, 'a.bin'), model.subarray(0, 1000));
+    await ok(root, 'add', 'a.bin');
     const offline = await run(root, 'push', '--offline', '--json');
     expect(offline.json.error?.code).toBe('offline');
     expect(server.log).toHaveLength(before);
