@@ -81,7 +81,7 @@ function planeCount(encoding: Encoding): 2 | 4 {
 
 /** A plane as it is stored; of the same length means raw. */
 function shorter(plane: Uint8Array, method: Method): Uint8Array {
-  if (method === 'raw' || plane.length === 0) return plane;
+  if (method === 'raw') return plane;
   const deflated = deflateBytes(plane, method);
   return deflated.length < plane.length ? deflated : plane;
 }
@@ -114,7 +114,7 @@ function decodePlanes(
   for (let plane = 0; plane < count; plane++) {
     const storedLength = lengths.getUint32(plane * lengthBytes, true);
     const length = planeLength(rawLength, count, plane);
-    if (storedLength > length || storedLength > stored.length - at) return undefined;
+    if (storedLength > length) return undefined;
     parts.push({ bytes: stored.subarray(at, at + storedLength), length });
     at += storedLength;
   }
