@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { canonicalJson, isJsonObject, type JsonObject, jsonDepthMax } from '../base/json.ts';
+import { isJsonObject, type JsonObject, jsonDepthMax } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { readDataFile } from './data-file.ts';
@@ -30,11 +30,6 @@ export async function readMetadata(file: string): Promise<JsonObject> {
   if (lost !== undefined) {
     throw bad(`holds ${lost}`, 'Write it as a text, in quotes, or leave it out');
   }
-  try {
-    canonicalJson(value);
-  } catch (error) {
-    throw bad(`cannot be kept: ${(error as Error).message}`, 'Make it flatter');
-  }
   return value;
 }
 
@@ -52,7 +47,8 @@ function findLost(
   more: () => boolean,
 ): string | undefined {
   if (!more()) return `more than ${limits.metricsMax} values`;
-  if (depth > jsonDepthMax) return `more than ${jsonDepthMax} levels`;
+  // The record that it becomes a part of is one level more.
+  if (depth >= jsonDepthMax) return `more than ${jsonDepthMax} levels`;
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) return `the number ${value} at ${printable(path)}`;
     // Below 1e21 it would be written with all its digits, and not with those that were read.
@@ -73,6 +69,5 @@ function findLost(
 }
 
 function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  return prototype === Object.prototype || prototype === null;
+  return Object.getPrototypeOf(value) === Object.prototype;
 }

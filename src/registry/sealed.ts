@@ -77,7 +77,7 @@ export function isSealed(bytes: Uint8Array): boolean {
     return false;
   }
   if (!isJsonObject(object)) return false;
-  const names = Object.keys(object).filter((key) => key !== 'mstore' && key !== 'sha256');
+  const names = Object.keys(object).filter((key) => key !== 'mstore');
   try {
     return names.some((name) => {
       const value = object[name];
