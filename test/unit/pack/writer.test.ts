@@ -1,14 +1,17 @@
 import * as path from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { sha256Raw } from '../../../src/base/digest.ts';
+import { limits } from '../../../src/base/limits.ts';
 import { PackWriter } from '../../../src/pack/writer.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 // What fills a pack of 256 MiB is the same at 100 bytes.
-vi.mock('../../../src/base/limits.ts', async (importOriginal) => {
-  const real = await importOriginal<{ limits: object }>();
-  return { limits: { ...real.limits, packBytesTarget: 100, packChunksTarget: 3 } };
-});
+const targets = {
+  packBytesTarget: limits.packBytesTarget,
+  packChunksTarget: limits.packChunksTarget,
+};
+beforeEach(() => void Object.assign(limits, { packBytesTarget: 100, packChunksTarget: 3 }));
+afterEach(() => void Object.assign(limits, targets));
 
 /** The chunks and bytes of a pack after each chunk of the given lengths, and whether it is full. */
 function states(...lengths: readonly number[]): Array<[number, number, boolean]> {

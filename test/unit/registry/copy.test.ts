@@ -3,8 +3,9 @@ import { MstoreError } from '../../../src/base/errors.ts';
 import { entryKey, versionKey } from '../../../src/registry/keys.ts';
 import { formatRecord, parseRecord } from '../../../src/registry/record.ts';
 import { environmentLog, Registry } from '../../../src/registry/registry.ts';
-import { copyRegistry } from '../../../src/registry/sync.ts';
+import { compareRegistries, copyRegistry } from '../../../src/registry/sync.ts';
 import { memoryRemote } from '../../../src/remote/memory.ts';
+import { bytesSource } from '../../../src/remote/remote.ts';
 import { environmentDraft, madeRecord } from '../../support/registry.ts';
 import { listKeys } from '../../support/remote-bytes.ts';
 
@@ -43,4 +44,18 @@ it('a record has a time of four digits for the year', () => {
   expect(() => parseRecord(formatRecord(record), 'here', record.value)).toThrow(
     /its created is no time/,
   );
+});
+
+it('what is no object of a registry is passed over where two are compared', async () => {
+  const [here, there] = [new Registry(memoryRemote('here')), new Registry(memoryRemote('there'))];
+  await here.place.create('refs/models/readme', bytesSource(Buffer.from('x')));
+  await here.createRecord(madeRecord('m', 'v1'));
+  const { onlyFirst } = await compareRegistries(here, there, { jobs: 1 });
+  expect(onlyFirst).toEqual([versionKey('m', 'v1')]);
+});
+
+it('a log has at most 99,999,999 entries', () => {
+  const log = environmentLog('m', 'production');
+  expect(entryKey(log, 99_999_999)).toContain('/99999999.json');
+  expect(() => entryKey(log, 100_000_000)).toThrow('the number of an entry');
 });

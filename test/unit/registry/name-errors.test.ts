@@ -18,3 +18,7 @@ it.each([
     );
   },
 );
+
+it('a model may be called latest, which names no version of it', () => {
+  expect(checkRegistryName('model', 'latest')).toBe('latest');
+});
