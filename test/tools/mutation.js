@@ -40,7 +40,7 @@ function row(folder) {
     for (const { status } of mutants) count[status] = (count[status] ?? 0) + 1;
   const { Killed = 0, Timeout = 0, Survived = 0, NoCoverage = 0 } = count;
   const all = Killed + Timeout + Survived + NoCoverage;
-  const score = `${((100 * (Killed + Timeout)) / all).toFixed(1)} %`;
+  const score = all === 0 ? '-' : `${((100 * (Killed + Timeout)) / all).toFixed(1)} %`;
   return [folder, all, Killed, Timeout, Survived, NoCoverage, score];
 }
 
