@@ -244,12 +244,13 @@ async function writeBeside<T>(
   { force = false }: PackageOptions,
   write: (take: TakeBytes) => Promise<T>,
 ): Promise<T> {
-  checkFree(file, force);
   const folder = path.dirname(file);
   const prefix = `.${path.basename(file).slice(0, 64)}.`;
   const temp = path.join(folder, prefix + tempName());
+  // Also where the package is there: it may have come to its name, and the process not to its end.
+  clearDeadTemps(folder, prefix, surroundings.clock);
+  checkFree(file, force);
   try {
-    clearDeadTemps(folder, prefix, surroundings.clock);
     const out = new SequentialFile(temp);
     let result: T;
     try {

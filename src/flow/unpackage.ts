@@ -58,7 +58,7 @@ export async function unpackage(
   try {
     ensureCacheFolder(tempFolder);
     clearDeadTemps(tempFolder, '', surroundings.clock);
-    fs.mkdirSync(path.join(folder, 'files'), { recursive: true });
+    ensureCacheFolder(path.join(folder, 'files'));
     const staging = new Staging({ where: input.name, progress, signal }, folder, workspace);
     const manifest = await readPackage(input.blocks, input.name, staging);
     staging.finish();
@@ -91,7 +91,7 @@ class Staging extends TakerBase implements PackageTaker {
   override object(object: PackagedObject, bytes: Buffer): void {
     super.object(object, bytes);
     const file = path.join(this.folder, object.key);
-    fs.mkdirSync(path.dirname(file), { recursive: true });
+    ensureCacheFolder(path.dirname(file));
     fs.writeFileSync(file, bytes, { flag: 'wx' });
   }
 

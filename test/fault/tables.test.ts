@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -17,6 +19,7 @@ import { Store } from ${JSON.stringify(pathToFileURL(built).href)};
 import { makeStore, writeId } from ${JSON.stringify(pathToFileURL(tool).href)};
 const [folder, chunks, ...shapes] = process.argv.slice(1);
 const id = Buffer.alloc(32);
+process.stdout.write('begins');
 for (const rows of shapes) {
   makeStore(folder, Number(chunks), Number(rows));
   const index = new Store(folder).index();
@@ -38,7 +41,9 @@ function start(folder: string, ...shapes: number[]): ChildProcess {
     String(chunks),
     ...shapes.map(String),
   ];
-  return spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  child.stdout.resume();
+  return child;
 }
 
 const ended = (child: ChildProcess) =>
@@ -77,7 +82,9 @@ describe('chunk tables of one store', () => {
     for (let n = 0; n < 6; n++) {
       const child = start(folder, 450 + n, 350 - n);
       const end = ended(child);
-      await delay(120 + 60 * n);
+      // On a busy machine it takes long to start, and nothing would be made before it is killed.
+      await once(child.stdout as Readable, 'data');
+      await delay(30 + 60 * n);
       child.kill('SIGKILL');
       await end;
     }
