@@ -16,6 +16,7 @@ import {
   publishIfAbsent,
   publishReplacing,
   removeFile,
+  settleFolder,
   syncFolder,
   tempName,
 } from '../base/files.ts';
@@ -249,6 +250,7 @@ async function writeBeside<T>(
   const temp = path.join(folder, prefix + tempName());
   // Also where the package is there: it may have come to its name, and the process not to its end.
   clearDeadTemps(folder, prefix, surroundings.clock);
+  settleFolder(folder, surroundings.clock);
   checkFree(file, force);
   try {
     const out = new SequentialFile(temp);
