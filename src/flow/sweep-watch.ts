@@ -91,7 +91,7 @@ export class SweepWatch {
         if (waits > 0) progress.finish();
         return isNews || tooLong;
       }
-      if (await this.#endDead(open, seen)) continue;
+      if (await this.#endOver(open, seen)) continue;
       if (this.#now().monotonic - began > waitingMsMax) throw this.#stuck(open);
       if (waits === 0) progress.start('wait');
       await this.#surroundings.sleep(Math.min(50 * 2 ** waits++, waitMsMax), signal);
@@ -103,7 +103,7 @@ export class SweepWatch {
    * than any goes on. Tells whether there were any.
    * @param seen when this watch saw each of them first
    */
-  async #endDead(open: readonly OpenSweep[], seen: Map<string, number>): Promise<boolean> {
+  async #endOver(open: readonly OpenSweep[], seen: Map<string, number>): Promise<boolean> {
     let any = false;
     const { isOwn = false } = this.#options;
     for (const sweep of open) {

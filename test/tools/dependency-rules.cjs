@@ -18,6 +18,24 @@ const onlyIn = (packages, folders, comment) => ({
   to: { path: `node_modules/(${packages.join('|')})(/|$)` },
 });
 
+/** Packages that take long to load: one module imports them, and that one is imported dynamically. */
+const lazily = (name, packages, module, { home, when }) => [
+  {
+    name: `${name}-in-one-module`,
+    severity: 'error',
+    comment: home,
+    from: { path: '^src/', pathNot: `^src/${module}\\.ts$` },
+    to: { path: `node_modules/${packages}/`, dependencyTypesNot: ['type-only'] },
+  },
+  {
+    name: `${name}-is-lazy`,
+    severity: 'error',
+    comment: when,
+    from: { path: '^src/' },
+    to: { path: `^src/${module}\\.ts$`, dynamic: false, dependencyTypesNot: ['type-only'] },
+  },
+];
+
 const store = ['base', 'chunk', 'pack', 'index', 'weights', 'remote'];
 
 module.exports = {
@@ -78,75 +96,22 @@ module.exports = {
       from: { path: '^src/registry/' },
       to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
     },
-    {
-      name: 's3-sdk-in-one-module',
-      severity: 'error',
-      comment:
-        'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
-      from: { path: '^src/', pathNot: '^src/remote/s3-sdk\\.ts$' },
-      to: { path: 'node_modules/@aws-sdk/', dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 's3-sdk-is-lazy',
-      severity: 'error',
-      comment: 'only a call to an S3 remote may load the SDK',
-      from: { path: '^src/' },
-      to: { path: '^src/remote/s3-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'gcs-sdk-in-one-module',
-      severity: 'error',
-      comment:
-        'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
-      from: { path: '^src/', pathNot: '^src/remote/gcs-sdk\\.ts$' },
-      to: {
-        path: 'node_modules/(@google-cloud|@node-rs|google-auth-library)/',
-        dependencyTypesNot: ['type-only'],
-      },
-    },
-    {
-      name: 'gcs-sdk-is-lazy',
-      severity: 'error',
-      comment: 'only a call to a GCS remote may load the SDK',
-      from: { path: '^src/' },
-      to: { path: '^src/remote/gcs-sdk\\.ts$', dynamic: false, dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'yaml-in-one-module',
-      severity: 'error',
-      comment: 'loading the parser takes as long as a command: it is loaded by one module, lazily',
-      from: { path: '^src/', pathNot: '^src/registry/yaml-parser\\.ts$' },
-      to: { path: 'node_modules/yaml/', dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'yaml-is-lazy',
-      severity: 'error',
-      comment: 'only a file in YAML may load its parser',
-      from: { path: '^src/' },
-      to: {
-        path: '^src/registry/yaml-parser\\.ts$',
-        dynamic: false,
-        dependencyTypesNot: ['type-only'],
-      },
-    },
-    {
-      name: 'tar-in-one-module',
-      severity: 'error',
-      comment: 'only commands for packages read archives: it is loaded by one module, lazily',
-      from: { path: '^src/', pathNot: '^src/archive/tar-stream\\.ts$' },
-      to: { path: 'node_modules/tar-stream/', dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'tar-is-lazy',
-      severity: 'error',
-      comment: 'only reading or writing an archive may load it',
-      from: { path: '^src/' },
-      to: {
-        path: '^src/archive/tar-stream\\.ts$',
-        dynamic: false,
-        dependencyTypesNot: ['type-only'],
-      },
-    },
+    ...lazily('s3-sdk', '@aws-sdk', 'remote/s3-sdk', {
+      home: 'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
+      when: 'only a call to an S3 remote may load the SDK',
+    }),
+    ...lazily('gcs-sdk', '(@google-cloud|@node-rs|google-auth-library)', 'remote/gcs-sdk', {
+      home: 'loading the SDK takes longer than most commands: it is loaded by one module, lazily',
+      when: 'only a call to a GCS remote may load the SDK',
+    }),
+    ...lazily('yaml', 'yaml', 'registry/yaml-parser', {
+      home: 'loading the parser takes as long as a command: it is loaded by one module, lazily',
+      when: 'only a file in YAML may load its parser',
+    }),
+    ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
+      home: 'only commands for packages read archives: it is loaded by one module, lazily',
+      when: 'only reading or writing an archive may load it',
+    }),
     {
       name: 'flow-opens-through-surroundings',
       severity: 'error',
