@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { MstoreError } from './errors.ts';
 
 /**
@@ -32,12 +32,12 @@ export function parseDigest(text: unknown, what = 'the digest'): Digest {
 
 /** Returns the digest of `bytes`. */
 export function sha256(bytes: Uint8Array | string): Digest {
-  return createHash('sha256').update(bytes).digest('hex') as Digest;
+  return hash('sha256', bytes, 'hex') as Digest;
 }
 
 /** Returns the digest of `bytes` as 32 raw bytes. */
 export function sha256Raw(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest();
+  return hash('sha256', bytes, 'buffer');
 }
 
 /** Converts 32 raw bytes at `offset` to a digest. */

@@ -135,7 +135,7 @@ function missingBytes(store: Store, target: Tracked): number {
   let bytes = 0;
   for (const blob of neededFiles(store, target)) {
     const missing = store.missing(blob.sha256, blob.size);
-    if (missing === undefined) checkSize(target.path, blob, store.recipe(blob.sha256)?.size ?? 0);
+    if (missing === undefined) checkSize(target.path, blob, store.sizeOf(blob.sha256) ?? 0);
     else bytes += missing.bytes;
   }
   return bytes;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { digestBytes, digestFromRaw } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
@@ -37,7 +37,7 @@ export function readPackFooter(file: string): PackFooter {
 }
 
 function verifyChunk(raw: Uint8Array, ids: Uint8Array, at: number, where: string): void {
-  const actual = createHash('sha256').update(raw).digest();
+  const actual = hash('sha256', raw, 'buffer');
   if (actual.compare(ids, at, at + digestBytes) === 0) return;
   throw chunkProblem(digestFromRaw(ids, at), where, digestFromRaw(actual));
 }

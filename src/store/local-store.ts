@@ -168,14 +168,23 @@ export class Store {
    * @throws MstoreError `corrupt-recipe`
    */
   recipe(blob: Digest): Recipe | undefined {
-    if (blob === emptyBlob) return soleChunkRecipe(blob, 0);
-    const place = this.index().find(digestToRaw(blob));
-    if (place !== undefined) return soleChunkRecipe(blob, place.rawLength);
+    const sole = this.#soleSize(blob);
+    if (sole !== undefined) return soleChunkRecipe(blob, sole);
     const file = this.file(recipeKey(blob));
     const bytes = readBounded(file, recipeBytesMax);
     if (bytes === undefined) return undefined;
     this.#unsettled.add(path.dirname(file));
     return parseRecipe(bytes, blob);
+  }
+
+  /** The size of a blob that needs no recipe: it is empty, or a chunk that is here. */
+  #soleSize(blob: Digest): number | undefined {
+    return blob === emptyBlob ? 0 : this.index().find(digestToRaw(blob))?.rawLength;
+  }
+
+  /** The bytes of a blob, undefined when the store does not know it. That they are here is not said. */
+  sizeOf(blob: Digest): number | undefined {
+    return this.#soleSize(blob) ?? this.recipe(blob)?.size;
   }
 
   /**
@@ -189,6 +198,7 @@ export class Store {
 
   /** Counts what the store lacks of a blob; undefined when it lacks nothing. */
   missing(blob: Digest, size: number): MissingBytes | undefined {
+    if (this.#soleSize(blob) !== undefined) return undefined;
     const recipe = this.recipe(blob);
     if (recipe === undefined) return { chunks: 1, bytes: size };
     const index = this.index();

@@ -20,15 +20,11 @@ const floors = {
   'C tree': (box, version) => copy(box, [dataOf(box, version)]),
   'node -e 0': () => [process.execPath, ['-e', '0']],
   'N status': (box, version) => node('status', dataOf(box, version)),
-  'N add': (box, version) => {
-    fs.mkdirSync(box.at('copy'));
-    return node('add', dataOf(box, version), box.at('copy/pack'));
-  },
+  'N add': (box, version) => packing(box, version, []),
+  'N add, 2 threads': (box, version) => packing(box, version, ['threads']),
   'N push': (box) => node('push', path.join(box.work, '.modelstore/store'), box.at('copy')),
-  'N checkout': (box, version) => {
-    pack(box, version);
-    return node('checkout', box.at('copy/from/pack'), box.at('copy/tree'));
-  },
+  'N checkout': (box, version) => unpacking(box, version, []),
+  'N checkout, 2 threads': (box, version) => unpacking(box, version, ['threads']),
   'N pull': (box, version) => {
     pack(box, version);
     return node('pull', box.at('copy/from'), box.at('copy/to'), box.at('copy/tree'));
@@ -37,6 +33,16 @@ const floors = {
 
 function node(...args) {
   return [process.execPath, [path.join(import.meta.dirname, 'node-floor.js'), ...args]];
+}
+
+function packing(box, version, how) {
+  fs.mkdirSync(box.at('copy'));
+  return node(...how, 'add', dataOf(box, version), box.at('copy/pack'));
+}
+
+function unpacking(box, version, how) {
+  pack(box, version);
+  return node(...how, 'checkout', box.at('copy/from/pack'), box.at('copy/tree'));
 }
 
 /** Puts a version into one file, for programs that create it from there. */
@@ -56,8 +62,10 @@ export const floorsAbout = {
   'node -e 0': 'starting Node',
   'N status': 'a bare program on Node that looks at each file of the tree',
   'N add': 'one that reads and hashes each, appends it to one file, and flushes that',
+  'N add, 2 threads': 'the same with half of the files on a second thread',
   'N push': 'one that copies the files of the store, and flushes each',
   'N checkout': 'one that hashes each file in that one file, and creates it',
+  'N checkout, 2 threads': 'the same with half of the files on a second thread',
   'N pull': 'one that copies and flushes that one file, then does the same',
 };
 

@@ -67,15 +67,16 @@ export const ownSections = {
   many: {
     title: 'Many small files',
     operations: [
-      { id: 'add1', verb: 'add', about: 'add', gates: { ratio: 2 } },
+      { id: 'add1', verb: 'add', about: 'add', gates: { ratio: 2 }, threads: true },
       { id: 'status', verb: 'status', about: 'status', gates: { ratio: 2, seconds: 0.25 } },
       { id: 'push1', verb: 'push', about: 'push', gates: { ratio: 2 } },
-      { id: 'restore', verb: 'restore', about: 'checkout', gates: { ratio: 2 } },
+      { id: 'restore', verb: 'restore', about: 'checkout', gates: { ratio: 2 }, threads: true },
       { id: 'pull', verb: 'pull', about: 'pull', gates: { ratio: 2 } },
-    ].map((operation) => ({
-      ...{ version: 1, floors: ['C tree', `N ${operation.about}`] },
-      ...operation,
-    })),
+    ].map(({ threads, ...operation }) => {
+      const bare = `N ${operation.about}`;
+      const floors = ['C tree', bare, ...(threads ? [`${bare}, 2 threads`] : [])];
+      return { version: 1, floors, ...operation };
+    }),
   },
   weights: {
     title: 'Real weights',
