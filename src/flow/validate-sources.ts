@@ -96,6 +96,9 @@ function diskSource(full: string, shown: string): Source | undefined {
   };
 }
 
+/** Most that is asked of a file lies at its beginning, in small parts: these are read at once. */
+const headBytes = 4096;
+
 /**
  * Opens a file of the disk.
  * @param full absolute, no link
@@ -105,11 +108,15 @@ export function openOnDisk(full: string, shown: string): OpenSource {
   const { fd, stat } = openRegular(full);
   const size = Number(stat.size);
   const file = byteReader(fd, size);
+  const headSize = Math.min(size, headBytes);
+  let head: Uint8Array | undefined;
   return {
     size,
     read: (offset, length) => {
       try {
-        return file.read(offset, length);
+        if (offset + length > headSize) return file.read(offset, length);
+        head ??= file.read(0, headSize);
+        return head.subarray(offset, offset + length);
       } catch (error) {
         throw fromSystemError(error, `reading ${printable(shown)}`);
       }
