@@ -19,6 +19,8 @@ export { cleanUp, type GcResult } from './flow/gc/gc.ts';
 export type { GcOptions } from './flow/gc/options.ts';
 export { type GcPlace, localPlace, remotePlace } from './flow/gc/place.ts';
 export { allVersions } from './flow/history.ts';
+export { type ImportRequest, type ImportResult, importModel } from './flow/import/import.ts';
+export { type RefreshResult, refreshImport, type SourceChange } from './flow/import/refresh.ts';
 export {
   type InfoFile,
   type InfoResult,

@@ -6,6 +6,7 @@ export type ProgressPhase =
   | 'push'
   | 'fetch'
   | 'checkout'
+  | 'import'
   | 'package'
   | 'unpackage'
   | 'verify'

@@ -142,6 +142,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/registry.ts')).registryCommand,
   },
   {
+    name: 'import',
+    about: 'Take a model in from the Hub, a bucket, the web or a directory, as a version',
+    load: async () => (await import('./commands/import.ts')).importCommand,
+  },
+  {
     name: 'package',
     about: 'Make one file of a version, to be carried elsewhere',
     load: async () => (await import('./commands/package.ts')).packageCommand,

@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { printable } from '../base/names.ts';
+import { printable, shellWord } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
 import type { ForeignReference } from '../registry/reference.ts';
 import type { ModelNames } from '../registry/registry.ts';
@@ -52,9 +52,10 @@ function nearestHint(given: string, names: readonly string[]): string {
     : `Did you mean ${printable(near)}?`;
 }
 
-/** Builds the error of a reference to what no command can read. */
+/** Builds the error of a reference to what a command cannot read. */
 export function foreignReference(reference: ForeignReference, text: string): MstoreError {
-  const { what, hint } = foreignTexts[reference.kind];
+  const { what, hint = `Take it in first: mstore import ${shellWord(text)} --as MODEL@VERSION` } =
+    foreignTexts[reference.kind];
   return new MstoreError('usage', `${printable(text)} is ${what}`, {
     hint,
     details: { ref: text, kind: reference.kind },
@@ -64,19 +65,14 @@ export function foreignReference(reference: ForeignReference, text: string): Mst
 const addFirst = 'then "mstore add" and "mstore register" it';
 const bucketText = {
   what: 'a place in a bucket, not a version',
-  hint: 'Name the remote with --remote and the version as MODEL@VERSION: mstore pull MODEL@VERSION --remote URL --to DIR',
+  hint: 'Name a remote with --remote and the version as MODEL@VERSION (mstore pull MODEL@VERSION --remote URL --to DIR), or take plain files in first with "mstore import"',
 };
 const foreignTexts: Readonly<
-  Record<ForeignReference['kind'], { readonly what: string; readonly hint: string }>
+  Record<ForeignReference['kind'], { readonly what: string; readonly hint?: string }>
 > = {
-  local: {
-    what: 'a directory that mstore does not track',
-    hint: `Copy it into the workspace, ${addFirst}`,
-  },
-  hf: {
-    what: 'a model of the Hugging Face Hub, which this mstore cannot read',
-    hint: `Download it into the workspace ("hf download"), ${addFirst}`,
-  },
+  local: { what: 'a directory that mstore does not track' },
+  hf: { what: 'a model of the Hugging Face Hub, not a version' },
+  https: { what: 'an address of the web, not a version' },
   s3: bucketText,
   gs: bucketText,
   mlflow: {

@@ -3,7 +3,12 @@ import { canonicalJson, type JsonObject, valueText } from '../base/json.ts';
 import { printable, shellWord } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
 import { checkRegistryName } from '../registry/names.ts';
-import type { GitSource, VersionContent, VersionRecord } from '../registry/record.ts';
+import type {
+  GitSource,
+  VersionContent,
+  VersionRecord,
+  VersionSource,
+} from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import { type Sealed, seal } from '../registry/sealed.ts';
 import type { WorkOptions } from './add.ts';
@@ -30,8 +35,8 @@ export interface Registration {
   readonly metrics?: Readonly<Record<string, number>> | undefined;
   /** Kept as it is. */
   readonly metadata?: JsonObject | undefined;
-  /** Where it was imported from, beside the state of the Git repository. */
-  readonly source?: JsonObject | undefined;
+  /** Where it comes from; {@link register} adds the state of the Git repository. */
+  readonly source?: VersionSource | undefined;
   /** When it was registered, for versions of another registry: ISO 8601 in UTC. */
   readonly created?: string | undefined;
 }
@@ -64,20 +69,54 @@ export async function register(
   registration: Registration,
   options: RegisterOptions = {},
 ): Promise<RegisterResult> {
+  const registry = await registryFor(workspace, registration, options);
+  const tracked = choosePath(workspace, registration.path);
+  const git = await gitSource(workspace, tracked.path);
+  const source = { ...(git === undefined ? {} : { git }), ...registration.source };
+  return registerContent(workspace, registry, { ...registration, source }, tracked, {
+    ...options,
+    check: () => checkUnchanged(workspace, tracked, options),
+  });
+}
+
+/**
+ * Checks the names of a version that is to be registered, and opens the registry for it.
+ * @throws MstoreError `usage`, `bad-name`, `name-taken`
+ */
+export async function registryFor(
+  workspace: Workspace,
+  registration: Registration,
+  { signal }: WorkOptions,
+): Promise<Registry> {
   const { model, version } = registration;
   checkRegistryName('model', model);
   checkRegistryName('version', version);
   checkMetadataNames(registration);
-  const registry = await localRegistry(workspace, { signal: options.signal });
+  const registry = await localRegistry(workspace, { signal });
   const [names] = await registry.names(model);
   if (names?.environments.has(version)) throw nameTaken(model, version, 'an environment');
-  const tracked = choosePath(workspace, registration.path);
+  return registry;
+}
+
+/**
+ * Registers content that is in the store, whether it is tracked or not.
+ * @param options `check` is called before anything new is registered
+ * @throws MstoreError as {@link register}
+ */
+export async function registerContent(
+  workspace: Workspace,
+  registry: Registry,
+  registration: Registration,
+  tracked: Tracked,
+  options: RegisterOptions & { readonly check?: () => Promise<void> } = {},
+): Promise<RegisterResult> {
+  const { model, version } = registration;
   const before = await registry.record(model, version);
   const record = seal(await newRecord(workspace, registration, tracked));
   const known = before && sameOrConflict(before, record);
   const warnings: string[] = [];
   if (known === undefined) {
-    await checkUnchanged(workspace, tracked, options);
+    await options.check?.();
     checkPresent(workspace.store, [tracked]);
     warnings.push(...(await judgeStored(workspace, tracked, options)));
   } else await registry.settle();
@@ -126,8 +165,6 @@ async function newRecord(
   const { model, version, description, changelog, status: state, labels } = registration;
   const { metrics = {}, metadata, source, created } = registration;
   const content = contentOf({ path, pointer });
-  const git = await gitSource(workspace, path);
-  const sources = { ...(git === undefined ? {} : { git }), ...source };
   return {
     model,
     version,
@@ -141,7 +178,7 @@ async function newRecord(
     ...(labels === undefined || Object.keys(labels).length === 0 ? {} : { labels }),
     metrics,
     ...(metadata === undefined ? {} : { metadata }),
-    ...(Object.keys(sources).length === 0 ? {} : { source: sources }),
+    ...(source === undefined || Object.keys(source).length === 0 ? {} : { source }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { type Digest, isDigest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { latestName, registryNameProblem } from './names.ts';
@@ -15,6 +16,13 @@ export type ForeignReference =
   | { readonly kind: 'local'; readonly folder: string }
   | { readonly kind: 'hf'; readonly repository: string; readonly revision?: string }
   | { readonly kind: 's3' | 'gs'; readonly bucket: string; readonly prefix: string }
+  | {
+      readonly kind: 'https';
+      /** Without its fragment. */
+      readonly url: string;
+      /** What the bytes there are to be. */
+      readonly sha256: Digest;
+    }
   | {
       readonly kind: 'mlflow';
       readonly model: string;
@@ -128,6 +136,8 @@ const schemes: readonly Scheme[] = [
   scheme('hf:', 'hf:ORG/NAME or hf:ORG/NAME@REV', parseHub),
   scheme('s3://', 's3://BUCKET/FOLDER', (rest) => parseBucket('s3', rest)),
   scheme('gs://', 'gs://BUCKET/FOLDER', (rest) => parseBucket('gs', rest)),
+  scheme('https://', 'https://HOST/PATH#sha256=DIGEST', (rest) => parseWeb('https', rest)),
+  scheme('http://', 'http://HOST/PATH#sha256=DIGEST', (rest) => parseWeb('http', rest)),
   scheme('mlflow:', 'mlflow:models:/NAME/3 or mlflow:models:/NAME@ALIAS', parseMlflow),
   scheme('dvc:', 'dvc:PATH', (rest) => (rest === '' ? undefined : { kind: 'dvc', path: rest })),
   scheme('oci://', 'oci://HOST/REPOSITORY:TAG', parseOci),
@@ -182,6 +192,17 @@ function parseBucket(kind: 's3' | 'gs', rest: string): Reference | undefined {
   const bucket = slash === -1 ? rest : rest.slice(0, slash);
   const prefix = slash === -1 ? '' : rest.slice(slash + 1);
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(bucket) ? { kind, bucket, prefix } : undefined;
+}
+
+/** The digest is part of the name: what an address gives may change at any time. */
+function parseWeb(protocol: 'https' | 'http', rest: string): Reference | undefined {
+  const [address = '', fragment = '', more] = rest.split('#');
+  const sha256 = /^sha256=([0-9a-f]{64})$/i.exec(fragment)?.[1]?.toLowerCase();
+  const text = `${protocol}://${address}`;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const fits = url !== undefined && url.username === '' && url.password === '';
+  if (!fits || more !== undefined || !isDigest(sha256)) return undefined;
+  return { kind: 'https', url: url.href, sha256 };
 }
 
 function parseMlflow(rest: string): Reference | undefined {

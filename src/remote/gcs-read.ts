@@ -3,9 +3,9 @@ import { MstoreError } from '../base/errors.ts';
 import { crcText, type GcsPlace, loadCrc32c } from './gcs-client.ts';
 import { damagedError, notGcsAnswer } from './gcs-errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
-import { checkKey, checkRange, noObject, shortObject } from './keys.ts';
+import { checkRange, noObject, shortObject } from './keys.ts';
 import type { ByteRange, RemoteCallOptions } from './remote.ts';
-import { holdsAsked, parseContentRange, toldBytes } from './service.ts';
+import { checkKeyIn, holdsAsked, parseContentRange, toldBytes } from './service.ts';
 import { answerStatus } from './service-errors.ts';
 
 /** Asks for the size of an object in bytes; undefined when there is none. */
@@ -110,7 +110,7 @@ export async function* readObject(
   range: ByteRange | undefined,
   options: RemoteCallOptions | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
-  checkKey(key);
+  checkKeyIn(gcs.place, key);
   checkRange(key, range, Number.MAX_SAFE_INTEGER, gcs.location);
   if (range !== undefined && range.start === range.end) {
     const size = await statObject(gcs, key, options);

@@ -1,14 +1,14 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { isJsonObject } from '../base/json.ts';
+import { compareUtf8, isJsonObject } from '../base/json.ts';
 import { drain, type GcsOptions, GcsPlace } from './gcs-client.ts';
 import { createGcsObject } from './gcs-create.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
 import { gcsProbe } from './gcs-probe.ts';
 import { readObject, statObject } from './gcs-read.ts';
-import { checkKey, checkPrefix, isKeyName, reservedName } from './keys.ts';
+import { checkKey, checkPrefix } from './keys.ts';
 import type { RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
-import { type BucketPlace, pagesWithoutMax, toldBytes } from './service.ts';
+import { type BucketPlace, checkKeyIn, isKeyIn, pagesWithoutMax, toldBytes } from './service.ts';
 import type { UnclearWrites } from './unclear-writes.ts';
 
 /**
@@ -24,7 +24,7 @@ export function gcsRemote(place: BucketPlace, options: GcsOptions): RemotePruner
     probe: gcsProbe(gcs),
     get: (key, range, options) => readObject(gcs, key, range, options),
     async stat(key, options) {
-      checkKey(key);
+      checkKeyIn(gcs.place, key);
       return statObject(gcs, key, options);
     },
     list: (prefix, options) => listObjects(gcs, prefix, options),
@@ -75,10 +75,9 @@ async function* listObjects(
     for (const { name, size, time } of objects) {
       const key = name.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
-      const names = key.split('/');
-      if (!name.startsWith(root + prefix) || !names.every(isKeyName) || names[0] === reservedName)
-        continue;
-      if (key <= last) throw unusableList(gcs, attempt, 'it lists objects in another order');
+      if (!name.startsWith(root + prefix) || !isKeyIn(gcs.place, key)) continue;
+      if (compareUtf8(key, last) <= 0)
+        throw unusableList(gcs, attempt, 'it lists objects in another order');
       last = key;
       yield { key, size, time };
       throwIfAborted(options?.signal);

@@ -73,6 +73,8 @@ export interface OpenOptions {
   readonly base: string;
   /** Refuses remotes that need a network; a directory needs none. */
   readonly offline?: boolean | undefined;
+  /** Whether it is read for objects of others, whose names follow no rule of ours. */
+  readonly anyNames?: boolean;
   /** What the configuration says of a remote that is a service. */
   readonly settings?: ServiceSettings | undefined;
   /** Tries of a call to a service that bring nothing, the first one included; 8 by default. */
@@ -103,7 +105,7 @@ export async function openRemote(url: string, options: OpenOptions): Promise<Rem
     });
   }
   if (address.scheme === 's3' || address.scheme === 'gs') {
-    const place = parseBucketUrl(url, address.shown);
+    const place = parseBucketUrl(url, address.shown, options.anyNames);
     checkSettings(address.scheme, place, options.settings);
     return openService(address.scheme, place, { ...options, limit });
   }

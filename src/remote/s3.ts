@@ -1,14 +1,7 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import {
-  checkKey,
-  checkPrefix,
-  checkRange,
-  isKeyName,
-  noObject,
-  reservedName,
-  shortObject,
-} from './keys.ts';
+import { compareUtf8 } from '../base/json.ts';
+import { checkKey, checkPrefix, checkRange, noObject, shortObject } from './keys.ts';
 import type { ByteRange, RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
 import { type S3Options, S3Place } from './s3-client.ts';
 import { createS3Object } from './s3-create.ts';
@@ -17,7 +10,9 @@ import { s3Probe } from './s3-probe.ts';
 import { s3Uploads } from './s3-uploads.ts';
 import {
   type BucketPlace,
+  checkKeyIn,
   holdsAsked,
+  isKeyIn,
   pagesWithoutMax,
   parseContentRange,
   toldBytes,
@@ -39,7 +34,7 @@ export function s3Remote(place: BucketPlace, options: S3Options): RemotePruner {
     uploads: s3Uploads(s3),
     get: (key, range, call) => readObject(s3, key, range, call),
     async stat(key, call) {
-      checkKey(key);
+      checkKeyIn(s3.place, key);
       return statObject(s3, key, call);
     },
     list: (prefix, call) => listObjects(s3, prefix, call),
@@ -172,7 +167,7 @@ async function* readObject(
   range: ByteRange | undefined,
   call: RemoteCallOptions | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
-  checkKey(key);
+  checkKeyIn(s3.place, key);
   checkRange(key, range, Number.MAX_SAFE_INTEGER, s3.location);
   if (range !== undefined && range.start === range.end) {
     const size = await statObject(s3, key, call);
@@ -239,10 +234,9 @@ async function* listObjects(
     for (const { Key = '', Size, LastModified } of page.Contents ?? []) {
       const key = Key.slice(root.length);
       // Other tools leave things in buckets, such as empty objects that stand for folders.
-      const names = key.split('/');
-      if (!Key.startsWith(root + prefix) || !names.every(isKeyName) || names[0] === reservedName)
-        continue;
-      if (key <= last) throw unusableList(s3, attempt, 'it lists objects in another order');
+      if (!Key.startsWith(root + prefix) || !isKeyIn(s3.place, key)) continue;
+      if (compareUtf8(key, last) <= 0)
+        throw unusableList(s3, attempt, 'it lists objects in another order');
       last = key;
       const size = toldBytes(Size);
       if (size === undefined) throw notS3Answer(attempt, s3.location);

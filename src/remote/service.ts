@@ -1,5 +1,5 @@
 import { MstoreError } from '../base/errors.ts';
-import { isKeyName, reservedName } from './keys.ts';
+import { checkKey, isKeyName, reservedName } from './keys.ts';
 import type { ByteRange } from './remote.ts';
 
 /** How a remote that is a service is reached and written to. No credentials are here: they are the SDK's to find. */
@@ -117,6 +117,19 @@ export interface BucketPlace {
   readonly prefix: string;
   /** The URL, fit to be printed. */
   readonly location: string;
+  /** Whether the objects are those of others, whose names follow no rule of ours. */
+  readonly anyNames?: boolean;
+}
+
+/** Tells whether an object of a bucket is one of a place. */
+export function isKeyIn({ anyNames = false }: BucketPlace, key: string): boolean {
+  const names = key.split('/');
+  return anyNames ? key !== '' : names.every(isKeyName) && names[0] !== reservedName;
+}
+
+/** Breaks the invariant unless a place may have the key. */
+export function checkKeyIn({ anyNames = false }: BucketPlace, key: string): void {
+  if (!anyNames) checkKey(key);
 }
 
 const bucketPattern = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/i;
@@ -124,9 +137,10 @@ const bucketPattern = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/i;
 /**
  * Reads `s3://bucket/prefix` and the like.
  * @param shown the URL without its query, fit to be printed
+ * @param anyNames whether the folder may have any name
  * @throws MstoreError `usage` when it names no bucket, or a folder that is no safe key
  */
-export function parseBucketUrl(url: string, shown: string): BucketPlace {
+export function parseBucketUrl(url: string, shown: string, anyNames = false): BucketPlace {
   const [, scheme = '', rest = ''] = /^([A-Za-z0-9+.-]+):\/\/(.*)$/s.exec(url) ?? [];
   const hint = `Write ${scheme.toLowerCase()}://BUCKET/FOLDER, of letters, digits, "-", "_", "." and "@"`;
   const refuse = (why: string) =>
@@ -134,9 +148,10 @@ export function parseBucketUrl(url: string, shown: string): BucketPlace {
   if (/[?#]/.test(rest)) throw refuse('the URL of a bucket has no query and no fragment');
   const [bucket = '', ...names] = rest.replace(/\/+$/, '').split('/');
   if (!bucketPattern.test(bucket)) throw refuse('it names no bucket');
-  if (!names.every(isKeyName)) throw refuse('its folder is not of safe names');
-  if (names[0] === reservedName) throw refuse(`the folder ${reservedName} is reserved`);
+  if (!anyNames && !names.every(isKeyName)) throw refuse('its folder is not of safe names');
+  if (!anyNames && names[0] === reservedName)
+    throw refuse(`the folder ${reservedName} is reserved`);
   const prefix = names.length === 0 ? '' : `${names.join('/')}/`;
   const location = [`${scheme.toLowerCase()}://${bucket}`, ...names].join('/');
-  return { bucket, prefix, location };
+  return { bucket, prefix, location, ...(anyNames ? { anyNames } : {}) };
 }

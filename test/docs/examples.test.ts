@@ -1,10 +1,12 @@
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { gitTestEnv, tempFolder } from '../support/git.ts';
+import { HubServer } from '../support/hub-server.ts';
 
 const top = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -15,7 +17,7 @@ function exampleLines(page: string): string[] {
 }
 
 /** Runs lines in one shell that ends at the first failure, in an empty folder with a model beside it. */
-function runLines(lines: readonly string[]): string {
+async function runLines(lines: readonly string[]): Promise<string> {
   const place = tempFolder();
   const programs = path.join(place, 'bin');
   fs.mkdirSync(programs);
@@ -27,24 +29,31 @@ function runLines(lines: readonly string[]): string {
   const work = path.join(place, 'work');
   fs.mkdirSync(path.join(work, 'node_modules'), { recursive: true });
   fs.symlinkSync(top, path.join(work, 'node_modules/mstore'), 'junction');
+  const hub = await HubServer.start();
+  hub.commit('org/ocr', contentOf(model));
   const env = {
     ...gitTestEnv,
+    HF_ENDPOINT: hub.endpoint,
     PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
     MODEL: model,
   };
   const script = ['set -eu', ...lines].join('\n');
-  try {
-    execFileSync('sh', ['-c', script], {
-      cwd: work,
-      env,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn('sh', ['-c', script], { cwd: work, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (part: string) => {
+      printed += part;
     });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    throw new Error(`An example failed.\n${stdout}\n${stderr}`);
   }
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`An example failed.\n${printed}`);
   return work;
+}
+
+/** The files of a folder, by name. */
+function contentOf(folder: string): Record<string, Buffer> {
+  const names = fs.readdirSync(folder);
+  return Object.fromEntries(names.map((name) => [name, fs.readFileSync(path.join(folder, name))]));
 }
 
 function digestOf(file: string): string {
@@ -52,10 +61,10 @@ function digestOf(file: string): string {
 }
 
 describe('the README', () => {
-  it('has a tour that works line by line and brings every byte back', () => {
+  it('has a tour that works line by line and brings every byte back', async () => {
     const lines = exampleLines(fs.readFileSync(path.join(top, 'README.md'), 'utf8'));
     expect(lines.length).toBeGreaterThan(20);
-    const work = runLines(lines);
+    const work = await runLines(lines);
     const original = path.join(work, '../model');
     for (const name of fs.readdirSync(original)) {
       expect(digestOf(path.join(work, 'release-v1', name)), name).toBe(
@@ -83,7 +92,7 @@ describe('the guide', () => {
   it('has examples', () => {
     expect(pages.length).toBeGreaterThanOrEqual(5);
   });
-  it.each(pages)('has examples in $name that work line by line', ({ lines }) => {
-    runLines(lines);
+  it.each(pages)('has examples in $name that work line by line', async ({ lines }) => {
+    await runLines(lines);
   });
 });

@@ -61,12 +61,13 @@ const parts = {
   'gcs-sdk': 'src/remote/gcs-sdk.ts',
   'yaml-parser': 'src/registry/yaml-parser.ts',
   'tar-stream': 'src/archive/tar-stream.ts',
+  'hub-sdk': 'src/source/hub-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
     onResolve(
-      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser|tar-stream)\.ts$/ },
+      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk)\.ts$/ },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
           ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }

@@ -63,6 +63,11 @@ module.exports = {
       'packages are bytes and lists of digests: what stores and registries are is none of theirs',
     ),
     layer(
+      'source',
+      ['base', 'remote'],
+      'where models come from is files and bytes: what a store or a version is is none of theirs',
+    ),
+    layer(
       'store',
       ['base', 'chunk', 'pack', 'index', 'weights', 'remote'],
       'the store stands on chunks, packs and the remote interface',
@@ -74,12 +79,12 @@ module.exports = {
     ),
     layer(
       'flow',
-      [...store, 'validate', 'store', 'archive', 'worktree', 'git', 'registry'],
+      [...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry'],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
       'cli',
-      [...store, 'validate', 'store', 'archive', 'worktree', 'git', 'registry', 'flow'],
+      [...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry', 'flow'],
       'the command line is on top',
     ),
     {
@@ -107,6 +112,10 @@ module.exports = {
     ...lazily('yaml', 'yaml', 'registry/yaml-parser', {
       home: 'loading the parser takes as long as a command: it is loaded by one module, lazily',
       when: 'only a file in YAML may load its parser',
+    }),
+    ...lazily('hub', '@huggingface', 'source/hub-sdk', {
+      home: 'loading the client takes longer than most commands: it is loaded by one module, lazily',
+      when: 'only a model of the Hub may load its client',
     }),
     ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
       home: 'only commands for packages read archives: it is loaded by one module, lazily',

@@ -1,7 +1,8 @@
 import { sleep as sleepAwake, throwIfAborted } from '../../base/abort.ts';
 import type { Clock, Random } from '../../base/clock.ts';
 import { isMstoreError } from '../../base/errors.ts';
-import { checkKey, checkPrefix, noObject } from '../keys.ts';
+import { compareUtf8 } from '../../base/json.ts';
+import { noObject } from '../keys.ts';
 import type {
   ByteRange,
   RemoteCallOptions,
@@ -140,7 +141,6 @@ async function* readOn(
   range: ByteRange | undefined,
   options: RemoteReadOptions | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
-  checkKey(key);
   const tries = policy.start(options?.signal);
   let wanted = range;
   for (;;) {
@@ -180,14 +180,12 @@ async function* listOn(
   prefix: string,
   options: RemoteCallOptions | undefined,
 ): AsyncGenerator<RemoteObject, void, void> {
-  checkPrefix(prefix);
   const tries = policy.start(options?.signal);
   let last = '';
   for (;;) {
     try {
       for await (const object of remote.list(prefix, options)) {
-        // Keys are ASCII, so the order of strings is the order of their bytes.
-        if (object.key <= last) continue;
+        if (compareUtf8(object.key, last) <= 0) continue;
         last = object.key;
         tries.progressed();
         yield object;

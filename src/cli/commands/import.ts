@@ -1,0 +1,149 @@
+import { MstoreError } from '../../base/errors.ts';
+import { formatBytes } from '../../base/format-bytes.ts';
+import { printable } from '../../base/names.ts';
+import type { ImportResult } from '../../flow/import/import.ts';
+import type { RefreshResult, SourceChange } from '../../flow/import/refresh.ts';
+import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { count } from '../text.ts';
+import { registrationOf, registrationOptions } from './registration-options.ts';
+import { modelAndName } from './registry-options.ts';
+
+/** Changes shown to people. */
+const changesShown = 20;
+
+export const importCommand: Command = {
+  positionals: '<ref>',
+  options: (parser) =>
+    registrationOptions(parser)
+      .positional('ref', {
+        type: 'string',
+        describe:
+          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR; with --refresh, MODEL@VERSION',
+      })
+      .option('as', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'What to register it as: MODEL@VERSION',
+      })
+      .option('path', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Where its files belong in the workspace (default: models/MODEL)',
+      })
+      .option('include', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Take only files that fit a pattern of .gitignore; may be repeated',
+      })
+      .option('exclude', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Leave out files that fit a pattern of .gitignore; may be repeated',
+      })
+      .option('refresh', {
+        type: 'boolean',
+        describe: 'Show what has changed where a version was imported from; take nothing',
+      }),
+  examples: [
+    ['mstore import hf:org/name --as bert@v1', 'Take a model of the Hugging Face Hub in'],
+    [
+      'mstore import s3://bucket/models/bert --as bert@v2 --exclude "*.tmp"',
+      'Take the plain files of a bucket in',
+    ],
+    ['mstore import bert@v1 --refresh', 'See what has changed there since'],
+  ],
+  async run(context, args) {
+    const as = textOf(args, 'as');
+    if (flagOf(args, 'refresh')) {
+      if (as !== undefined) {
+        throw new MstoreError(
+          'usage',
+          '--refresh takes nothing, and --as says what to take it as',
+          {
+            hint: 'Leave one of them out',
+          },
+        );
+      }
+      await refresh(context, args);
+      return undefined;
+    }
+    if (as === undefined) {
+      throw new MstoreError('usage', 'Nothing says what to register it as', {
+        hint: 'Write --as MODEL@VERSION',
+      });
+    }
+    await take(context, args, as);
+    return undefined;
+  },
+};
+
+async function take(context: Context, args: Args, as: string): Promise<void> {
+  const { model, name: version } = modelAndName(as, 'VERSION');
+  const workspace = await context.workspace();
+  const { importModel } = await import('../../flow/import/import.ts');
+  const { cwd, signal, progress, options } = context;
+  const given = textOf(args, 'path');
+  const result = await importModel(
+    workspace,
+    {
+      ...(await registrationOf(context, args)),
+      model,
+      version,
+      from: textOf(args, 'ref') ?? '',
+      cwd,
+      path: given === undefined ? undefined : workspace.relative(given, cwd),
+      include: listOf(args, 'include'),
+      exclude: listOf(args, 'exclude'),
+    },
+    { signal, progress, jobs: options.jobs },
+  );
+  for (const warning of result.warnings) context.warn(warning);
+  tell(context, `${model}@${version}`, result);
+  const { record, ...rest } = result;
+  context.result({ ...rest, sha256: record.sha256, record: record.value }, []);
+}
+
+function tell(context: Context, name: string, result: ImportResult): void {
+  const { created, from, files, bytes, bytesReceived, bytesNew } = result;
+  const what = `${count(files, 'file')}, ${formatBytes(bytes)}`;
+  if (!created) {
+    context.note(`${name} was imported from ${printable(from)} before: ${what}`);
+    return;
+  }
+  const parts = [`${formatBytes(bytesReceived)} received`, `${formatBytes(bytesNew)} new`];
+  context.note(`Imported ${printable(from)} as ${name}: ${what} (${parts.join(', ')})`);
+  context.note(`Run "mstore checkout ${name}" for its files, "mstore push" to send it on`);
+}
+
+async function refresh(context: Context, args: Args): Promise<void> {
+  const workspace = await context.workspace();
+  const { refreshImport } = await import('../../flow/import/refresh.ts');
+  const { cwd, signal, progress } = context;
+  const { model, name: selector } = modelAndName(textOf(args, 'ref') ?? '', 'VERSION');
+  const result = await refreshImport(workspace, { model, selector }, { signal, progress, cwd });
+  tellRefresh(context, result);
+}
+
+function tellRefresh(context: Context, result: RefreshResult): void {
+  const { model, version, from, now, asked, changes } = result;
+  const name = `${model}@${version}`;
+  if (changes.length === 0) {
+    const moved = from === now ? '' : ` (${printable(now)} has the same files)`;
+    context.note(`${name} is what ${printable(asked)} is now${moved}`);
+    context.result(result, []);
+    return;
+  }
+  context.note(`${name} is from ${printable(from)}; ${printable(asked)} has changed since:`);
+  const lines = changes.slice(0, changesShown).map(lineOf);
+  if (changes.length > changesShown) lines.push(`  and ${changes.length - changesShown} more`);
+  context.result(result, lines);
+  context.note(
+    `Nothing was taken; to have it: mstore import ${printable(asked)} --as ${model}@NEW`,
+  );
+}
+
+function lineOf({ path, change, size, sizeBefore }: SourceChange): string {
+  const sizes = [sizeBefore, size].filter((one) => one !== undefined).map(formatBytes);
+  return `  ${change.padEnd(7)}  ${printable(path)}  ${sizes.join(' -> ')}`;
+}

@@ -1,0 +1,234 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fromSystemError, MstoreError } from '../../base/errors.ts';
+import { clearDeadTemps, ensureCacheFolder } from '../../base/files.ts';
+import { IgnoreRules } from '../../base/ignore-rules.ts';
+import { canonicalJson, isJsonObject, type JsonObject } from '../../base/json.ts';
+import { printable } from '../../base/names.ts';
+import { isFileEntry, treeSize } from '../../base/tree.ts';
+import type { VersionRecord } from '../../registry/record.ts';
+import { parseReference } from '../../registry/reference.ts';
+import type { Registry } from '../../registry/registry.ts';
+import type { Sealed } from '../../registry/sealed.ts';
+import { latestRelease } from '../../registry/version-order.ts';
+import { checkListing, type Snapshot } from '../../source/snapshot.ts';
+import { treePointer } from '../../worktree/pointer.ts';
+import type { WorkOptions } from '../add.ts';
+import { checkPlaces } from '../add-checks.ts';
+import { foreignReference } from '../reference-errors.ts';
+import { type Registration, registerContent, registryFor } from '../register.ts';
+import { storing } from '../store-watch.ts';
+import { type Tracked, trackedInWorkspace } from '../tracked.ts';
+import type { Workspace } from '../workspace.ts';
+import { digestsByGit, filesOf } from './known-files.ts';
+import { isSource, openSource, type SourceReference } from './open-source.ts';
+import { Staging } from './staging.ts';
+import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
+
+/** What is imported, and as what. */
+export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'created'> {
+  /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `local:DIR`. */
+  readonly from: string;
+  /** Absolute folder that a relative directory starts from. */
+  readonly cwd: string;
+  /**
+   * Where the files belong in the workspace; else where the latest version of the model has them, else `models/MODEL`.
+   */
+  readonly path?: string | undefined;
+  /** Takes only files that a pattern fits, in the syntax of `.gitignore`. */
+  readonly include?: readonly string[] | undefined;
+  /** Leaves out files that a pattern fits. */
+  readonly exclude?: readonly string[] | undefined;
+}
+
+/** What {@link importModel} did. */
+export interface ImportResult {
+  readonly record: Sealed<VersionRecord>;
+  /** False when the same was imported before. */
+  readonly created: boolean;
+  /** The reference with its exact revision. */
+  readonly from: string;
+  readonly files: number;
+  /** Bytes of all files. */
+  readonly bytes: number;
+  readonly bytesReceived: number;
+  readonly bytesNew: number;
+  /** What was found in the files by `validate.policy`. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Takes a model from elsewhere into the local store and registers it, with where it comes from. Files whose digests the
+ * store has are not read; the others are received, several at once, each verified before it counts. An import that was
+ * interrupted goes on where it was. Writes no files into the workspace: that is `checkout`'s.
+ * @throws MstoreError `version-exists`, `corrupt-source`, `source-changed`, `not-found`, `offline`,
+ * `validation-refused`, and what the place throws
+ */
+export async function importModel(
+  workspace: Workspace,
+  request: ImportRequest,
+  options: WorkOptions = {},
+): Promise<ImportResult> {
+  const reference = sourceOf(request.from);
+  const registry = await registryFor(workspace, request, options);
+  const { model, version, cwd } = request;
+  const before = await registry.record(model, version);
+  const earlier = before?.value ?? (await latestRecord(registry, model));
+  const place =
+    before?.value.content.path ?? request.path ?? earlier?.content.path ?? `models/${model}`;
+  if (before === undefined) checkPlaces(workspace, [place]);
+  const { tempFolder, surroundings } = workspace;
+  try {
+    ensureCacheFolder(tempFolder);
+  } catch (error) {
+    throw fromSystemError(error, `making ${printable(tempFolder)}`);
+  }
+  clearDeadTemps(tempFolder, '', surroundings.clock);
+  const opened = await openSource(workspace, reference, { ...options, cwd });
+  try {
+    const snapshot = chosenFiles(opened.snapshot, request);
+    checkListing(snapshot);
+    const source = { imported: originOf(snapshot, request) };
+    if (before !== undefined && snapshot.isFixed) {
+      checkSameOrigin(before.value, source.imported, snapshot);
+    }
+    const registration = { ...request, path: place, source };
+    return await take(workspace, { registry, registration, snapshot, earlier }, options);
+  } finally {
+    if (opened.scratch !== undefined) fs.rmSync(opened.scratch, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Reads a reference to a place that models are imported from.
+ * @throws MstoreError `usage`
+ */
+export function sourceOf(text: string): SourceReference {
+  const reference = parseReference(text);
+  if (isSource(reference)) return reference;
+  const { kind } = reference;
+  if (kind === 'model' || kind === 'git' || kind === 'path' || kind === 'word') {
+    throw new MstoreError('usage', `${printable(text)} is nothing that models are imported from`, {
+      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR',
+    });
+  }
+  throw foreignReference(reference, text);
+}
+
+async function latestRecord(registry: Registry, model: string): Promise<VersionRecord | undefined> {
+  const [names] = await registry.names(model);
+  const versions = [...(names?.versions ?? [])];
+  const last = latestRelease(versions) ?? versions.at(-1);
+  return last === undefined ? undefined : (await registry.record(model, last))?.value;
+}
+
+/** Leaves out what was not asked for. */
+export function chosenFiles(
+  snapshot: Snapshot,
+  { include = [], exclude = [] }: Pick<ImportRequest, 'include' | 'exclude'>,
+): Snapshot {
+  if (include.length === 0 && exclude.length === 0) return snapshot;
+  const [taken, left] = [include, exclude].map((patterns) => {
+    return new IgnoreRules((folder) => (folder === '' ? patterns.join('\n') : undefined));
+  }) as [IgnoreRules, IgnoreRules];
+  const isChosen = ({ path: name }: { readonly path: string }): boolean =>
+    (include.length === 0 || taken.ignoresWithParents(name, false)) &&
+    !left.ignoresWithParents(name, false);
+  const files = snapshot.files.filter(isChosen);
+  if (files.length === 0 && snapshot.files.length > 0) {
+    throw new MstoreError(
+      'not-found',
+      `The patterns leave nothing of the ${snapshot.files.length} files of ${printable(snapshot.reference)}`,
+      { hint: 'Patterns are those of .gitignore: "*.safetensors", "onnx/"' },
+    );
+  }
+  return { ...snapshot, files, others: (snapshot.others ?? []).filter(isChosen) };
+}
+
+/** What the record keeps of where a version comes from. */
+function originOf(snapshot: Snapshot, { include = [], exclude = [] }: ImportRequest): JsonObject {
+  return {
+    from: snapshot.reference,
+    ...snapshot.facts,
+    ...(include.length === 0 ? {} : { include: [...include] }),
+    ...(exclude.length === 0 ? {} : { exclude: [...exclude] }),
+  };
+}
+
+/** What names the same bytes for ever needs no look at them: a version that came from elsewhere is another one. */
+function checkSameOrigin(
+  { model, version, source }: VersionRecord,
+  origin: JsonObject,
+  { reference }: Snapshot,
+): void {
+  const before = source?.['imported'];
+  // Which branch led to the commit makes no difference.
+  const plain = (one: JsonObject): string => canonicalJson({ ...one, revision: '' });
+  if (isJsonObject(before) && plain(before) === plain(origin)) return;
+  throw new MstoreError(
+    'version-exists',
+    `${model}@${version} is registered already, and not from ${printable(reference)}; a version never changes`,
+    { hint: 'Import it as a new version', details: { model, version } },
+  );
+}
+
+interface Taken {
+  readonly registry: Registry;
+  readonly registration: Registration & { readonly path: string };
+  readonly snapshot: Snapshot;
+  /** A version whose files may be the same. */
+  readonly earlier: VersionRecord | undefined;
+}
+
+async function take(
+  workspace: Workspace,
+  { registry, registration, snapshot, earlier }: Taken,
+  options: WorkOptions,
+): Promise<ImportResult> {
+  const { clock } = workspace.surroundings;
+  const staging = Staging.open(workspace.tempFolder, snapshot, clock);
+  let isDone = false;
+  try {
+    const known = digestsByGit(workspace, snapshot, filesOf(workspace, earlier));
+    const storer = new SnapshotStorer(workspace, snapshot, staging, options, known);
+    const result = await storing(workspace, options, {
+      work: async () => {
+        const stored = await storer.run();
+        await snapshot.confirm?.({ signal: options.signal });
+        const tracked = trackedOf(registration.path, stored);
+        const registered = await registerContent(
+          workspace,
+          registry,
+          registration,
+          tracked,
+          options,
+        );
+        return { stored, registered };
+      },
+      needed: () => trackedInWorkspace(workspace).tracked,
+      merge: (first, again) => ({
+        stored: again.stored,
+        registered: { ...again.registered, created: first.registered.created },
+      }),
+    });
+    isDone = true;
+    const { stored, registered } = result;
+    return {
+      record: registered.record,
+      created: registered.created,
+      from: snapshot.reference,
+      files: stored.entries.filter(isFileEntry).length,
+      bytes: treeSize(stored.entries),
+      bytesReceived: stored.bytesReceived,
+      bytesNew: stored.bytesNew,
+      warnings: registered.warnings,
+    };
+  } finally {
+    staging.close(isDone);
+  }
+}
+
+/** The files as a tracked path would have them. */
+function trackedOf(tracked: string, { entries }: StoredSnapshot): Tracked {
+  return { path: tracked, pointer: treePointer(path.posix.basename(tracked), entries, {}) };
+}

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import type { Digest } from '../../base/digest.ts';
+import { MstoreError } from '../../base/errors.ts';
+import { isJsonObject, type JsonObject } from '../../base/json.ts';
+import type { FileEntry } from '../../base/tree.ts';
+import { findVersion } from '../../registry/find.ts';
+import type { VersionRecord } from '../../registry/record.ts';
+import type { Snapshot, SourceFile } from '../../source/snapshot.ts';
+import type { WorkOptions } from '../add.ts';
+import { localRegistry } from '../registry.ts';
+import type { Workspace } from '../workspace.ts';
+import { chosenFiles, sourceOf } from './import.ts';
+import { digestsByGit, filesOf } from './known-files.ts';
+import { openSource } from './open-source.ts';
+
+/** A file that is not what it was when it was imported. */
+export interface SourceChange {
+  readonly path: string;
+  readonly change: 'added' | 'removed' | 'changed';
+  /** Bytes there; absent for one that is removed. */
+  readonly size?: number;
+  /** Bytes in the version; absent for one that is added. */
+  readonly sizeBefore?: number;
+}
+
+/** What {@link refreshImport} found. */
+export interface RefreshResult {
+  readonly model: string;
+  readonly version: string;
+  /** The reference that the version was imported from, with its revision. */
+  readonly from: string;
+  /** The reference as it is now. */
+  readonly now: string;
+  /** What to import to have that. */
+  readonly asked: string;
+  readonly changes: readonly SourceChange[];
+}
+
+/**
+ * Looks what has changed where a version was imported from. Nothing is taken.
+ * @param selector a version, an environment or `latest`
+ * @throws MstoreError `usage` when it was not imported, and what its place throws
+ */
+export async function refreshImport(
+  workspace: Workspace,
+  { model: name, selector }: { readonly model: string; readonly selector: string },
+  options: WorkOptions & { readonly cwd: string },
+): Promise<RefreshResult> {
+  const registry = await localRegistry(workspace, { signal: options.signal });
+  const record = (await findVersion(registry, name, selector)).record.value;
+  const { model, version, source } = record;
+  const origin = source?.['imported'];
+  if (!isJsonObject(origin)) {
+    throw new MstoreError('usage', `${model}@${version} was not imported from anywhere`, {
+      hint: `Look at "mstore show ${model}@${version}" for where it comes from`,
+      details: { model, version },
+    });
+  }
+  const asked = askedOf(origin);
+  const opened = await openSource(workspace, sourceOf(asked), options);
+  try {
+    const snapshot = chosenFiles(opened.snapshot, patternsOf(origin));
+    const from = textOf(origin, 'from');
+    const isSame = snapshot.isFixed && snapshot.reference === from;
+    const changes = isSame ? [] : await compare(workspace, record, origin, snapshot);
+    return { model, version, from, now: snapshot.reference, asked, changes };
+  } finally {
+    if (opened.scratch !== undefined) fs.rmSync(opened.scratch, { recursive: true, force: true });
+  }
+}
+
+function textOf(origin: JsonObject, key: string): string {
+  const value = origin[key];
+  return typeof value === 'string' ? value : '';
+}
+
+/** The reference that was given, which may name something else now. */
+function askedOf(origin: JsonObject): string {
+  if (origin['kind'] !== 'hf') return textOf(origin, 'from');
+  return `hf:${textOf(origin, 'repository')}@${textOf(origin, 'revision')}`;
+}
+
+function patternsOf(origin: JsonObject): { include: string[]; exclude: string[] } {
+  const listOf = (key: string): string[] => {
+    const value = origin[key];
+    return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+  };
+  return { include: listOf('include'), exclude: listOf('exclude') };
+}
+
+async function compare(
+  workspace: Workspace,
+  record: VersionRecord,
+  origin: JsonObject,
+  snapshot: Snapshot,
+): Promise<SourceChange[]> {
+  const before = filesOf(workspace, record);
+  if (before.size === 0) {
+    const name = `${record.model}@${record.version}`;
+    throw new MstoreError('objects-missing', `The list of the files of ${name} is not here`, {
+      hint: `Run "mstore fetch ${name}" first`,
+    });
+  }
+  const byGit = digestsByGit(workspace, snapshot, before);
+  const newest = Date.parse(textOf(origin, 'newest'));
+  const changes: SourceChange[] = [];
+  const there = new Set<string>();
+  for (const file of snapshot.files) {
+    there.add(file.path);
+    const old = before.get(file.path);
+    if (old === undefined) changes.push({ path: file.path, change: 'added', size: file.size });
+    else if (!(await isSame(file, old, { byGit, newest, snapshot }))) {
+      changes.push({ path: file.path, change: 'changed', size: file.size, sizeBefore: old.size });
+    }
+  }
+  for (const [path, { size }] of before) {
+    if (!there.has(path)) changes.push({ path, change: 'removed', sizeBefore: size });
+  }
+  return changes;
+}
+
+async function isSame(
+  file: SourceFile,
+  old: FileEntry,
+  how: {
+    readonly byGit: ReadonlyMap<string, Digest>;
+    readonly newest: number;
+    readonly snapshot: Snapshot;
+  },
+): Promise<boolean> {
+  if (file.size !== old.size) return false;
+  if (file.sha256 !== undefined) return file.sha256 === old.sha256;
+  if (file.gitBlob !== undefined) return how.byGit.get(file.path) === old.sha256;
+  const copy = how.snapshot.localCopy?.(file);
+  if (copy !== undefined) return (await digestOf(copy)) === old.sha256;
+  return !(file.time !== undefined && file.time > how.newest);
+}
+
+async function digestOf(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const block of fs.createReadStream(file, { highWaterMark: 1024 * 1024 })) {
+    hash.update(block as Buffer);
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,71 @@
+import { MstoreError, systemCode } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
+import { type FailureKind, kindOfSystemCode, unreachable } from '../remote/service-errors.ts';
+
+/** What is told of an answer beside its status. */
+export interface AnswerFacts {
+  readonly status: number;
+  /** A header by its name in small letters. */
+  header(name: string): string | undefined;
+}
+
+/** Hints by the reason of a kind of failure; those of remotes speak of their configuration. */
+const hints: Readonly<Record<string, string>> = {
+  connection: 'Run the same command again; what has arrived is kept',
+  stalled: 'Run the same command again; what has arrived is kept',
+  service: 'Run the same command again later; what has arrived is kept',
+  throttled: 'Wait a moment and run the same command again; what has arrived is kept',
+  'no-endpoint': 'Check the address, and the network of this machine',
+  'not-http': 'Check host and port of the address',
+  'wrong-answer': 'Check the address, and what stands in between',
+};
+
+/** Makes the error of a failed request to a source. */
+export function sourceError(
+  { code, reason, what, hint, triesMax }: FailureKind,
+  where: string,
+  more: {
+    readonly said?: string | undefined;
+    readonly status?: number;
+    readonly retryAfterMs?: number | undefined;
+    readonly cause?: unknown;
+  } = {},
+): MstoreError {
+  const { said, status, retryAfterMs, cause } = more;
+  const brackets = said === undefined || said === '' ? '' : ` (${printable(said).slice(0, 300)})`;
+  return new MstoreError(code, `Cannot read ${printable(where)}: ${what}${brackets}`, {
+    hint: hints[reason] ?? hint,
+    cause,
+    details: { reason, source: where, status, triesMax, retryAfterMs },
+  });
+}
+
+/** Makes the error of a connection that failed; what is no such failure is handed back as it is. */
+export function connectionError(error: unknown, where: string): unknown {
+  const code = systemCode(error);
+  const kind = kindOfSystemCode(code);
+  return kind === undefined ? error : sourceError(kind, where, { said: code, cause: error });
+}
+
+/** Makes the error of an answer that another try may mend; undefined for one that is final. */
+export function passingError(answer: AnswerFacts, where: string): MstoreError | undefined {
+  const { status } = answer;
+  if (status !== 408 && status !== 429 && status < 500) return undefined;
+  const busy = status === 429 || status === 503;
+  const kind = busy
+    ? unreachable('throttled', 'it asks to slow down')
+    : unreachable('service', 'the service failed');
+  return sourceError(kind, where, {
+    said: `HTTP ${status}`,
+    status,
+    retryAfterMs: waitAsked(answer),
+  });
+}
+
+/** Milliseconds that an answer asks to wait: `Retry-After: 7`, or `RateLimit: "api";r=0;t=55`. */
+function waitAsked(answer: AnswerFacts): number | undefined {
+  const after = /^\d{1,6}$/.exec(answer.header('retry-after') ?? '')?.[0];
+  const limit = /;\s*r=0\s*;\s*t=(\d{1,6})/.exec(answer.header('ratelimit') ?? '')?.[1];
+  const seconds = after ?? limit;
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
