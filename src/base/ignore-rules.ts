@@ -1,4 +1,6 @@
 import ignore, { type Ignore } from 'ignore';
+import { MstoreError } from './errors.ts';
+import { limits } from './limits.ts';
 
 /** How patterns are read. */
 export interface IgnoreOptions {
@@ -64,6 +66,7 @@ export class IgnoreRules {
     if (known !== undefined) return known;
     const above = folder === '' ? [] : this.#chainOf(parentOf(folder));
     const patterns = this.#read(folder);
+    checkLengths(patterns ?? '');
     const start = folder === '' ? 0 : folder.length + 1;
     const own = () => ({
       start,
@@ -92,6 +95,16 @@ export class IgnoreRules {
     reopened.set(folder, exact);
     return exact;
   }
+}
+
+function checkLengths(patterns: string): void {
+  if (patterns.length <= limits.ignorePatternMax) return;
+  if (patterns.split('\n').every((line) => line.length <= limits.ignorePatternMax)) return;
+  throw new MstoreError(
+    'too-large',
+    `A pattern of an ignore file has more than ${limits.ignorePatternMax} characters`,
+    { hint: 'Shorten it: no path is as long' },
+  );
 }
 
 /** The patterns of one folder. */

@@ -28,9 +28,11 @@ export const limits = {
   /** The header of a remote or a store, `mstore.json`. */
   headerBytesMax: 64 * 1024,
   /** One configuration file. */
-  configBytesMax: 1024 * 1024,
+  configBytesMax: 128 * 1024,
   /** A file of ignore patterns. */
-  ignoreBytesMax: 1024 * 1024,
+  ignoreBytesMax: 256 * 1024,
+  /** One pattern of it, in characters: no path is longer, and each becomes a regular expression. */
+  ignorePatternMax: 4_096,
   /** One root record of a remote. */
   rootBytesMax: 64 * 1024 * 1024,
   /** A file with a whole registry, for import. */

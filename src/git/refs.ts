@@ -102,7 +102,8 @@ function isFile(file: string): boolean {
   try {
     return fs.statSync(file).isFile();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false;
+    // A name that is too long is the name of nothing.
+    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCode(error) ?? '')) return false;
     throw fromSystemError(error, `looking at ${printable(file)}`);
   }
 }
