@@ -174,7 +174,7 @@ function lackingError(lacking: readonly NewContent[], { remote }: ChosenRemote):
 }
 
 /**
- * Sends objects of the registry. Where another writer takes a name meanwhile, both sides are compared anew, so
+ * Sends objects of the registry. Where another command takes a name meanwhile, there or here, both sides are compared anew, so
  * that the rest is sent all the same.
  * @returns how many were sent, and the last comparison
  */
@@ -190,9 +190,9 @@ async function sendKeys(
       const left = new Set(conflictingKeys(pair, keys));
       return { records: keys.size - left.size, last: pair };
     } catch (error) {
-      if (!isMstoreError(error, 'version-exists', 'histories-differ') || tries === triesMax) {
-        throw error;
-      }
+      // What is not here any more was set aside by another command, for what the remote has in its place.
+      const isOvertaken = isMstoreError(error, 'version-exists', 'histories-differ', 'not-found');
+      if (!isOvertaken || tries === triesMax) throw error;
       pair = await again();
     }
   }
