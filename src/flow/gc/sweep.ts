@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../base/abort.ts';
 import { mapConcurrently } from '../../base/concurrency.ts';
 import type { Digest } from '../../base/digest.ts';
-import { MstoreError } from '../../base/errors.ts';
+import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import { silentProgress } from '../../base/progress.ts';
 import {
   beginSweep,
@@ -140,9 +140,10 @@ class Sweeper {
   async #sweepOne(id: string): Promise<{ now: number | undefined; isDone: boolean }> {
     const { remote } = this.#place;
     const number = this.#workspace.surroundings.random.hex(4);
-    await beginSweep(remote, id, number, this.#transfer);
     const { clock } = this.#workspace.surroundings;
+    // For others it may be over so long after they see it: the answer may come late.
     const begun = { wall: clock.now(), monotonic: clock.monotonic() };
+    await beginSweep(remote, id, number, this.#transfer);
     try {
       const all = await listCleanUps(remote, this.#transfer);
       const state = all.find((one) => one.id === id);
@@ -154,7 +155,7 @@ class Sweeper {
       if (mark === undefined) return { now, isDone: true };
       // Roots are read from here on: whoever saw no sweep when its root was there is seen.
       const before = removedOf(this.#swept);
-      const isDone = await this.#sweep(mark, { ...begun, placeNow: now });
+      const isDone = await this.#sweepInTime(mark, { ...begun, placeNow: now });
       // A clock that was set looks like time that has passed: that happens once.
       const isFruitless = !isDone && removedOf(this.#swept) === before;
       this.#fruitless = isFruitless ? this.#fruitless + 1 : 0;
@@ -201,6 +202,30 @@ class Sweeper {
     return readMark(this.#place.remote, id, this.#transfer);
   }
 
+  /**
+   * Sweeps. What is missing when its time is over is no damage: for others it had ended, and they may have taken away
+   * what it had seen.
+   * @returns whether all was done that was to be done
+   */
+  async #sweepInTime(mark: Mark, begun: SweepBegun): Promise<boolean> {
+    try {
+      return await this.#sweep(mark, begun);
+    } catch (error) {
+      const mayPass = isMstoreError(error, 'corrupt-remote', 'not-found');
+      if (!mayPass || this.#hasTime(begun)) throw error;
+      return false;
+    }
+  }
+
+  /**
+   * Tells whether the time of a sweep is not over. A clock that stands still while the host sleeps, or one that is set,
+   * must not hide that it has passed.
+   */
+  #hasTime({ wall, monotonic }: SweepBegun): boolean {
+    const { clock } = this.#workspace.surroundings;
+    return Math.max(Math.abs(clock.now() - wall), clock.monotonic() - monotonic) < sweepMsMax;
+  }
+
   /** @returns whether all was done that was to be done */
   async #sweep(mark: Mark, begun: SweepBegun): Promise<boolean> {
     const { remote } = this.#place;
@@ -227,12 +252,9 @@ class Sweeper {
     const gone = await this.#withSoundCopies(doomed, there, reach);
     // A process that was killed may have made the copies that stay, and not flushed their names.
     await remote.settle?.(this.#transfer);
-    const { clock } = this.#workspace.surroundings;
     const mayGoOn = () => {
       throwIfAborted(this.#options.signal);
-      // A clock that stands still while the host sleeps, or one that is set, must not hide that time has passed.
-      const wall = Math.abs(clock.now() - begun.wall);
-      return Math.max(wall, clock.monotonic() - begun.monotonic) < sweepMsMax;
+      return this.#hasTime(begun);
     };
     const progress = this.#options.progress ?? silentProgress;
     const remove = async (keys: readonly string[], sizeOf: (key: string) => number) => {
