@@ -30,6 +30,8 @@ const historyMs = 14 * 24 * 60 * 60_000;
 /** Times that a sweep is tried while others are under way. */
 const triesMax = 60;
 const pauseMsMax = 10_000;
+/** The same where tries take long. */
+const slowPauseMsMax = 5 * 60_000;
 /** Sweeps in a row without any result before it is given up. */
 const fruitlessMax = 3;
 
@@ -114,7 +116,7 @@ class Sweeper {
         const one = await this.#sweepOne(state.id);
         now = one.now ?? now;
         isDone = one.isDone;
-        if (!isDone) await this.#pause(tries);
+        if (!isDone) await this.#pause(tries, one.inTheWayMs);
       }
     }
     if (now !== undefined) await this.#clearHistory(now);
@@ -135,9 +137,12 @@ class Sweeper {
 
   /**
    * Sweeps one mark if its time has come.
-   * @returns what the clock of the place says, and whether nothing is left to do now
+   * @returns what the clock of the place says, whether nothing is left to do now, and how long it was in the way of
+   * another one
    */
-  async #sweepOne(id: string): Promise<{ now: number | undefined; isDone: boolean }> {
+  async #sweepOne(
+    id: string,
+  ): Promise<{ now: number | undefined; isDone: boolean; inTheWayMs?: number }> {
     const { remote } = this.#place;
     const number = this.#workspace.surroundings.random.hex(4);
     const { clock } = this.#workspace.surroundings;
@@ -149,7 +154,8 @@ class Sweeper {
       const state = all.find((one) => one.id === id);
       const now = state?.sweeps.find((sweep) => sweep.number === number)?.begun;
       // Two at once might each take away the copy that the other one leaves.
-      if (await this.#isContested(all, `${id}/${number}`, now)) return { now, isDone: false };
+      if (await this.#isContested(all, `${id}/${number}`, now))
+        return { now, isDone: false, inTheWayMs: clock.monotonic() - begun.monotonic };
       if (state === undefined || (await this.#isPending(state, now))) return { now, isDone: true };
       const mark = await this.#markOf(id, state);
       if (mark === undefined) return { now, isDone: true };
@@ -189,10 +195,11 @@ class Sweeper {
     return isContested;
   }
 
-  /** Waits, longer each time, and not as long as others. */
-  #pause(tries: number): Promise<void> {
+  /** Waits, longer each time, not as long as others, and soon for longer than it is in their way with each try. */
+  #pause(tries: number, tookMs = 0): Promise<void> {
     const { random, sleep } = this.#workspace.surroundings;
-    const ms = Math.min(pauseMsMax, 100 * 2 ** tries) * (0.5 + random.fraction());
+    const most = Math.min(slowPauseMsMax, Math.max(pauseMsMax, 8 * tookMs));
+    const ms = Math.min(most, (100 + tookMs) * 2 ** tries) * (0.5 + random.fraction());
     return sleep(ms, this.#options.signal);
   }
 
@@ -217,10 +224,7 @@ class Sweeper {
     }
   }
 
-  /**
-   * Tells whether the time of a sweep is not over. A clock that stands still while the host sleeps, or one that is set,
-   * must not hide that it has passed.
-   */
+  /** Tells whether a sweep has time left, by two clocks: one may stand still while the host sleeps, one may be set. */
   #hasTime({ wall, monotonic }: SweepBegun): boolean {
     const { clock } = this.#workspace.surroundings;
     return Math.max(Math.abs(clock.now() - wall), clock.monotonic() - monotonic) < sweepMsMax;
