@@ -1,7 +1,7 @@
 import { Breather } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
-import { MstoreError } from '../base/errors.ts';
+import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { removeFile } from '../base/files.ts';
 import { silentProgress } from '../base/progress.ts';
 import { newWriteMemory } from '../base/sequential-file.ts';
@@ -25,7 +25,7 @@ import { SweepWatch } from './sweep-watch.ts';
 import { contentName, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
-/** Times that a push looks again because a clean-up ran meanwhile. */
+/** Times that a push looks again because a clean-up ran meanwhile, here or there. */
 const triesMax = 8;
 
 /** What {@link push} did. */
@@ -50,7 +50,8 @@ export interface PushResult {
  * what must be kept. Nothing is named on the remote before it is whole there; an interrupted push is
  * finished by another one, and what has arrived is not sent twice.
  * @param versions of the registry, which are sent and kept beside the tracked paths
- * @throws MstoreError `objects-missing` before anything is sent, when neither side has some bytes
+ * @throws MstoreError `objects-missing` when neither side has some bytes: before anything is sent, unless they were
+ * taken away here meanwhile
  */
 export async function push(
   workspace: Workspace,
@@ -78,7 +79,17 @@ export async function push(
     const plan = await planPush(workspace, items, there, requests);
     progress.start('push', { bytesTotal: plan.bytes });
     const sender = new Sender(workspace, remote, transfer, (bytes) => progress.advance({ bytes }));
-    sent.packsSent += await sender.send(plan);
+    try {
+      await sender.send(plan);
+    } catch (error) {
+      if (!isMstoreError(error, 'objects-missing') || tries === triesMax) throw error;
+      // A clean-up by a neighbour who shares the store took it away: the same may be in another pack.
+      progress.finish();
+      workspace.store.reopen();
+      continue;
+    } finally {
+      sent.packsSent += sender.packs;
+    }
     sent.chunksSent += plan.chunks;
     sent.blobs = plan.blobs;
     sent.problems = there.damage().map(problemOf);
@@ -118,7 +129,8 @@ class Sender {
   readonly #remote: RemoteWriter;
   readonly #transfer: TransferOptions;
   readonly #onBytes: (bytes: number) => void;
-  #packs = 0;
+  /** Packs that were sent so far. */
+  packs = 0;
   #threads: PackThreads | undefined;
 
   constructor(
@@ -133,7 +145,7 @@ class Sender {
     this.#onBytes = onBytes;
   }
 
-  async send(plan: PushPlan): Promise<number> {
+  async send(plan: PushPlan): Promise<void> {
     const { store } = this.#workspace;
     this.#threads = PackThreads.for(plan.bytes, this.#transfer.jobs);
     try {
@@ -144,7 +156,6 @@ class Sender {
     } finally {
       this.#threads?.close();
     }
-    return this.#packs;
   }
 
   /** Gathers single chunks, as they are stored, in new packs: what lies beside them is not sent. */
@@ -207,7 +218,7 @@ class Sender {
     };
     const key = packKey(footer.id);
     const state = await remote.create(key, counted, { ...this.#transfer, contentKey: true });
-    if (state === 'created') this.#packs++;
+    if (state === 'created') this.packs++;
     else await this.#checkPresent(key, footer);
     await remote.create(indexKey(footer.id), bytesSource(footer.bytes), this.#transfer);
   }

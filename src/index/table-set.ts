@@ -100,7 +100,7 @@ export class TableSet {
   }
 
   /**
-   * Finds what may be the places of a chunk, by its key; the newest pack first.
+   * Finds what may be the places of a chunk, by its key, in no order.
    * @throws TableDamage
    */
   candidates(high: number, low: number): Candidate[] {
@@ -115,7 +115,6 @@ export class TableSet {
         if (entry?.table === table) candidates.push({ entry, row: found[i + 1] as number });
       }
     }
-    if (candidates.length > 1) candidates.sort((a, b) => newestFirst(a.entry, b.entry));
     return candidates;
   }
 

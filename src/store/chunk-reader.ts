@@ -1,11 +1,12 @@
 import * as fs from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { DirectReader, directAlignBytes, roundUp } from '../base/direct-reader.ts';
-import { fromSystemError, invariant, MstoreError, systemCode } from '../base/errors.ts';
+import { fromSystemError, invariant, systemCode } from '../base/errors.ts';
 import { readFully } from '../base/files.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import { chunkBytesMax, packProblem } from '../pack/format.ts';
 import { readChunk } from '../pack/reader.ts';
+import { missingPack } from './hints.ts';
 import { packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 
@@ -180,12 +181,7 @@ export class ChunkReader {
       this.#packs.set(pack, opened);
       return opened;
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') {
-        throw new MstoreError('objects-missing', `The pack ${pack} is missing from the store`, {
-          hint: 'Run "mstore fetch" to get its data again',
-          details: { pack },
-        });
-      }
+      if (systemCode(error) === 'ENOENT') throw missingPack(pack);
       throw fromSystemError(error, `reading ${file}`);
     }
   }

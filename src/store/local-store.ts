@@ -16,6 +16,7 @@ import { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
 import { type PackFooter, packProblem } from '../pack/format.ts';
 import { formatHeader, parseHeader } from './header.ts';
+import { missingPack } from './hints.ts';
 import { headerKey, recipeKey } from './keys.ts';
 import { PackFiles } from './pack-files.ts';
 import { emptyBlob, parseRecipe, type Recipe, recipeBytesMax, soleChunkRecipe } from './recipe.ts';
@@ -115,12 +116,13 @@ export class Store {
 
   /**
    * Returns the footer of a pack that the index knows.
-   * @throws MstoreError `corrupt-pack` when it turns out to be damaged
+   * @throws MstoreError `corrupt-pack` when it turns out to be damaged, `objects-missing` when it is gone
    */
   footerOf({ id }: IndexedPack): PackFooter {
     const footer = this.footer(id);
     if (footer !== undefined) return footer;
-    throw packProblem(this.#packs.damaged.get(id) ?? 'it cannot be read', id);
+    const reason = this.#packs.damaged.get(id);
+    throw reason === undefined ? missingPack(id) : packProblem(reason, id);
   }
 
   /** Makes a published pack known to the open index. */

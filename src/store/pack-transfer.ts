@@ -15,7 +15,7 @@ import {
   type RemoteSource,
   type RemoteWriter,
 } from '../remote/remote.ts';
-import { pushedAgain } from './hints.ts';
+import { missingPack, pushedAgain } from './hints.ts';
 import { indexKey, packKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import type { PackLane } from './pack-threads.ts';
@@ -293,10 +293,26 @@ export function fileSource(file: string): RemoteSource {
   return { size: fs.statSync(file).size, open: () => fileBlocks(file, undefined) };
 }
 
-/** A pack file as the source of a remote object, verified each time it is read. */
+/**
+ * A pack file as the source of a remote object, verified each time it is read. One that is gone ends the reading with
+ * `objects-missing`.
+ */
 export function packSource(file: string, footer: PackFooter, lane?: PackLane): RemoteSource {
-  const open = () => verifiedPack(fileBlocks(file, lane), footer, { where: file, lane });
+  const open = () => verifiedPack(packBlocks(file, footer, lane), footer, { where: file, lane });
   return { size: footer.packBytes, open };
+}
+
+async function* packBlocks(
+  file: string,
+  { id }: PackFooter,
+  lane: PackLane | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* fileBlocks(file, lane);
+  } catch (error) {
+    if (isMstoreError(error, 'not-found')) throw missingPack(id);
+    throw error;
+  }
 }
 
 /** Creates a pack at a remote, verified on its way, and after it the index object that makes it known. */

@@ -214,6 +214,34 @@ describe('a push beside a removal that was killed on another host', () => {
   });
 });
 
+describe('a clean-up beside one that does not end', () => {
+  it('announces itself the less often the longer it takes to look around', async () => {
+    const { project, objects } = await scene();
+    const clock = handClock();
+    const there = memoryRemote('memory://copy', clock);
+    for (const [key, bytes] of objects) await there.create(key, bytesSource(bytes));
+    await beginSweep(there, cleanUpId(new Date().toISOString(), 'a'.repeat(8)), '00000001');
+    let announced = 0;
+    const slow: RemotePruner = {
+      ...there,
+      async create(key, ...rest) {
+        if (key.endsWith('.sweep')) announced++;
+        return there.create(key, ...rest);
+      },
+      async *list(prefix, ...rest) {
+        if (prefix === 'gc/') clock.pass(60_000);
+        yield* there.list(prefix, ...rest);
+      },
+    };
+    const sleep = async (ms: number) => clock.pass(ms);
+    const cleaner = projectAt(project.root, withRemotes({ origin: slow }, { clock, sleep }));
+    const { swept } = await cleaners(cleaner).gcRemote({ graceMs: 0 });
+    expect(swept.packs).toBe(1);
+    expect(clock.monotonic()).toBeLessThan(1.5 * hourMs);
+    expect(announced).toBeLessThan(25);
+  });
+});
+
 async function pushAll(project: Project, change: SurroundingsChange): Promise<void> {
   const workspace = await project.open(change);
   const { tracked } = await findTargets(workspace, [], project.root);

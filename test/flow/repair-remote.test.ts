@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MstoreError } from '../../src/base/errors.ts';
+import { hostToken } from '../../src/base/host.ts';
 import { push } from '../../src/flow/push.ts';
 import { register } from '../../src/flow/register.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
@@ -25,6 +26,7 @@ import {
   verifyProject,
   wrongRecipe,
 } from '../support/flow-verify.ts';
+import { flushedBelow } from '../support/flushed.ts';
 
 /** A project with models, pushed to `origin`. */
 async function pushed(): Promise<{ project: Project; store: string; origin: string }> {
@@ -46,6 +48,36 @@ const largest = (folder: string, prefix: string): string =>
   objectsBelow(folder, prefix)[0] as string;
 
 const heal = (project: Project) => verifyProject(project, { remote: 'origin', repair: true });
+
+describe('a repair of a remote, run again after it was killed', () => {
+  it('makes sure that what it finds whole is on the disk', async () => {
+    const { project, origin } = await pushed();
+    const expected = ['packs', 'index', 'recipes'].map((prefix) =>
+      path.relative(origin, path.dirname(largest(origin, prefix))),
+    );
+    expect(await flushedBelow(origin, () => heal(project))).toEqual(
+      expect.arrayContaining(expected),
+    );
+  });
+
+  it.each([{}, { remote: 'origin' }])('clears away what it was writing: %j', async (place) => {
+    const { project, origin } = await pushed();
+    const dead = `${hostToken()}-999999999-0123456789abcdef.tmp`;
+    const files = [
+      path.join(origin, 'tmp', dead),
+      project.at(`.modelstore/cache/.${dead}`),
+      project.at(`.modelstore/store/tmp/.${dead}`),
+    ];
+    for (const file of files) {
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.writeFileSync(file, 'half of it');
+    }
+    await verifyProject(project, { ...place, repair: true });
+    expect(files.filter((file) => fs.existsSync(file))).toEqual(
+      'remote' in place ? [] : [files[0]],
+    );
+  });
+});
 
 describe('verify of a remote', () => {
   it('says what pushes need and is not there', async () => {

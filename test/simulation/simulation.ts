@@ -228,18 +228,12 @@ class Simulation {
     // What a push that was killed has left unfinished keeps clean-ups off, and so does one that is under way.
     const cleans = kind === 'gc' && isMstoreError(error, 'corrupt-remote');
     if (cleans && this.#ledger.wasIncompleteSince(began)) return;
-    // One that slept in the middle of listings takes what was removed and pushed again meanwhile for missing.
-    const sleptMs = (at: number) => weather.slept(host.machine, at);
-    if (cleans && sleptMs(this.#events.now) > sleptMs(began)) return;
     // A list that was behind did not show what was new when the command began.
     const isNew = weather.lagMs > 0 && server.changedSince(began - weather.lagMs);
     const mayLack = isNew || this.#ledger.mayLack(program.name) || host.mayLackSince(began);
     if (kind.startsWith('pull') && mayLack && isMstoreError(error, 'objects-missing')) return;
     if (isMstoreError(error, 'remote-unreachable') && !weather.isQuiet) return;
     if (kind === 'push' && host.mayLackData() && isMstoreError(error, 'objects-missing')) return;
-    // A neighbour may remove a pack that was given up while it is being sent.
-    const isSending = kind === 'push' && host.shared !== undefined && host.mayLackData();
-    if (isSending && isMstoreError(error, 'not-found')) return;
     // Where neighbours clean up, waiting for them may come to an end.
     if (host.shared !== undefined && isMstoreError(error, 'locked')) return;
     this.#oracle.fail(`${program.name} ${kind} must not fail: ${messageOf(error)}`);

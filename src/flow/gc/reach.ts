@@ -97,14 +97,42 @@ export class Reach {
       this.#trees.add(pointer.sha256);
       trees.push(root);
     }
-    const breather = new Breather(this.#options.signal);
-    await mapConcurrently(trees, this.#options.jobs, async (root) => {
-      for (const entry of (await this.#entries(root.item)) ?? []) {
-        if (isFileEntry(entry)) this.#note({ blob: entry.sha256, root: root.name }, todo);
+    let found = await this.#follow(trees, todo, index);
+    // What is kept here of the place may be wrong, or gone: that is no damage of the place.
+    if (found.lacking.length > 0 && (await this.#there.recheck(this.#options))) {
+      found = await this.#follow(found.unlisted, found.lacking, index);
+    }
+    for (const one of found.lacking) this.#lack(one);
+  }
+
+  /**
+   * Follows directories and blobs to their chunks.
+   * @param blobs gets those of the directories
+   * @returns what is not there, or not all of it
+   */
+  async #follow(
+    trees: readonly Root[],
+    blobs: NamedBlob[],
+    index: ChunkIndex,
+  ): Promise<{ readonly unlisted: readonly Root[]; readonly lacking: NamedBlob[] }> {
+    const { jobs, signal } = this.#options;
+    const breather = new Breather(signal);
+    const unlisted: Root[] = [];
+    await mapConcurrently(trees, jobs, async (root) => {
+      const entries = await this.#entries(root.item);
+      if (entries === undefined) unlisted.push(root);
+      for (const entry of entries ?? []) {
+        if (isFileEntry(entry)) this.#note({ blob: entry.sha256, root: root.name }, blobs);
         if (breather.due()) await breather.turn();
       }
     });
-    await mapConcurrently(todo, this.#options.jobs, (one) => this.#follow(one, index));
+    const lacking: NamedBlob[] = [];
+    await mapConcurrently(blobs, jobs, async (one) => {
+      const { hasRecipe, isWhole } = await this.#eachChunk(one.blob, index);
+      if (hasRecipe) this.#recipes.add(one.blob);
+      if (!isWhole) lacking.push(one);
+    });
+    return { unlisted, lacking };
   }
 
   #note(one: NamedBlob, todo: NamedBlob[]): void {
@@ -117,12 +145,6 @@ export class Reach {
   async #entries({ pointer }: Tracked): Promise<readonly TreeEntry[] | undefined> {
     if (pointer.kind === 'file') return [];
     return listEntries(this.#there, this.#near, pointer, this.#options);
-  }
-
-  async #follow(one: NamedBlob, index: ChunkIndex): Promise<void> {
-    const { hasRecipe, isWhole } = await this.#eachChunk(one.blob, index);
-    if (hasRecipe) this.#recipes.add(one.blob);
-    if (!isWhole) this.#lack(one);
   }
 
   /** Of the local store, which is read as remotes are, the damage is told as that of the store. */

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../base/abort.ts';
 import { mapConcurrently } from '../../base/concurrency.ts';
 import type { Digest } from '../../base/digest.ts';
-import { MstoreError } from '../../base/errors.ts';
+import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import { silentProgress } from '../../base/progress.ts';
 import {
   beginSweep,
@@ -30,6 +30,8 @@ const historyMs = 14 * 24 * 60 * 60_000;
 /** Times that a sweep is tried while others are under way. */
 const triesMax = 60;
 const pauseMsMax = 10_000;
+/** The same where tries take long. */
+const slowPauseMsMax = 5 * 60_000;
 /** Sweeps in a row without any result before it is given up. */
 const fruitlessMax = 3;
 
@@ -114,7 +116,7 @@ class Sweeper {
         const one = await this.#sweepOne(state.id);
         now = one.now ?? now;
         isDone = one.isDone;
-        if (!isDone) await this.#pause(tries);
+        if (!isDone) await this.#pause(tries, one.inTheWayMs);
       }
     }
     if (now !== undefined) await this.#clearHistory(now);
@@ -135,26 +137,31 @@ class Sweeper {
 
   /**
    * Sweeps one mark if its time has come.
-   * @returns what the clock of the place says, and whether nothing is left to do now
+   * @returns what the clock of the place says, whether nothing is left to do now, and how long it was in the way of
+   * another one
    */
-  async #sweepOne(id: string): Promise<{ now: number | undefined; isDone: boolean }> {
+  async #sweepOne(
+    id: string,
+  ): Promise<{ now: number | undefined; isDone: boolean; inTheWayMs?: number }> {
     const { remote } = this.#place;
     const number = this.#workspace.surroundings.random.hex(4);
-    await beginSweep(remote, id, number, this.#transfer);
     const { clock } = this.#workspace.surroundings;
+    // For others it may be over so long after they see it: the answer may come late.
     const begun = { wall: clock.now(), monotonic: clock.monotonic() };
+    await beginSweep(remote, id, number, this.#transfer);
     try {
       const all = await listCleanUps(remote, this.#transfer);
       const state = all.find((one) => one.id === id);
       const now = state?.sweeps.find((sweep) => sweep.number === number)?.begun;
       // Two at once might each take away the copy that the other one leaves.
-      if (await this.#isContested(all, `${id}/${number}`, now)) return { now, isDone: false };
+      if (await this.#isContested(all, `${id}/${number}`, now))
+        return { now, isDone: false, inTheWayMs: clock.monotonic() - begun.monotonic };
       if (state === undefined || (await this.#isPending(state, now))) return { now, isDone: true };
       const mark = await this.#markOf(id, state);
       if (mark === undefined) return { now, isDone: true };
       // Roots are read from here on: whoever saw no sweep when its root was there is seen.
       const before = removedOf(this.#swept);
-      const isDone = await this.#sweep(mark, { ...begun, placeNow: now });
+      const isDone = await this.#sweepInTime(mark, { ...begun, placeNow: now });
       // A clock that was set looks like time that has passed: that happens once.
       const isFruitless = !isDone && removedOf(this.#swept) === before;
       this.#fruitless = isFruitless ? this.#fruitless + 1 : 0;
@@ -188,10 +195,11 @@ class Sweeper {
     return isContested;
   }
 
-  /** Waits, longer each time, and not as long as others. */
-  #pause(tries: number): Promise<void> {
+  /** Waits, longer each time, not as long as others, and soon for longer than it is in their way with each try. */
+  #pause(tries: number, tookMs = 0): Promise<void> {
     const { random, sleep } = this.#workspace.surroundings;
-    const ms = Math.min(pauseMsMax, 100 * 2 ** tries) * (0.5 + random.fraction());
+    const most = Math.min(slowPauseMsMax, Math.max(pauseMsMax, 8 * tookMs));
+    const ms = Math.min(most, (100 + tookMs) * 2 ** tries) * (0.5 + random.fraction());
     return sleep(ms, this.#options.signal);
   }
 
@@ -199,6 +207,27 @@ class Sweeper {
   async #markOf(id: string, state: CleanUp | undefined): Promise<Mark | undefined> {
     if (state?.mark === undefined) return undefined;
     return readMark(this.#place.remote, id, this.#transfer);
+  }
+
+  /**
+   * Sweeps. What is missing when its time is over is no damage: for others it had ended, and they may have taken away
+   * what it had seen.
+   * @returns whether all was done that was to be done
+   */
+  async #sweepInTime(mark: Mark, begun: SweepBegun): Promise<boolean> {
+    try {
+      return await this.#sweep(mark, begun);
+    } catch (error) {
+      const mayPass = isMstoreError(error, 'corrupt-remote', 'not-found');
+      if (!mayPass || this.#hasTime(begun)) throw error;
+      return false;
+    }
+  }
+
+  /** Tells whether a sweep has time left, by two clocks: one may stand still while the host sleeps, one may be set. */
+  #hasTime({ wall, monotonic }: SweepBegun): boolean {
+    const { clock } = this.#workspace.surroundings;
+    return Math.max(Math.abs(clock.now() - wall), clock.monotonic() - monotonic) < sweepMsMax;
   }
 
   /** @returns whether all was done that was to be done */
@@ -227,12 +256,9 @@ class Sweeper {
     const gone = await this.#withSoundCopies(doomed, there, reach);
     // A process that was killed may have made the copies that stay, and not flushed their names.
     await remote.settle?.(this.#transfer);
-    const { clock } = this.#workspace.surroundings;
     const mayGoOn = () => {
       throwIfAborted(this.#options.signal);
-      // A clock that stands still while the host sleeps, or one that is set, must not hide that time has passed.
-      const wall = Math.abs(clock.now() - begun.wall);
-      return Math.max(wall, clock.monotonic() - begun.monotonic) < sweepMsMax;
+      return this.#hasTime(begun);
     };
     const progress = this.#options.progress ?? silentProgress;
     const remove = async (keys: readonly string[], sizeOf: (key: string) => number) => {

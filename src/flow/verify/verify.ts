@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import { ensureFolder } from '../../base/files.ts';
+import { clearDeadTemps, ensureFolder } from '../../base/files.ts';
 import type { RemotePruner } from '../../remote/remote.ts';
 import { packOfIndexKey, packOfKey, quarantinePrefix } from '../../store/keys.ts';
 import type { WorkOptions } from '../add.ts';
+import { clearLeftovers } from '../leftovers.ts';
 import { registryFolder } from '../registry.ts';
 import type { OwnedRemote } from '../remotes.ts';
 import { clearQuarantine, repairLocal } from '../repair/local.ts';
@@ -99,6 +100,7 @@ export async function verify(
         : await targetScope(place, targets);
     const parts = { workspace, place, scope, proofs, targets, options };
     const looked = await lookAt(parts);
+    if (repairFrom !== undefined) await makeReady(workspace, place);
     const sources = new Sources();
     const last =
       repairFrom === undefined || !needsRepair(looked)
@@ -112,6 +114,20 @@ export async function verify(
 }
 
 const all = (): boolean => true;
+
+/**
+ * Clears away what a repair that was killed has left, and makes sure that what it made is on the disk: what is damaged
+ * may be all that there is besides, and goes.
+ */
+async function makeReady(
+  workspace: Workspace,
+  { objects, requests }: VerifiedPlace,
+): Promise<void> {
+  const { store, surroundings } = workspace;
+  clearLeftovers(workspace, [], []);
+  clearDeadTemps(store.tempsFolder, '', surroundings.clock);
+  await objects.settle?.(requests);
+}
 
 /** Notes where a repair had its data from. */
 class Sources implements NearLog {

@@ -178,7 +178,7 @@ describe.each(ways)('packSource %s', (_, withLane) => {
       fs.writeFileSync(file, bytes.fill(0, 0, 1));
       expect(await codeOf(collect(source.open()))).toBe('corrupt-chunk');
       fs.rmSync(file);
-      expect(await codeOf(collect(source.open()))).toBe('not-found');
+      expect(await codeOf(collect(source.open()))).toBe('objects-missing');
     });
   });
 });
