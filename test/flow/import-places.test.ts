@@ -98,10 +98,7 @@ describe('import of a directory', () => {
   });
 });
 
-type Entry = readonly [
-  header: Partial<Header> & { readonly name: string },
-  body?: string | Buffer,
-];
+type Entry = readonly [header: Partial<Header> & { readonly name: string }, body?: string | Buffer];
 
 async function tar(entries: readonly Entry[]): Promise<Buffer> {
   const archive = pack();
