@@ -64,6 +64,7 @@ const exitOfCode = {
   'corrupt-remote': exitCodes.corrupt,
   'corrupt-registry': exitCodes.corrupt,
   'corrupt-package': exitCodes.corrupt,
+  'corrupt-model': exitCodes.corrupt,
   'validation-refused': exitCodes.corrupt,
   'would-overwrite': exitCodes.conflict,
   'file-changed': exitCodes.conflict,
