@@ -20,6 +20,10 @@ import type { Workspace } from './workspace.ts';
 /** Bytes of chunks that are fetched ahead of where a file is read on. */
 const aheadBytesMax = 16 * 1024 * 1024;
 
+/** Rounds of one read after which chunks below this size are fetched together, not one after the other. */
+const roundsAlone = 8;
+const smallChunkBytes = 16 * 1024;
+
 /** Thrown inside a read that needs chunks which are not here. */
 class ChunksAbsent extends Error {
   readonly rows: readonly number[];
@@ -198,7 +202,16 @@ export class FarBlob {
         if (absent.length > 0) throw new ChunksAbsent(absent);
         return file.read(offset, length);
       },
+      near: (offset, length) => this.#near(offset, offset + length) - offset,
     };
+  }
+
+  /** Where the bytes from an offset on end that are in one chunk with the first, or here. */
+  #near(start: number, end: number): number {
+    const [first, ...others] = this.#spans.rowsOf(start, end);
+    const absent = others.find((row) => this.#isAbsent(row));
+    if (first === undefined || absent === undefined) return end;
+    return this.#spans.start(absent);
   }
 
   #isAbsent(row: number): boolean {
@@ -211,17 +224,31 @@ export class FarBlob {
    */
   async reading<T>(read: (file: ByteReader) => T): Promise<T> {
     try {
-      for (;;) {
+      for (let round = 1; ; round++) {
         try {
           return read(this.#file);
         } catch (error) {
           if (!(error instanceof ChunksAbsent)) throw error;
-          await this.#fetch(error.rows);
+          const more = round === roundsAlone ? this.#smallRows() : [];
+          await this.#fetch([...new Set([...error.rows, ...more])]);
         }
       }
     } finally {
       this.#came.clear();
     }
+  }
+
+  /** Chunks between tensors are small: in formats that describe each where it is, most are needed. */
+  #smallRows(): number[] {
+    const rows: number[] = [];
+    let bytes = 0;
+    for (let row = 0; row < this.#recipe.count && bytes < aheadBytesMax; row++) {
+      const length = this.#recipe.length(row);
+      if (length >= smallChunkBytes || !this.#isAbsent(row)) continue;
+      rows.push(row);
+      bytes += length;
+    }
+    return rows;
   }
 
   /** Yields the bytes of a range in blocks, in order, each valid until the next step. */

@@ -4,6 +4,11 @@ export interface ByteReader {
   readonly size: number;
   /** Reads exactly `length` bytes at `offset`, or fewer where the file ends. */
   read(offset: number, length: number): Uint8Array;
+  /**
+   * Tells how many of so many bytes are to be had with the first one at no further cost: who reads ahead asks for no
+   * more. Absent where it makes no difference.
+   */
+  near?(offset: number, length: number): number;
 }
 
 /** A part of a file as a file of its own. */

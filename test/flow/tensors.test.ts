@@ -166,6 +166,23 @@ describe('diffTensors', () => {
     expect((await diffOf(project)).tensors).toMatchObject([{ name: 'a', change: 'removed' }]);
   });
 
+  it('notices that a file changes while it is read', async () => {
+    const project = await makeProject();
+    const [id = ''] = await commits(project, { 'w.safetensors': typedFile([floats('a', [1, 2])]) });
+    const file = 'm/w.safetensors';
+    project.write(file, typedFile([floats('a', [1, 3])]));
+    const progress = {
+      start: () => {},
+      advance: () => project.write(file, typedFile([floats('a', [1, 4])])),
+      finish: () => {},
+    };
+    const comparing = diffTensors(await project.open(), [id], project.root, { progress });
+    await expect(comparing).rejects.toMatchObject({
+      code: 'file-changed',
+      details: { path: file },
+    });
+  });
+
   it('follows external data of ONNX models, also where only those changed', async () => {
     const project = await makeProject();
     const model = onnxWithExternal('w', { location: 'data.bin', offset: '4', length: '4' });
@@ -402,6 +419,35 @@ describe('a store that lacks a model', () => {
     expect(bytesReceived).toBeLessThan(mib + 128 * kib);
   });
 
+  it('reads what is between the tensors of an ONNX model side by side, and none of them', async () => {
+    const inner = await emptyRemote();
+    const change = withRemotes({ origin: inner });
+    const project = await makeProject(change);
+    const tensors = Array.from({ length: 40 }, (_, i) =>
+      field(5, onnxTensor(`t${i}`, 2, [300 * kib], [9, noise(300 * kib, i)])),
+    );
+    project.write('n.onnx', onnxModel(tensors));
+    await project.add('n.onnx');
+    project.commit();
+    await project.push();
+    const clone = cloneProject(project, change);
+    let [atOnce, most] = [0, 0];
+    const remote: RemotePruner = {
+      ...inner,
+      get: async function* (...args) {
+        atOnce++;
+        most = Math.max(most, atOnce);
+        yield* inner.get(...args);
+        atOnce--;
+      },
+    };
+    const remotes = choicesOf(remote);
+    const found = await listTensors(await clone.open(), ['n.onnx'], clone.root, { remotes });
+    expect(found.tensors.map(({ name }) => name)).toEqual(tensors.map((_, i) => `t${i}`));
+    expect(found.bytesReceived).toBeLessThan(128 * kib);
+    expect(most).toBeGreaterThan(1);
+  });
+
   it('takes no byte that is not that of its chunk', async () => {
     const { remote, tensors, clone } = await pushedModel();
     const whole = tensors[3]?.bytes ?? Buffer.alloc(0);
@@ -425,6 +471,31 @@ describe('a store that lacks a model', () => {
     ];
     const healed = await readAll(clone, 'm/w.safetensors', 't4', { remotes: both });
     expect(healed.bytes.equals(tensors[3]?.bytes as Buffer)).toBe(true);
+  });
+
+  it('says without a remote that objects are missing', async () => {
+    const { clone } = await pushedModel();
+    await expect(readAll(clone, 'm/w.safetensors', 't1')).rejects.toMatchObject({
+      code: 'objects-missing',
+      details: { paths: ['m/w.safetensors'] },
+    });
+  });
+
+  it('reads the list of a large directory from a remote', async () => {
+    const remote = await emptyRemote();
+    const change = withRemotes({ origin: remote });
+    const project = await makeProject(change);
+    for (let i = 0; i < 1001; i++) project.write(`m/${i}.txt`, `${i}`);
+    project.write('m/w.safetensors', typedFile([floats('t', [1, 2])]));
+    await project.add('m');
+    project.commit();
+    await project.push();
+    const clone = cloneProject(project, change);
+    const remotes = choicesOf(remote);
+    const { bytes } = await readAll(clone, 'm/w.safetensors', 't', { remotes });
+    expect(bytes).toEqual(floats('t', [1, 2]).bytes);
+    const { tensors } = await listTensors(await clone.open(), [], clone.root, { remotes });
+    expect(tensors).toMatchObject([{ name: 't', shape: [2] }]);
   });
 
   it('says offline that objects are missing, and opens nothing', async () => {

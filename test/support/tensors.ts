@@ -11,12 +11,13 @@ export interface TypedTensor {
 
 /** A safetensors file with tensors of any type, in the order given. */
 export function typedFile(tensors: readonly TypedTensor[]): Buffer {
-  const header: Record<string, unknown> = {};
   let at = 0;
-  for (const { name, dtype, shape, bytes } of tensors) {
-    header[name] = { dtype, shape, data_offsets: [at, at + bytes.length] };
+  const entries = tensors.map(({ name, dtype, shape, bytes }) => {
+    const start = at;
     at += bytes.length;
-  }
+    return [name, { dtype, shape, data_offsets: [start, at] }] as const;
+  });
+  const header = Object.fromEntries(entries);
   return withHeader(JSON.stringify(header), Buffer.concat(tensors.map(({ bytes }) => bytes)));
 }
 

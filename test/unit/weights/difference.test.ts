@@ -56,6 +56,13 @@ describe('the difference of two tensors', () => {
     else expect((relativeNorm as number) / norm).toBeCloseTo(1, 12);
   });
 
+  it('adds up what is squared as it is and what is scaled first', () => {
+    const small = Array.from({ length: 99 }, () => 2 ** -471);
+    const before = doubles(2 ** -470, ...small);
+    const after = doubles(2 ** -470, ...small.map((value) => 2 * value));
+    expect(compared('f64', before, after).relativeNorm).toBeCloseTo(Math.sqrt(99 / 103), 12);
+  });
+
   it('sees integers of 64 bits that no double tells apart', () => {
     const large = (value: bigint): Buffer => Buffer.from(new BigInt64Array([value]).buffer);
     const found = compared('i64', large(2n ** 62n), large(2n ** 62n + 1n));
