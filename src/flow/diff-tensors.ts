@@ -82,7 +82,8 @@ export interface TensorsDiff {
  * Compares the tensors of the safetensors, GGUF and ONNX files that differ between what the arguments of `diff` name.
  * Tensors of files at one path are compared by name; the others of a format by name over all files, so that a model
  * in other shards is compared with itself. What recipes show to be the same is not read. Files of versions are read
- * from the local store. Memory: what describes the tensors, and 32 MiB.
+ * from the local store. Memory: what describes the tensors, 16 MiB at most that are
+ * in use for their data, and as much again and more that waits for the garbage collector.
  * @param args two references; a reference, or a tracked path, which is compared with its files here; or none
  * @param cwd absolute folder that paths start from
  * @throws MstoreError `objects-missing` where what has to be read is not here, `file-changed`, and those of

@@ -113,36 +113,44 @@ export class DifferenceSum {
     else this.#differing += countDiffering(a, b, kindBytes[kind]);
     const isWide = kind === kindAfter && (kind === 'i64' || kind === 'u64');
     if (isWide) subtractWide(kind as 'i64' | 'u64', a, b, this.#d);
-    else
-      for (let i = 0; i < numbers; i++)
-        this.#d[i] = (this.#b[i] as number) - (this.#a[i] as number);
-    if (mayOverflow(kind) || mayOverflow(kindAfter)) this.#addCarefully(numbers, lanesOf(kind));
-    else this.#addPlainly(numbers, lanesOf(kind));
+    else subtract(this.#a, this.#b, this.#d, numbers);
+    const lanes = lanesOf(kind);
+    if (mayOverflow(kind) || mayOverflow(kindAfter) || lanes > 1)
+      this.#addCarefully(numbers, lanes);
+    else this.#addPlainly(numbers);
   }
 
   /** Adds the squares of `before` alone. */
   #addSquares(kind: NumberKind, numbers: number): void {
-    const lanes = lanesOf(kind);
-    this.#d.fill(0, 0, numbers);
     this.#b.set(this.#a.subarray(0, numbers));
-    if (mayOverflow(kind)) this.#addCarefully(numbers, lanes);
-    else this.#addPlainly(numbers, lanes);
+    if (mayOverflow(kind) || lanesOf(kind) > 1) {
+      this.#addCarefully(numbers, lanesOf(kind));
+      return;
+    }
+    const values = this.#a;
+    let whole = 0;
+    for (let i = 0; i < numbers; i++) {
+      const value = values[i] as number;
+      if (value - value === 0) whole += value * value;
+      else this.#notFinite++;
+    }
+    this.#whole.addSum(whole);
   }
 
-  #addPlainly(numbers: number, lanes: number): void {
+  /** Adds numbers whose squares no double is too small for: a difference is finite where both of a pair are. */
+  #addPlainly(numbers: number): void {
+    const [values, differences] = [this.#a, this.#d];
     let whole = 0;
     let part = 0;
-    for (let i = 0; i < numbers; i += lanes) {
-      if (!this.#isFinitePair(i, lanes)) {
+    for (let i = 0; i < numbers; i++) {
+      const difference = differences[i] as number;
+      if (difference - difference !== 0) {
         this.#notFinite++;
         continue;
       }
-      for (let j = i; j < i + lanes; j++) {
-        const value = this.#a[j] as number;
-        const difference = this.#d[j] as number;
-        whole += value * value;
-        part += difference * difference;
-      }
+      const value = values[i] as number;
+      whole += value * value;
+      part += difference * difference;
     }
     this.#whole.addSum(whole);
     this.#part.addSum(part);
@@ -199,6 +207,10 @@ function mayOverflow(kind: NumberKind): boolean {
   return kind === 'f64' || kind === 'c128';
 }
 
+function subtract(a: Float64Array, b: Float64Array, into: Float64Array, numbers: number): void {
+  for (let i = 0; i < numbers; i++) into[i] = (b[i] as number) - (a[i] as number);
+}
+
 function countUnequal(a: Float64Array, b: Float64Array, numbers: number): number {
   let count = 0;
   for (let i = 0; i < numbers; i++) {
@@ -214,9 +226,10 @@ function countDiffering(a: Uint8Array, b: Uint8Array, unitBytes: number): number
   if (unitBytes === 2 || unitBytes === 4) {
     const halves = unitBytes === 2;
     return halves
-      ? countUnlike(halvesOf(a), halvesOf(b), 1)
-      : countUnlike(wordsOf(a), wordsOf(b), 1);
+      ? countUnlikeOnes(halvesOf(a), halvesOf(b))
+      : countUnlikeOnes(wordsOf(a), wordsOf(b));
   }
+  if (unitBytes === 1) return countUnlikeOnes(a, b);
   if (unitBytes % 8 !== 0) return countUnlike(a, b, unitBytes);
   return countUnlike(wordsOf(a), wordsOf(b), unitBytes / 4);
 }
@@ -227,6 +240,13 @@ function halvesOf({ buffer, byteOffset, length }: Uint8Array): Uint16Array {
 
 function wordsOf({ buffer, byteOffset, length }: Uint8Array): Uint32Array {
   return new Uint32Array(buffer, byteOffset, length / 4);
+}
+
+/** Counts numbers that are not the same. */
+function countUnlikeOnes<T extends Uint8Array | Uint16Array | Uint32Array>(a: T, b: T): number {
+  let count = 0;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) count++;
+  return count;
 }
 
 /** Counts groups of `size` numbers that are not the same; the last one may be shorter. */
