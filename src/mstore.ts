@@ -10,6 +10,13 @@ export { type AddResult, add, type WorkOptions } from './flow/add.ts';
 export { type CheckoutOptions, type CheckoutResult, checkout } from './flow/checkout.ts';
 export { type CheckoutToResult, checkoutTo } from './flow/checkout-to.ts';
 export { diffVersions, diffWorkspace, type PathDiff } from './flow/diff.ts';
+export {
+  diffTensors,
+  type TensorChange,
+  type TensorSide,
+  type TensorsDiff,
+  type TensorTotals,
+} from './flow/diff-tensors.ts';
 export type { MoveOptions, MoveResult } from './flow/environments.ts';
 export { type ExportOptions, exportTo } from './flow/export.ts';
 export { type FetchResult, fetch } from './flow/fetch.ts';
@@ -54,6 +61,15 @@ export {
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
+export {
+  type ListedTensor,
+  listTensors,
+  type ReadTensor,
+  type ReadTensorOptions,
+  readTensor,
+  type TensorListing,
+  type TensorRange,
+} from './flow/tensors.ts';
 export type { Tracked } from './flow/tracked.ts';
 export { type UnpackageResult, unpackage } from './flow/unpackage.ts';
 export { type UnpackageToResult, unpackageTo } from './flow/unpackage-to.ts';
@@ -68,3 +84,4 @@ export type { EnvironmentEntry, GateDecision, VersionState } from './registry/en
 export type { VersionRecord } from './registry/record.ts';
 export type { Finding as ValidationFinding, Verdict } from './validate/report.ts';
 export type { FileValidation } from './validate/validate.ts';
+export type { TensorDifference } from './weights/difference.ts';

@@ -65,6 +65,7 @@ const exitOfCode = {
   'corrupt-registry': exitCodes.corrupt,
   'corrupt-package': exitCodes.corrupt,
   'corrupt-source': exitCodes.corrupt,
+  'corrupt-model': exitCodes.corrupt,
   'validation-refused': exitCodes.corrupt,
   'would-overwrite': exitCodes.conflict,
   'file-changed': exitCodes.conflict,

@@ -24,6 +24,9 @@ export interface FieldChange {
 /** How what two references name differs. */
 export interface ReferenceDiff {
   readonly paths: readonly PathDiff[];
+  /** What was compared, with the same name on both sides where a model was moved. */
+  readonly before: readonly Tracked[];
+  readonly after: readonly Tracked[];
   /** Where both are versions of the registry. */
   readonly versions?: VersionsDiff;
 }
@@ -51,13 +54,15 @@ export function diffReferences(
   const [a, b] = [before.version, after.version];
   if (a === undefined || b === undefined) {
     const [old, now] = [samePaths(before, after), samePaths(after, before)];
-    return { paths: diffVersions(workspace, old, now) };
+    return { paths: diffVersions(workspace, old, now), before: old, after: now };
   }
   const [was] = before.tracked;
   const [is] = after.tracked;
   const old = was === undefined || is === undefined ? before.tracked : [renamed(was, is)];
   return {
     paths: diffVersions(workspace, old, after.tracked),
+    before: old,
+    after: after.tracked,
     versions: {
       before: chosenVersion(a),
       after: chosenVersion(b),

@@ -4,7 +4,13 @@ import { type FileEntry, isFileEntry, type TreeEntry } from '../base/tree.ts';
 import { parseFileReference } from '../registry/reference.ts';
 import { BlobReader } from '../store/blob-reader.ts';
 import { findReference } from './targets.ts';
-import { type Tracked, type TrackedSet, trackedFiles, trackedInWorkspace } from './tracked.ts';
+import {
+  type Tracked,
+  type TrackedFiles,
+  type TrackedSet,
+  trackedFiles,
+  trackedInWorkspace,
+} from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A tracked path with its entries. */
@@ -41,6 +47,27 @@ export async function findFile(
   given: string,
   cwd: string,
 ): Promise<FileEntry> {
+  const filesOf = async (item: Tracked) => trackedFiles(workspace.store, item);
+  return (await findFileBeside(workspace, given, cwd, filesOf)).entry;
+}
+
+/** A file of a tracked path, with the others of that path. */
+export interface FoundFile extends TrackedFiles {
+  readonly entry: FileEntry;
+  /** Path from the top of the workspace. */
+  readonly path: string;
+}
+
+/**
+ * Finds a file as {@link findFile} does.
+ * @param filesOf lists the files of the tracked path that it is in
+ */
+export async function findFileBeside(
+  workspace: Workspace,
+  given: string,
+  cwd: string,
+  filesOf: (item: Tracked) => Promise<TrackedFiles>,
+): Promise<FoundFile> {
   const { reference, path: named } = parseFileReference(given);
   const full = reference === undefined ? workspace.relative(named, cwd) : named;
   const text = given.slice(0, given.length - named.length - 1);
@@ -50,10 +77,10 @@ export async function findFile(
       ? choose(trackedInWorkspace(workspace))
       : (await findReference(workspace, text, choose, reference)).tracked;
   const item = tracked[0] as Tracked;
-  const { base, entries } = trackedFiles(workspace.store, item);
+  const { base, entries } = await filesOf(item);
   const name = base === '' ? full : full.slice(base.length + 1);
   const entry = entries.find(({ path }) => path === name);
-  if (entry !== undefined && isFileEntry(entry)) return entry;
+  if (entry !== undefined && isFileEntry(entry)) return { base, entries, entry, path: full };
   if (full === item.path || entries.some(({ path }) => path.startsWith(`${name}/`))) {
     throw new MstoreError('usage', `${printable(full)} is a directory; cat prints one file`, {
       hint: `Run "mstore ls ${shellWord(item.path)}" to see its files`,

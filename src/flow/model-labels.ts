@@ -1,6 +1,6 @@
 import { isJsonObject } from '../base/json.ts';
-import { objectAt, readJson } from '../validate/json-text.ts';
 import type { Source } from '../validate/source.ts';
+import { objectAt, readJson } from '../weights/json-text.ts';
 
 /** The labels that a classifier tells apart. */
 export interface ModelLabels {

@@ -6,6 +6,7 @@ import { MstoreError } from '../base/errors.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
 import { ChunkReader } from './chunk-reader.ts';
+import { ChunkSpans } from './chunk-spans.ts';
 import type { Store } from './local-store.ts';
 import { ParallelBlobReader, type WriteToOptions } from './parallel-blob-reader.ts';
 import { type Recipe, recipeProblem } from './recipe.ts';
@@ -99,9 +100,20 @@ export class BlobReader {
    */
   open(blob: Digest): ByteReader {
     const recipe = this.#recipe(blob);
+    return this.openRecipe(recipe, (row) => {
+      throw chunkMissing(this.#store, recipe, row);
+    });
+  }
+
+  /**
+   * Opens a blob as {@link open} does, by a recipe that may be from elsewhere.
+   * @param absent gives the bytes, verified, of a chunk that the store does not have
+   */
+  openRecipe(recipe: Recipe, absent: (row: number) => Uint8Array): ByteReader {
     return new RandomReader(recipe, (row) => {
-      const [place] = this.#places(recipe, row, row + 1);
-      const [block] = this.#chunks.read(place === undefined ? [] : [place]);
+      const place = this.#place(recipe, row);
+      if (place === undefined) return absent(row);
+      const [block] = this.#chunks.read([place]);
       return Buffer.from(block?.bytes ?? []);
     });
   }
@@ -113,18 +125,23 @@ export class BlobReader {
     return recipe;
   }
 
-  *#places(recipe: Recipe, first = 0, end = recipe.count): Generator<ChunkPlace, void, undefined> {
-    const index = this.#store.index();
-    for (let row = first; row < end; row++) {
-      const at = recipe.idOffset(row);
-      let place = index.find(recipe.rows, at);
-      if (place === undefined && index.recheck()) place = index.find(recipe.rows, at);
+  *#places(recipe: Recipe): Generator<ChunkPlace, void, undefined> {
+    for (let row = 0; row < recipe.count; row++) {
+      const place = this.#place(recipe, row);
       if (place === undefined) throw chunkMissing(this.#store, recipe, row);
-      if (place.rawLength !== recipe.length(row)) {
-        throw recipeProblem(recipe.blob, `its chunk ${row} has another length in its pack`);
-      }
       yield place;
     }
+  }
+
+  #place(recipe: Recipe, row: number): ChunkPlace | undefined {
+    const index = this.#store.index();
+    const at = recipe.idOffset(row);
+    let place = index.find(recipe.rows, at);
+    if (place === undefined && index.recheck()) place = index.find(recipe.rows, at);
+    if (place !== undefined && place.rawLength !== recipe.length(row)) {
+      throw recipeProblem(recipe.blob, `its chunk ${row} has another length in its pack`);
+    }
+    return place;
   }
 
   /** Closes the packs that are open. */
@@ -138,48 +155,31 @@ export class BlobReader {
 /** Reads parts of a blob; keeps the chunk that was read last. */
 class RandomReader implements ByteReader {
   readonly size: number;
-  readonly #ends: Float64Array;
+  readonly #spans: ChunkSpans;
   readonly #load: (row: number) => Uint8Array;
   #row = -1;
   #chunk: Uint8Array = new Uint8Array(0);
 
   constructor(recipe: Recipe, load: (row: number) => Uint8Array) {
     this.size = recipe.size;
-    this.#ends = new Float64Array(recipe.count);
+    this.#spans = new ChunkSpans(recipe);
     this.#load = load;
-    let end = 0;
-    for (let row = 0; row < recipe.count; row++) {
-      end += recipe.length(row);
-      this.#ends[row] = end;
-    }
   }
 
   read(offset: number, length: number): Uint8Array {
     const bytes = Buffer.alloc(Math.max(0, Math.min(length, this.size - offset)));
     for (let done = 0; done < bytes.length; ) {
-      const row = this.#rowAt(offset + done);
+      const row = this.#spans.rowAt(offset + done);
       if (row !== this.#row) {
         this.#chunk = this.#load(row);
         this.#row = row;
       }
-      const start = (this.#ends[row] ?? 0) - this.#chunk.length;
+      const start = this.#spans.start(row);
       const part = this.#chunk.subarray(offset + done - start);
       bytes.set(part.subarray(0, bytes.length - done), done);
       done += Math.min(part.length, bytes.length - done);
     }
     return bytes;
-  }
-
-  /** The chunk that holds the byte at an offset. */
-  #rowAt(offset: number): number {
-    let low = 0;
-    let high = this.#ends.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#ends[middle] ?? 0) > offset) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
 

@@ -19,6 +19,8 @@ export interface RemoteRow {
   readonly row: number;
   /** Valid until the next step. */
   readonly stored: Uint8Array;
+  /** Its bytes, where nothing is wrong with it. As long valid. */
+  readonly raw: Uint8Array | undefined;
   /** What is wrong with it; undefined for a chunk that has its name. */
   readonly damage: MstoreError | undefined;
 }
@@ -51,13 +53,14 @@ export async function* readRemoteRows(
       const at = form.offset - range.start;
       const stored = bytes.subarray(at, at + form.storedLength);
       let damage: MstoreError | undefined;
+      let raw: Uint8Array | undefined;
       try {
-        readChunk(stored, form, footer.bytes, footer.idOffset(row), where);
+        raw = readChunk(stored, form, footer.bytes, footer.idOffset(row), where);
       } catch (error) {
         if (!(error instanceof MstoreError)) throw error;
         damage = error;
       }
-      yield { row, stored, damage };
+      yield { row, stored, raw, damage };
     }
   }
 }

@@ -1,9 +1,9 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
+import { isOnnx } from '../weights/onnx.ts';
+import { looksLikeSafetensors } from '../weights/safetensors-tensors.ts';
 import { looksLikeHdf5 } from './hdf5.ts';
 import { looksLikeNpy } from './npy.ts';
-import { isOnnx } from './onnx.ts';
 import { seemsPickle } from './pickle.ts';
-import { looksLikeSafetensors } from './safetensors.ts';
 import { looksLikeTflite } from './tflite.ts';
 import { looksLikeLegacyTorch } from './torch.ts';
 

@@ -1,5 +1,5 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
-import { ggufBlocks } from '../weights/gguf.ts';
+import { ggufTypeBlocks, ggufTypeNames } from '../weights/dtypes.ts';
 import { NotThisFormat, WindowReader } from '../weights/window-reader.ts';
 import { quoted, type Report, TensorTally } from './report.ts';
 
@@ -23,52 +23,6 @@ const scalarBytes: readonly (number | undefined)[] = [
   ...[1, 1, 2, 2, 4, 4, 4, 1],
   ...[undefined, undefined, 8, 8, 8],
 ];
-
-const typeNames: Readonly<Record<number, string>> = {
-  0: 'F32',
-  1: 'F16',
-  2: 'Q4_0',
-  3: 'Q4_1',
-  6: 'Q5_0',
-  7: 'Q5_1',
-  8: 'Q8_0',
-  9: 'Q8_1',
-  10: 'Q2_K',
-  11: 'Q3_K',
-  12: 'Q4_K',
-  13: 'Q5_K',
-  14: 'Q6_K',
-  15: 'Q8_K',
-  16: 'IQ2_XXS',
-  17: 'IQ2_XS',
-  18: 'IQ3_XXS',
-  19: 'IQ1_S',
-  20: 'IQ4_NL',
-  21: 'IQ3_S',
-  22: 'IQ2_S',
-  23: 'IQ4_XS',
-  24: 'I8',
-  25: 'I16',
-  26: 'I32',
-  27: 'I64',
-  28: 'F64',
-  29: 'IQ1_M',
-  30: 'BF16',
-  34: 'TQ1_0',
-  35: 'TQ2_0',
-  39: 'MXFP4',
-  40: 'NVFP4',
-  41: 'Q1_0',
-  42: 'Q2_0',
-};
-
-/** Elements and bytes of a block; types that came after the cut rules were fixed are added here. */
-const blocks: Readonly<Record<number, readonly [elements: number, bytes: number]>> = {
-  ...ggufBlocks,
-  40: [64, 36],
-  41: [128, 18],
-  42: [64, 18],
-};
 
 /**
  * Checks a GGUF file as ggml does before it takes one. Only metadata and the table of tensors are read.
@@ -236,7 +190,7 @@ class GgufCheck {
       const shape = Array.from({ length: dimensions }, () => this.#reader.u64());
       const type = this.#reader.u32();
       const offset = this.#reader.u64();
-      tally.add(typeNames[type] ?? `type ${type}`, product(shape));
+      tally.add(ggufTypeNames[type] ?? `type ${type}`, product(shape));
       expected.add(this.#bytes(shape, type, where), offset, where);
     }
     tally.into(this.#report.summary);
@@ -246,7 +200,7 @@ class GgufCheck {
 
   /** Bytes of a tensor; undefined when its type is unknown or its shape does not fit it. */
   #bytes(shape: readonly number[], type: number, where: string): number | undefined {
-    const block = blocks[type];
+    const block = ggufTypeBlocks[type];
     if (block === undefined) {
       this.#report.add('gguf-type', `There is no known type ${type}`, where);
       return undefined;

@@ -1,6 +1,6 @@
 import { isJsonObject } from '../base/json.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
-import { member, objectAt, readJson, textAt } from './json-text.ts';
+import { member, objectAt, readJson, textAt } from '../weights/json-text.ts';
 import { checkKerasConfig } from './keras.ts';
 import { quoted, type Report } from './report.ts';
 import { checkShards, isShardIndex } from './shards.ts';

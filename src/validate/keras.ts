@@ -1,7 +1,7 @@
 import { isJsonObject } from '../base/json.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
+import { member, readJson, textAt } from '../weights/json-text.ts';
 import { checkHdf5, looksLikeHdf5 } from './hdf5.ts';
-import { member, readJson, textAt } from './json-text.ts';
 import { judgeImport } from './pickle-policy.ts';
 import { quoted, type Report } from './report.ts';
 import { BudgetSpent } from './source.ts';

@@ -1,3 +1,4 @@
+import { decimalBytes, locationProblem, plainLocation } from '../weights/onnx-places.ts';
 import { quoted, type Report } from './report.ts';
 import type { Neighbours, Source } from './source.ts';
 
@@ -31,7 +32,7 @@ export function checkExternalPlaces(
       report.add('onnx-external-path', message, place.where);
       continue;
     }
-    const path = plain(location);
+    const path = plainLocation(location);
     files.add(path);
     const range = rangeOf(place, report);
     if (found !== undefined && range !== undefined)
@@ -60,8 +61,8 @@ interface Range {
 function rangeOf({ entries, where, bytes }: ExternalPlace, report: Report): Range | undefined {
   const offsetText = entries.get('offset') ?? '0';
   const lengthText = entries.get('length');
-  const offset = decimal(offsetText);
-  const length = lengthText === undefined ? undefined : decimal(lengthText);
+  const offset = decimalBytes(offsetText);
+  const length = lengthText === undefined ? undefined : decimalBytes(lengthText);
   if (offset === undefined || (lengthText !== undefined && length === undefined)) {
     const text = offset === undefined ? offsetText : (lengthText ?? '');
     report.add('onnx-external-range', `${quoted(text)} is no number of bytes`, where);
@@ -95,28 +96,4 @@ function checkFile(
   if (offset + length <= source.size) return;
   const message = `Its data ends at ${offset + length}; ${quoted(path)} has ${source.size} bytes`;
   report.add('onnx-external-range', message, where);
-}
-
-/** Says what is wrong with a location, which must stay in the folder of the model. */
-function locationProblem(location: string): string | undefined {
-  if (location === '') return 'is empty';
-  if (location.includes('\0')) return 'has a NUL';
-  if (location.includes('\\')) return 'has a backslash';
-  if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(location)) return 'is a URL, or starts with a drive';
-  if (location.startsWith('/')) return 'is absolute';
-  if (location.split('/').some((part) => part.includes('..') && /^\.+$/.test(part)))
-    return 'leaves the folder of the model';
-  return plain(location) === '' ? 'is no file' : undefined;
-}
-
-function plain(location: string): string {
-  return location
-    .split('/')
-    .filter((part) => part !== '' && part !== '.')
-    .join('/');
-}
-
-function decimal(text: string): number | undefined {
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(value) ? value : undefined;
 }

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../weights/byte-reader.ts';
+import { onnxTypes } from '../weights/dtypes.ts';
 import { type OnnxKind, onnxKinds } from '../weights/onnx.ts';
 import {
   type Field,
@@ -7,12 +8,7 @@ import {
   TooManyFields,
   walkMessages,
 } from '../weights/protobuf.ts';
-import {
-  expectFormat,
-  ifThisFormat,
-  NotThisFormat,
-  type WindowReader,
-} from '../weights/window-reader.ts';
+import { expectFormat, NotThisFormat, type WindowReader } from '../weights/window-reader.ts';
 import { checkExternalPlaces, type ExternalPlace } from './onnx-external.ts';
 import { quoted, type Report, TensorTally } from './report.ts';
 import type { Neighbours } from './source.ts';
@@ -25,37 +21,6 @@ const kinds: MessageKinds<Kind> = {
   function: { ...onnxKinds.function, 9: 'opset' },
   opset: {},
 };
-
-/** Names and bits of the types of tensors. Source: onnx/onnx.proto of onnx/onnx. */
-const types: ReadonlyArray<readonly [name: string, bits: number | undefined]> = [
-  ['UNDEFINED', undefined],
-  ['FLOAT', 32],
-  ['UINT8', 8],
-  ['INT8', 8],
-  ['UINT16', 16],
-  ['INT16', 16],
-  ['INT32', 32],
-  ['INT64', 64],
-  ['STRING', undefined],
-  ['BOOL', 8],
-  ['FLOAT16', 16],
-  ['DOUBLE', 64],
-  ['UINT32', 32],
-  ['UINT64', 64],
-  ['COMPLEX64', 64],
-  ['COMPLEX128', 128],
-  ['BFLOAT16', 16],
-  ['FLOAT8E4M3FN', 8],
-  ['FLOAT8E4M3FNUZ', 8],
-  ['FLOAT8E5M2', 8],
-  ['FLOAT8E5M2FNUZ', 8],
-  ['UINT4', 4],
-  ['INT4', 4],
-  ['FLOAT4E2M1', 4],
-  ['FLOAT8E8M0', 8],
-  ['UINT2', 2],
-  ['INT2', 2],
-];
 
 /** Domains of operators that runtimes bring along. */
 const knownDomains = new Set([
@@ -75,24 +40,6 @@ const domainsMax = 1000;
 const fieldsMax = 20 * 1024 * 1024;
 /** Protocol Buffers do not parse more. */
 const modelBytesMax = 2 ** 31 - 1;
-
-/** Tells whether a file is an ONNX model, by the tags of its outermost fields. */
-export function isOnnx(file: ByteReader): boolean {
-  let graphs = 0;
-  const walked = ifThisFormat(() => {
-    expectFormat(file.read(0, 1)[0] === 0x08);
-    walkMessages<Kind>(file, 'model', kinds, {
-      enter: () => false,
-      field({ number, wireType, value, start }) {
-        if (number === 1) expectFormat(start <= 3 && wireType === 0 && value > 0 && value < 128);
-        if (number === 7) graphs++;
-        expectFormat(number <= 64);
-      },
-    });
-    return true;
-  });
-  return walked === true && graphs > 0;
-}
 
 /**
  * Checks an ONNX model by its fields, without the data of tensors, and that the files of its external data
@@ -238,7 +185,7 @@ class ModelCheck {
   #endTensor(tensor: TensorParts): void {
     const { name, type, elements, rawBytes, isExternal, entries } = tensor;
     const where = `tensor ${quoted(name)}`;
-    const [typeName, bits] = types[type] ?? [`type ${type}`, undefined];
+    const [typeName, bits] = onnxTypes[type] ?? [`type ${type}`, undefined];
     this.#tally.add(typeName, elements);
     const bytes = bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
     if (rawBytes !== undefined && !isExternal && bytes !== undefined && bytes !== rawBytes) {

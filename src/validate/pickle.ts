@@ -1,4 +1,4 @@
-import type { ByteReader } from '../weights/byte-reader.ts';
+import { type ByteReader, memoryFile, partOf } from '../weights/byte-reader.ts';
 import { ifThisFormat } from '../weights/window-reader.ts';
 import {
   type Carried,
@@ -11,7 +11,6 @@ import { opcodes } from './pickle-opcodes.ts';
 import { importedName, isForWeights, type Judgement, judgeImport } from './pickle-policy.ts';
 import { walkPickle } from './pickle-walk.ts';
 import { quoted, type Report, type Summary, TensorTally } from './report.ts';
-import { memoryFile, partOf } from './source.ts';
 import type { TorchStorage } from './torch-objects.ts';
 
 /** Opcodes of one pickle: a vocabulary of a million words takes four million. */

@@ -1,37 +1,14 @@
 import { isJsonObject } from '../base/json.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
-import { readJson } from './json-text.ts';
+import { safetensorsBits } from '../weights/dtypes.ts';
+import { readJson } from '../weights/json-text.ts';
+import { headerBytesMax } from '../weights/safetensors-tensors.ts';
 import { quoted, type Report, TensorTally } from './report.ts';
 
-/** The limit of the reference implementation. */
-const headerBytesMax = 100_000_000;
 const lengthBytes = 8;
 /** The reference implementation counts elements, and bits, in 64 bits. */
 const elementsMax = 2n ** 64n;
 const openingBrace = 0x7b;
-
-const dtypesByBits: Readonly<Record<number, readonly string[]>> = {
-  4: ['F4'],
-  6: ['F6_E2M3', 'F6_E3M2'],
-  8: ['BOOL', 'U8', 'I8', 'F8_E5M2', 'F8_E4M3', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'],
-  16: ['I16', 'U16', 'F16', 'BF16'],
-  32: ['I32', 'U32', 'F32'],
-  64: ['C64', 'F64', 'I64', 'U64'],
-};
-
-/** Bits of one element by the name of the type. */
-const bitsOf = new Map(
-  Object.entries(dtypesByBits).flatMap(([bits, names]) =>
-    names.map((name) => [name, Number(bits)] as const),
-  ),
-);
-
-/** Tells whether a file may be safetensors by its first nine bytes. */
-export function looksLikeSafetensors(head: DataView, size: number): boolean {
-  if (head.byteLength < lengthBytes + 1 || head.getUint8(lengthBytes) !== openingBrace)
-    return false;
-  return head.getBigUint64(0, true) <= BigInt(Math.max(size, headerBytesMax));
-}
 
 interface Place {
   readonly name: string;
@@ -133,7 +110,7 @@ function checkTensor(
   }
   const elements = product(shape);
   tally.add(dtype, Number(elements));
-  const bits = bitsOf.get(dtype);
+  const bits = safetensorsBits.get(dtype);
   if (bits === undefined)
     report.add('safetensors-dtype', `${quoted(dtype)} is no known dtype`, where);
   else checkSize(elements * BigInt(bits), end - begin, where, report);

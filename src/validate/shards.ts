@@ -1,7 +1,7 @@
 import { isJsonObject } from '../base/json.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
+import { member, objectAt } from '../weights/json-text.ts';
 import { readSafetensorsLayout } from '../weights/safetensors.ts';
-import { member, objectAt } from './json-text.ts';
 import { quoted, type Report } from './report.ts';
 import type { Neighbours } from './source.ts';
 

@@ -58,21 +58,3 @@ export class BudgetReader implements ByteReader {
     return this.#file.read(offset, bytes);
   }
 }
-
-/** A part of a file as a file of its own. */
-export function partOf(file: ByteReader, start: number, end: number): ByteReader {
-  const size = Math.max(0, Math.min(end, file.size) - start);
-  return {
-    size,
-    read: (offset, length) =>
-      file.read(start + offset, Math.max(0, Math.min(length, size - offset))),
-  };
-}
-
-/** Bytes in memory as a file. */
-export function memoryFile(bytes: Uint8Array): ByteReader {
-  return {
-    size: bytes.length,
-    read: (offset, length) => bytes.subarray(offset, offset + length),
-  };
-}

@@ -1,5 +1,5 @@
 import { isJsonObject } from '../base/json.ts';
-import { member, objectAt, textAt } from './json-text.ts';
+import { member, objectAt, textAt } from '../weights/json-text.ts';
 import { checkKerasConfig } from './keras.ts';
 import { quoted, type Report, TensorTally } from './report.ts';
 import type { Neighbours } from './source.ts';

@@ -1,9 +1,8 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
-import type { ByteReader } from '../weights/byte-reader.ts';
+import { type ByteReader, memoryFile } from '../weights/byte-reader.ts';
 import type { Content } from './detect.ts';
 import { checkHiddenPickle, checkPickles, PickleTally } from './pickle.ts';
 import { quoted, type Report } from './report.ts';
-import { memoryFile } from './source.ts';
 
 const packedBytesMax = 128 * 1024 * 1024;
 const unpackedBytesMax = 256 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { ByteReader } from '../weights/byte-reader.ts';
+import { type ByteReader, memoryFile, partOf } from '../weights/byte-reader.ts';
 import {
   expectFormat,
   ifThisFormat,
@@ -9,7 +9,6 @@ import {
 import { readZipEntry, type ZipEntry } from '../weights/zip.ts';
 import { type InflateBudget, InflatedFile, inflatedHead } from './inflated-file.ts';
 import { quoted, type Report } from './report.ts';
-import { memoryFile, partOf } from './source.ts';
 import { findDirectory } from './zip-end.ts';
 
 const entriesMax = 100_000;

@@ -102,7 +102,8 @@ export function readGgufLayout(file: ByteReader, valueBytesMin: number): GgufLay
   });
 }
 
-function readMetadata(
+/** Reads metadata, of which those of at least so many bytes are listed; tells the alignment of tensors. */
+export function readMetadata(
   reader: WindowReader,
   count: number,
   bytesMin: number,

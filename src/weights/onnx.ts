@@ -1,5 +1,6 @@
 import type { ByteReader } from './byte-reader.ts';
 import type { Extent } from './extents.ts';
+import { decimalBytes } from './onnx-places.ts';
 import {
   lengthDelimited,
   type MessageKinds,
@@ -47,6 +48,24 @@ const textBytesMax = 4096;
 /** Tells whether a file may be an ONNX model by its first byte. */
 export function looksLikeOnnx(head: DataView): boolean {
   return head.byteLength > 0 && head.getUint8(0) === firstByte;
+}
+
+/** Tells whether a file is an ONNX model, by the tags of its outermost fields. */
+export function isOnnx(file: ByteReader): boolean {
+  let graphs = 0;
+  const walked = ifThisFormat(() => {
+    expectFormat(file.read(0, 1)[0] === firstByte);
+    walkMessages<OnnxKind>(file, 'model', onnxKinds, {
+      enter: () => false,
+      field({ number, wireType, value, start }) {
+        if (number === 1) expectFormat(start <= 3 && wireType === 0 && value > 0 && value < 128);
+        if (number === 7) graphs++;
+        expectFormat(number <= 64);
+      },
+    });
+    return true;
+  });
+  return walked === true && graphs > 0;
 }
 
 /**
@@ -109,16 +128,11 @@ export function readOnnxExternalData(file: ByteReader): OnnxExternalData[] {
 
 function externalPlace(values: ReadonlyMap<string, string>): OnnxExternalData | undefined {
   const location = values.get('location') ?? '';
-  const offset = decimal(values.get('offset') ?? '0');
+  const offset = decimalBytes(values.get('offset') ?? '0');
   const lengthText = values.get('length');
-  const length = lengthText === undefined ? undefined : decimal(lengthText);
+  const length = lengthText === undefined ? undefined : decimalBytes(lengthText);
   const bad = offset === undefined || (lengthText !== undefined && length === undefined);
   return location === '' || bad ? undefined : { location, offset, length };
-}
-
-function decimal(text: string): number | undefined {
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** Walks a file and tells whether it is a model with a graph. */

@@ -143,7 +143,8 @@ export class WindowReader {
     this.#windowBytes = straightOn
       ? Math.min(this.#windowBytes * 2, windowBytesMax)
       : this.#bytesMin;
-    const length = Math.min(Math.max(this.#windowBytes, count), this.#end - this.#at);
+    const ahead = Math.min(Math.max(this.#windowBytes, count), this.#end - this.#at);
+    const length = Math.max(count, this.#file.near?.(this.#at, ahead) ?? ahead);
     const bytes = this.#file.read(this.#at, length);
     expectFormat(bytes.length === length);
     this.#window = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

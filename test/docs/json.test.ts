@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type CliWorkspace, flipBit, makeWorkspace, soleFile } from '../support/cli.ts';
 import { git } from '../support/git.ts';
 import { codeSpans, tableRows } from '../support/page-checks.ts';
+import { floats, onnxWithExternal, type TypedTensor, typedFile } from '../support/tensors.ts';
 
 const page = fs.readFileSync(
   fileURLToPath(new URL('../../docs/guide/scripts.md', import.meta.url)),
@@ -158,6 +159,23 @@ describe('the documents of --json', () => {
     workspace.write('../registry.json', stdout);
     workspace.remove('.modelstore/store/refs');
     await expectDocumented(workspace, 'registry import', 'registry', 'import', '../registry.json');
+  });
+
+  it('have the fields that the guide names, of tensors', async () => {
+    const workspace = await makeModel();
+    const file = (...tensors: TypedTensor[]) => typedFile([floats('same', [1]), ...tensors]);
+    workspace.write('model/w.safetensors', file(floats('a', [1]), floats('b', [1])));
+    workspace.write('model/x.onnx', onnxWithExternal('w', { location: 'absent', length: '4' }));
+    await workspace.add('model');
+    git(workspace.root, 'commit', '-q', '-a', '-m', 'Second');
+    workspace.write('model/w.safetensors', file(floats('a', [2]), floats('c', [1])));
+    workspace.write('model/x.onnx', onnxWithExternal('w', { location: 'absent', offset: '4' }));
+    await expectDocumented(workspace, 'ls --tensors', 'ls', '--tensors');
+    await expectDocumented(workspace, 'diff --tensors', 'diff', '--tensors');
+    workspace.write('model/w.safetensors', 'none');
+    const broken = await workspace.run('diff', '--tensors', '--json');
+    expect(broken.code).toBe(5);
+    for (const name of fieldsOf(JSON.parse(broken.stdout))) expect(shared).toContain(name);
   });
 
   const forced = ['--force', '--reason', 'x'];

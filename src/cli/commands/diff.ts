@@ -1,12 +1,15 @@
-import { MstoreError } from '../../base/errors.ts';
+import { exitCodes } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import type { JsonValue } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';
 import type { FileChange } from '../../flow/compare.ts';
 import type { PathDiff } from '../../flow/diff.ts';
+import type { TensorsDiff } from '../../flow/diff-tensors.ts';
 import type { VersionsDiff } from '../../flow/diff-versions.ts';
 import type { Command } from '../command.ts';
-import { textOf } from '../command.ts';
+import { flagOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { tellBrokenModels, tensorDiffLines } from '../tensor-text.ts';
 import { type Paint, table } from '../text.ts';
 
 export const diffCommand: Command = {
@@ -21,43 +24,28 @@ export const diffCommand: Command = {
       .positional('b', {
         type: 'string',
         describe: 'Version or revision to compare to; default: the files here',
+      })
+      .option('tensors', {
+        type: 'boolean',
+        describe:
+          'Compare the tensors of safetensors, GGUF and ONNX files, by how much they differ',
       }),
   examples: [
     ['mstore diff', 'What changed in the files since they were added'],
     ['mstore diff v1 v2', 'What changed between two tags, and how many bytes they share'],
     ['mstore diff bert@v1 bert@production', 'What changed between two versions, metrics too'],
+    ['mstore diff bert@v1 bert@v2 --tensors', 'Which tensors changed, and by how much'],
   ],
   async run(context, args) {
     const workspace = await context.workspace();
-    const { diffWorkspace } = await import('../../flow/diff.ts');
-    const { diffReferences } = await import('../../flow/diff-versions.ts');
-    const { findReference, findTargets } = await import('../../flow/targets.ts');
-    const { trackedInWorkspace } = await import('../../flow/tracked.ts');
-    const a = textOf(args, 'a');
-    const b = textOf(args, 'b');
+    const given = [textOf(args, 'a'), textOf(args, 'b')].filter((one) => one !== undefined);
     const work = { signal: context.signal, progress: context.progress };
-    const from = await findTargets(workspace, a === undefined ? [] : [a], context.cwd);
-    const { commit, version } = from;
-    if (b !== undefined && commit === undefined && version === undefined) {
-      throw new MstoreError(
-        'usage',
-        `${printable(a ?? '')} is a path; two revisions or versions are compared`,
-        {
-          hint: 'Write mstore diff REF REF, or mstore diff PATH for its changes here',
-        },
-      );
+    if (flagOf(args, 'tensors')) {
+      const { diffTensors } = await import('../../flow/diff-tensors.ts');
+      return showTensors(context, await diffTensors(workspace, given, context.cwd, work));
     }
-    // A version is of one path: what else is tracked here is not new.
-    const now =
-      commit === undefined || version !== undefined ? [] : trackedInWorkspace(workspace).tracked;
-    const { paths, versions } =
-      b === undefined
-        ? { paths: await diffWorkspace(workspace, from.tracked, now, work), versions: undefined }
-        : diffReferences(
-            workspace,
-            from,
-            await findReference(workspace, b, (set) => [...set.tracked]),
-          );
+    const { findDifferences } = await import('../../flow/diff-arguments.ts');
+    const { paths, versions } = await findDifferences(workspace, given, context.cwd, work);
     const lines = paths.flatMap((diff) => describeDiff(diff, context.paint));
     if (versions !== undefined) lines.push(...describeVersions(versions, context.paint));
     if (lines.length === 0) context.note('No differences');
@@ -65,6 +53,16 @@ export const diffCommand: Command = {
     return undefined;
   },
 };
+
+/** Shows what differs of tensors; a file that cannot be read as what it is gives the exit code of damage. */
+function showTensors(context: Context, found: TensorsDiff): number | undefined {
+  const { versions, broken } = found;
+  tellBrokenModels(context, broken);
+  const lines = tensorDiffLines(found, context);
+  if (versions !== undefined) lines.push(...describeVersions(versions, context.paint));
+  context.result(found, lines);
+  return broken.length === 0 ? undefined : exitCodes.corrupt;
+}
 
 function describeVersions({ metrics, fields }: VersionsDiff, paint: Paint): string[] {
   const metricRows = metrics.map(({ name, before, after }) => [

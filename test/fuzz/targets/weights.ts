@@ -1,12 +1,17 @@
 import type { ByteReader } from '../../../src/weights/byte-reader.ts';
+import { DifferenceSum } from '../../../src/weights/difference.ts';
 import { readGgufLayout } from '../../../src/weights/gguf.ts';
 import { findHardCuts } from '../../../src/weights/hard-cuts.ts';
 import { readOnnxExternalData, readOnnxTensors } from '../../../src/weights/onnx.ts';
 import { readSafetensorsLayout } from '../../../src/weights/safetensors.ts';
+import { openTensor } from '../../../src/weights/tensor-data.ts';
+import { readTensors, tensorFormatOf } from '../../../src/weights/tensor-list.ts';
+import { type TensorEntry, TensorsUnreadable } from '../../../src/weights/tensors.ts';
 import { readZipMembers } from '../../../src/weights/zip.ts';
 import { ggufFile, ggufFloats, ggufText, ggufTexts } from '../../support/gguf.ts';
 import { externalTensor, field, nodeProto, onnxModel, tensorProto } from '../../support/onnx.ts';
 import { safetensorsFile } from '../../support/safetensors.ts';
+import { onnxTensor, typedFile } from '../../support/tensors.ts';
 import { zipFile } from '../../support/zip.ts';
 import { type FuzzTarget, promise } from '../target.ts';
 
@@ -124,3 +129,74 @@ export const zip = reader(
   ['PK\x03\x04', 'PK\x01\x02', 'PK\x05\x06', 'PK\x06\x06', 'PK\x06\x07', '\xff\xff\xff\xff'],
   (file) => readZipMembers(file, bytesMin) ?? [],
 );
+
+/** Lists the tensors of a file, and reads those that are in it, as `diff --tensors` does. */
+function listAndRead(bytes: Buffer): void {
+  const file = fileOf(bytes);
+  for (const name of ['m.safetensors', 'm.gguf', 'm.onnx']) {
+    const format = tensorFormatOf(file, name);
+    promise(format !== undefined, 'a name tells a format');
+    const entries = unreadable(() => readTensors(file, format)) ?? [];
+    const names = new Set(entries.map((entry) => entry.name));
+    promise(names.size === entries.length, 'a name stands for one tensor');
+    for (const entry of entries) checkTensor(entry, file);
+  }
+}
+
+function checkTensor(entry: TensorEntry, file: ByteReader): void {
+  const { data, shape, coding } = entry;
+  promise(
+    shape.every((length) => Number.isSafeInteger(length) && length >= 0),
+    'a shape is counts',
+  );
+  if (data.kind === 'none') return;
+  promise(data.start >= 0 && data.start <= data.end, 'data is a range');
+  if (data.kind === 'external') {
+    promise(!data.location.split('/').includes('..'), 'data stays in the folder of its model');
+    return;
+  }
+  promise(data.end <= file.size, 'data lies in its file');
+  const tensor = unreadable(() => openTensor(entry, data, file));
+  if (tensor === undefined || tensor.size > 4096) return;
+  promise(data.kind === 'opaque' || tensor.size === entry.bytes, 'a tensor has its bytes');
+  promise(tensor.size % coding.unitBytes === 0, 'a tensor is whole units');
+  const sum = new DifferenceSum(coding);
+  const part = tensor.read(0, tensor.size);
+  sum.add(part, new Uint8Array(part.length));
+  const { share, relativeNorm } = sum.result();
+  promise(share >= 0 && share <= 1, 'a share is one');
+  promise(relativeNorm === null || Number.isFinite(relativeNorm), 'a norm is a number');
+}
+
+/** Undefined where a file is said to be unreadable, in words that are fit for people. */
+function unreadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof TensorsUnreadable)) throw error;
+    promise(error.message.length < 1000 && !/\p{Cc}/u.test(error.message), 'a reason can be shown');
+    return undefined;
+  }
+}
+
+const typed = (dtype: string, bytes: number): Buffer =>
+  typedFile([{ name: 'a', dtype, shape: [bytes / 2, 2], bytes: Buffer.alloc(bytes, 0x7f) }]);
+
+export const tensors: FuzzTarget = {
+  name: 'tensors',
+  bytesMax: 64 * 1024,
+  seeds: () => ({
+    ...onnxSeeds(),
+    typedFields: onnxModel([
+      field(5, onnxTensor('i', 7, [2], [7, Buffer.from([0x96, 1, 5])])),
+      field(5, onnxTensor('f', 1, [1], [4, Buffer.alloc(4, 1)])),
+      field(5, onnxTensor('s', 8, [1], [6, Buffer.from('text')])),
+    ]),
+    quantized: ggufFile([{ name: 'q', bytes: Buffer.alloc(36, 1), type: 2, shape: [64] }]),
+    half: typed('F16', 8),
+    unknown: typed('F9', 8),
+    nibbles: typedFile([{ name: 'n', dtype: 'F4', shape: [4], bytes: Buffer.alloc(2) }]),
+  }),
+  words: ['"dtype":"F8_E4M3"', '"shape":[', '"data_offsets":[0,', 'GGUF', 'location', '"U64"'],
+  run: listAndRead,
+};

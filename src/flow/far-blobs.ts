@@ -1,0 +1,385 @@
+import { type Digest, digestToRaw, sha256 } from '../base/digest.ts';
+import { isMstoreError, type MstoreError } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
+import { parseTree } from '../base/tree.ts';
+import type { IndexedPack } from '../index/indexed-pack.ts';
+import { BlobReader } from '../store/blob-reader.ts';
+import { ChunkSpans } from '../store/chunk-spans.ts';
+import { type Recipe, recipeProblem, soleChunkRecipe } from '../store/recipe.ts';
+import { readRemoteRows } from '../store/remote-rows.ts';
+import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
+import type { ByteReader } from '../weights/byte-reader.ts';
+import type { WorkOptions } from './add.ts';
+import { isRemoteFailure } from './fetch-receive.ts';
+import { missingError } from './missing.ts';
+import { type ChosenRemote, chosenJobs, requestJobs } from './remotes.ts';
+import { chooseFetchRemotes, type RemoteChoice } from './several-remotes.ts';
+import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
+import type { Workspace } from './workspace.ts';
+
+/** Bytes of chunks that are fetched ahead of where a file is read on. */
+const aheadBytesMax = 16 * 1024 * 1024;
+
+/** Rounds of one read after which chunks below this size are fetched together, not one after the other. */
+const roundsAlone = 8;
+const smallChunkBytes = 16 * 1024;
+
+/** Thrown inside a read that needs chunks which are not here. */
+class ChunksAbsent extends Error {
+  readonly rows: readonly number[];
+
+  constructor(rows: readonly number[]) {
+    super('Chunks are not in the local store');
+    this.rows = rows;
+  }
+}
+
+/** Options of reads that may go to a remote. */
+export interface FarOptions extends WorkOptions {
+  /**
+   * Opens the remotes, in the order in which they are asked; called where something is lacking. By default those that
+   * a fetch asks.
+   */
+  readonly remotes?: () => Promise<readonly RemoteChoice[]>;
+}
+
+/**
+ * Reads parts of blobs: chunks from the local store and, where it lacks them, from remotes, each verified by its
+ * digest. What comes from a remote is not stored. Memory: what is read at once of the headers of files, 16 MiB of
+ * data, and 32 MiB of ranges on their way.
+ */
+export class FarBlobs {
+  readonly #workspace: Workspace;
+  readonly #reader: BlobReader;
+  readonly #options: FarOptions;
+  #sources: Promise<FarSource[]> | undefined;
+
+  constructor(workspace: Workspace, options: FarOptions = {}) {
+    this.#workspace = workspace;
+    this.#reader = new BlobReader(workspace.store);
+    this.#options = options;
+  }
+
+  /** Bytes that came from remotes so far, index and recipes included. */
+  async bytesReceived(): Promise<number> {
+    const sources = (await this.#sources) ?? [];
+    return sources.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /**
+   * Lists the files of a tracked path, also where the list of a large directory is on a remote.
+   * @throws MstoreError `objects-missing`, or the failure of the first remote that failed
+   */
+  async filesOf(item: Tracked): Promise<TrackedFiles> {
+    const { pointer } = item;
+    const { store } = this.#workspace;
+    if (pointer.kind === 'file' || pointer.files !== undefined || store.has(pointer.sha256))
+      return trackedFiles(store, item);
+    const blob = await this.open(pointer.sha256, pointer.size, item.path);
+    const bytes = await blob.reading((file) =>
+      file.read(0, Math.min(file.size, limits.treeBytesMax)),
+    );
+    if (sha256(bytes) !== pointer.sha256)
+      throw recipeProblem(pointer.sha256, 'it yields other bytes');
+    return { base: item.path, entries: parseTree(Buffer.from(bytes)) };
+  }
+
+  /**
+   * Opens a blob.
+   * @param size its bytes, as the version tells them
+   * @param shown what it is called in errors
+   */
+  async open(blob: Digest, size: number, shown: string): Promise<FarBlob> {
+    const { store } = this.#workspace;
+    const here = store.recipe(blob) ?? (store.recheck() ? store.recipe(blob) : undefined);
+    const recipe = here ?? (await this.#farRecipe(blob));
+    if (recipe === undefined) throw await this.#missing(shown, size);
+    return new FarBlob(recipe, {
+      isHere: (row) => store.index().has(recipe.rows, recipe.idOffset(row)),
+      open: (absent) => this.#reader.openRecipe(recipe, absent),
+      fetch: (rows, take) => this.#fetch(recipe, rows, take, shown),
+    });
+  }
+
+  async #farRecipe(blob: Digest): Promise<Recipe | undefined> {
+    for (const source of await this.#opened()) {
+      const recipe = await source.recipe(blob);
+      if (recipe !== undefined) return recipe;
+    }
+    return undefined;
+  }
+
+  async #fetch(
+    recipe: Recipe,
+    rows: readonly number[],
+    take: (row: number, bytes: Uint8Array) => void,
+    shown: string,
+  ): Promise<void> {
+    const left = new Set(rows);
+    for (const source of await this.#opened()) {
+      await source.give(recipe, [...left], (row, bytes) => {
+        left.delete(row);
+        take(row, bytes);
+      });
+      if (left.size === 0) return;
+    }
+    const bytes = [...left].reduce((sum, row) => sum + recipe.length(row), 0);
+    throw await this.#missing(shown, bytes);
+  }
+
+  /** Opens the remotes, once; none where none is set up. */
+  #opened(): Promise<FarSource[]> {
+    this.#sources ??= this.#openAll();
+    return this.#sources;
+  }
+
+  async #openAll(): Promise<FarSource[]> {
+    const workspace = this.#workspace;
+    const choose =
+      this.#options.remotes ?? (() => chooseFetchRemotes(workspace, [], workspace.root));
+    try {
+      const choices = await choose();
+      return choices.map((choice) => new FarSource(workspace, choice, this.#options));
+    } catch (error) {
+      if (isMstoreError(error, 'unknown-remote')) return [];
+      throw error;
+    }
+  }
+
+  /** What is nowhere to be had is missing; a remote that could not be asked may have it. */
+  async #missing(shown: string, bytes: number): Promise<MstoreError> {
+    const failures = (await this.#opened()).flatMap(({ failure }) => failure ?? []);
+    const failure = failures.find(({ code }) => code !== 'offline');
+    if (failure !== undefined) return failure;
+    const where =
+      failures.length > 0
+        ? 'not in the local store, and no remote may be asked offline'
+        : 'not in the local store, nor on a remote that was asked';
+    const hint = 'Run "mstore fetch" where a remote has them';
+    return missingError([{ path: shown, bytes }], where, hint);
+  }
+
+  /** Closes what is open. */
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+/** What a blob is read with. */
+interface FarParts {
+  readonly isHere: (row: number) => boolean;
+  readonly open: (absent: (row: number) => Uint8Array) => ByteReader;
+  readonly fetch: (
+    rows: readonly number[],
+    take: (row: number, bytes: Uint8Array) => void,
+  ) => Promise<void>;
+}
+
+/** A blob of which some chunks may be far. */
+export class FarBlob {
+  readonly size: number;
+  readonly #recipe: Recipe;
+  readonly #spans: ChunkSpans;
+  readonly #parts: FarParts;
+  readonly #file: ByteReader;
+  readonly #came = new Map<number, Uint8Array>();
+
+  constructor(recipe: Recipe, parts: FarParts) {
+    this.size = recipe.size;
+    this.#recipe = recipe;
+    this.#spans = new ChunkSpans(recipe);
+    this.#parts = parts;
+    const file = parts.open((row) => {
+      const bytes = this.#came.get(row);
+      if (bytes === undefined) throw new ChunksAbsent([row]);
+      return bytes;
+    });
+    this.#file = {
+      size: this.size,
+      read: (offset, length) => {
+        const end = Math.min(offset + length, this.size);
+        const absent = [...this.#spans.rowsOf(offset, end)].filter((row) => this.#isAbsent(row));
+        if (absent.length > 0) throw new ChunksAbsent(absent);
+        return file.read(offset, length);
+      },
+      near: (offset, length) => this.#near(offset, offset + length) - offset,
+    };
+  }
+
+  /** Where the bytes from an offset on end that are in one chunk with the first, or here. */
+  #near(start: number, end: number): number {
+    const [first, ...others] = this.#spans.rowsOf(start, end);
+    const absent = others.find((row) => this.#isAbsent(row));
+    if (first === undefined || absent === undefined) return end;
+    return this.#spans.start(absent);
+  }
+
+  #isAbsent(row: number): boolean {
+    return !this.#came.has(row) && !this.#parts.isHere(row);
+  }
+
+  /**
+   * Runs a reader of the file. Where it needs chunks that are not here, they are fetched, and it is run again: it must
+   * do nothing but read. What was fetched is kept until it ends.
+   */
+  async reading<T>(read: (file: ByteReader) => T): Promise<T> {
+    try {
+      for (let round = 1; ; round++) {
+        try {
+          return read(this.#file);
+        } catch (error) {
+          if (!(error instanceof ChunksAbsent)) throw error;
+          const more = round === roundsAlone ? this.#smallRows() : [];
+          await this.#fetch([...new Set([...error.rows, ...more])]);
+        }
+      }
+    } finally {
+      this.#came.clear();
+    }
+  }
+
+  /** Chunks between tensors are small: in formats that describe each where it is, most are needed. */
+  #smallRows(): number[] {
+    const rows: number[] = [];
+    let bytes = 0;
+    for (let row = 0; row < this.#recipe.count && bytes < aheadBytesMax; row++) {
+      const length = this.#recipe.length(row);
+      if (length >= smallChunkBytes || !this.#isAbsent(row)) continue;
+      rows.push(row);
+      bytes += length;
+    }
+    return rows;
+  }
+
+  /** Yields the bytes of a range in blocks, in order, each valid until the next step. */
+  async *blocks(start: number, end: number): AsyncGenerator<Uint8Array, void, void> {
+    let rows: number[] = [];
+    let bytes = 0;
+    for (const row of this.#spans.rowsOf(start, end)) {
+      rows.push(row);
+      bytes += this.#recipe.length(row);
+      if (bytes < aheadBytesMax) continue;
+      yield* this.#blocksOf(rows, start, end);
+      rows = [];
+      bytes = 0;
+    }
+    yield* this.#blocksOf(rows, start, end);
+  }
+
+  async *#blocksOf(
+    rows: readonly number[],
+    start: number,
+    end: number,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    await this.#fetch(rows.filter((row) => this.#isAbsent(row)));
+    for (const row of rows) {
+      const from = Math.max(start, this.#spans.start(row));
+      const to = Math.min(end, this.#spans.end(row));
+      yield this.#file.read(from, to - from);
+      this.#came.delete(row);
+    }
+  }
+
+  async #fetch(rows: readonly number[]): Promise<void> {
+    if (rows.length === 0) return;
+    await this.#parts.fetch(rows, (row, bytes) => this.#came.set(row, bytes));
+  }
+}
+
+/** One remote as a source of chunks; what fails is noted, and nothing more is asked of it then. */
+class FarSource {
+  /** What ended the work with it, or kept a part from it. */
+  failure: MstoreError | undefined;
+  readonly #workspace: Workspace;
+  readonly #choice: RemoteChoice;
+  readonly #options: WorkOptions;
+  #there: RemoteStore | undefined;
+  #givenUp = false;
+
+  constructor(workspace: Workspace, choice: RemoteChoice, options: WorkOptions) {
+    this.#workspace = workspace;
+    this.#choice = choice;
+    this.#options = options;
+  }
+
+  get bytes(): number {
+    return 'remote' in this.#choice ? this.#choice.remote.counts().get.bytes : 0;
+  }
+
+  /** Finds how a blob is put together; undefined where the remote does not tell. */
+  recipe(blob: Digest): Promise<Recipe | undefined> {
+    return this.#asking(async (there, transfer) => {
+      const place = (await there.index(transfer)).find(digestToRaw(blob));
+      return place === undefined
+        ? there.recipe(blob, transfer)
+        : soleChunkRecipe(blob, place.rawLength);
+    });
+  }
+
+  /** Gives what the remote has of some chunks of a blob. */
+  async give(
+    recipe: Recipe,
+    rows: readonly number[],
+    take: (row: number, bytes: Uint8Array) => void,
+  ): Promise<void> {
+    await this.#asking(async (there, transfer) => {
+      let wanted = await placesOf(there, recipe, rows, transfer);
+      const found = [...wanted.values()].reduce((sum, { size }) => sum + size, 0);
+      if (found < rows.length && (await there.recheck(transfer)))
+        wanted = await placesOf(there, recipe, rows, transfer);
+      for (const [pack, numbers] of wanted) {
+        const footer = await there.footerOf(pack, transfer);
+        const ascending = [...numbers.keys()].sort((a, b) => a - b);
+        for await (const one of readRemoteRows(there.remote, footer, ascending, transfer)) {
+          if (one.damage !== undefined) this.failure ??= one.damage;
+          if (one.raw === undefined) continue;
+          for (const row of numbers.get(one.row) ?? []) take(row, Buffer.from(one.raw));
+        }
+      }
+    });
+  }
+
+  async #asking<T>(
+    work: (there: RemoteStore, transfer: TransferOptions) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (this.#givenUp) return undefined;
+    try {
+      if ('error' in this.#choice) throw this.#choice.error;
+      this.#there ??= await RemoteStore.open(this.#choice.remote, this.#workspace.store);
+      return await work(this.#there, this.#transfer(this.#choice));
+    } catch (error) {
+      if (!isRemoteFailure(error)) throw error;
+      this.failure ??= error;
+      this.#givenUp = true;
+      return undefined;
+    }
+  }
+
+  #transfer(choice: ChosenRemote): TransferOptions {
+    const { signal, jobs } = this.#options;
+    return {
+      signal,
+      jobs: requestJobs(this.#workspace, jobs, choice),
+      requestsMax: chosenJobs(this.#workspace, jobs),
+    };
+  }
+}
+
+/** Finds chunks of a blob in packs of a remote: rows of the blob by the rows of the pack. */
+async function placesOf(
+  there: RemoteStore,
+  recipe: Recipe,
+  rows: readonly number[],
+  transfer: TransferOptions,
+): Promise<Map<IndexedPack, Map<number, number[]>>> {
+  const index = await there.index(transfer);
+  const wanted = new Map<IndexedPack, Map<number, number[]>>();
+  for (const row of rows) {
+    const place = index.find(recipe.rows, recipe.idOffset(row));
+    if (place === undefined || place.rawLength !== recipe.length(row)) continue;
+    const inPack = wanted.get(place.pack) ?? new Map<number, number[]>();
+    inPack.set(place.number, [...(inPack.get(place.number) ?? []), row]);
+    wanted.set(place.pack, inPack);
+  }
+  return wanted;
+}
