@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { isMstoreError } from '../../src/base/errors.ts';
+import { limits } from '../../src/base/limits.ts';
 import { parseTree } from '../../src/base/tree.ts';
 import { openGit } from '../../src/git/open.ts';
 import { parseTagContent } from '../../src/git/tag-object.ts';
@@ -118,10 +119,12 @@ describe('values in each other beyond all reason', () => {
     const error = await failure(() => parseData(yaml, 'x.yaml', 'bad-metadata'));
     expect(isMstoreError(error, 'bad-metadata'), String(error)).toBe(true);
     const folder = tempFolder();
+    // As deep as a configuration can be.
+    const levels = limits.configBytesMax / 2 - 20;
     for (const text of [
-      `a = ${lists}`,
-      `${'a.'.repeat(depth)}b = 1`,
-      `[${'a.'.repeat(depth)}b]\n`,
+      `a = ${'['.repeat(levels)}${']'.repeat(levels)}`,
+      `${'a.'.repeat(levels)}b = 1`,
+      `[${'a.'.repeat(levels)}b]\n`,
     ]) {
       fs.writeFileSync(path.join(folder, 'config.toml'), text);
       const found = await failure(() => readConfig(folder, {}));
