@@ -82,11 +82,6 @@ export function sourceChanged(where: string, path: string, what: string): Mstore
   );
 }
 
-/** Stands for the reads of sources whose files are on this machine. */
-export function readInPlace(): never {
-  throw new MstoreError('internal', 'Broken invariant: the files of this source are read in place');
-}
-
 /**
  * Holds a listing against the rules for the files of a version, before anything is read: names, places outside,
  * collisions, links that leave.

@@ -85,6 +85,31 @@ describe('import of a directory', () => {
     });
   });
 
+  it('finds a file that is gone, or longer, when its turn comes', async () => {
+    for (const spoil of [
+      (file: string) => fs.rmSync(file),
+      (file: string) => fs.appendFileSync(file, 'more'),
+    ]) {
+      const folder = folderWith({ 'a.txt': 'a', 'b.txt': 'b' });
+      let opened = 0;
+      const one = await makeImporter({
+        more: {
+          openRemote: async (url, options) => {
+            // The first is the registry's, before the directory is listed.
+            if (++opened === 2) spoil(path.join(folder, 'b.txt'));
+            const { openRemote } = await import('../../src/remote/open.ts');
+            return openRemote(url, options);
+          },
+        },
+      });
+      await expect(one.take(`local:${folder}`, 'm@v1')).rejects.toMatchObject({
+        code: 'source-changed',
+        message: expect.stringContaining('b.txt'),
+      });
+      expect(opened).toBeGreaterThan(1);
+    }
+  });
+
   it('goes where the model is already, where it is told, or below models', async () => {
     const one = await makeImporter();
     const folder = folderWith({ a: '1' });

@@ -286,13 +286,16 @@ describe('references that name nothing', () => {
       ['bert', { code: 'unknown-ref', hint: expect.stringContaining('bert@latest') }],
       ['gone@v1', { code: 'unknown-model', hint: expect.stringContaining('git:gone@v1') }],
       ['', { code: 'usage' }],
-      ['hf:org/name', { code: 'usage', hint: expect.stringContaining('mstore add') }],
+      [
+        'hf:org/name',
+        { code: 'usage', hint: expect.stringContaining('mstore import hf:org/name') },
+      ],
       ['s3://bucket/x', { code: 'usage', hint: expect.stringContaining('--remote') }],
       ['gs://bucket/x', { code: 'usage', hint: expect.stringContaining('--remote') }],
       ['mlflow:models:/name/3', { code: 'usage', hint: expect.stringContaining('mlflow') }],
       ['dvc:model.pkl', { code: 'usage', hint: expect.stringContaining('dvc pull') }],
       ['oci://host/m:v1', { code: 'usage', hint: expect.stringContaining('oras') }],
-      ['local:../dir', { code: 'usage', hint: expect.stringContaining('mstore add') }],
+      ['local:../dir', { code: 'usage', hint: expect.stringContaining('mstore import') }],
     ];
     for (const [reference, error] of cases) {
       await expect(find(project, reference), reference).rejects.toMatchObject(error);

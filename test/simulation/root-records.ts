@@ -20,6 +20,7 @@ export class RootRecords {
   readonly #there = new Set<string>();
   /** The marks by which a record is given up. */
   readonly #marksOf = new Map<string, Set<string>>();
+  readonly #marksThere = new Set<string>();
   /** Records that a mark gives up. */
   readonly #namedIn = new Map<string, readonly string[]>();
   /** When records of a repository were last given up. */
@@ -48,6 +49,10 @@ export class RootRecords {
       const contents = isForVersions ? [] : digestsOfRoot(bytes);
       this.#listed.set(key, { repository, contents: new Set(contents) });
       this.#there.add(key);
+      // Where a clock jumps back, a record may have the name of one that was given up and is gone, mark and all.
+      for (const mark of this.#marksOf.get(key) ?? []) {
+        if (!this.#marksThere.has(mark)) this.#marksOf.get(key)?.delete(mark);
+      }
       return false;
     }
     if (!isMark(key)) return false;
@@ -56,6 +61,7 @@ export class RootRecords {
       return told?.has(repositoryOfRoot(name) ?? '') ?? false;
     });
     this.#namedIn.set(key, names);
+    this.#marksThere.add(key);
     for (const name of names) {
       this.#marksOf.set(name, (this.#marksOf.get(name) ?? new Set()).add(key));
       this.#lastTime.set(repositoryOfRoot(name) ?? '', this.#now());
@@ -66,6 +72,7 @@ export class RootRecords {
   /** An object is gone: of a mark that was taken back, the records that are still there keep again what they list. */
   deleted(key: string): void {
     if (key.startsWith(rootsPrefix)) this.#there.delete(key);
+    this.#marksThere.delete(key);
     for (const name of this.#namedIn.get(key) ?? []) {
       if (this.#there.has(name)) this.#marksOf.get(name)?.delete(key);
     }

@@ -9,9 +9,9 @@ import { pathProblem, printable } from '../../base/names.ts';
 import type { DirectoryEntry, LinkEntry } from '../../base/tree.ts';
 import {
   corruptSource,
-  readInPlace,
   type Snapshot,
   type SourceFile,
+  sourceChanged,
 } from '../../source/snapshot.ts';
 
 /** Tells by its name whether a file is an archive that is unpacked. */
@@ -49,7 +49,9 @@ export async function unpackArchive(
     facts,
     isFixed: true,
     ...taken.content(),
-    read: readInPlace,
+    read: ({ path: name }) => {
+      throw sourceChanged(reference, name, 'what was unpacked of it is gone, or another');
+    },
     localCopy: ({ path: name }) => taken.places.get(name),
   };
 }

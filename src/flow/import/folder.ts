@@ -3,12 +3,7 @@ import { MstoreError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore-rules.ts';
 import { printable } from '../../base/names.ts';
 import type { DirectoryEntry, LinkEntry } from '../../base/tree.ts';
-import {
-  readInPlace,
-  type Snapshot,
-  type SourceFile,
-  sourceChanged,
-} from '../../source/snapshot.ts';
+import { type Snapshot, type SourceFile, sourceChanged } from '../../source/snapshot.ts';
 import { scanFolder } from '../../worktree/scan.ts';
 import type { Workspace } from '../workspace.ts';
 
@@ -34,7 +29,10 @@ export function openFolder(workspace: Workspace, folder: string): Snapshot {
     isFixed: false,
     files,
     others,
-    read: readInPlace,
+    // Files are read where they are; one that is not as it was listed is asked for here.
+    read: ({ path }) => {
+      throw sourceChanged(folder, path, 'it is gone, or another');
+    },
     localCopy: ({ path }) => sources.get(path),
     async confirm() {
       const now = new Map(list().files.map((file) => [file.path, file]));
