@@ -1,5 +1,6 @@
 import * as path from 'node:path';
-import { clearDeadTemps, ensureCacheFolder, writeAtomically } from './files.ts';
+import { clearDeadTemps } from './dead-temps.ts';
+import { ensureCacheFolder, writeAtomically } from './files.ts';
 
 /**
  * Keeps bytes that can be had again, each file whole or not at all and none flushed; clears what dead

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { type Clock, systemClock, systemRandom } from './clock.ts';
 import { sha256 } from './digest.ts';
 import { fromSystemError, MstoreError, systemCode } from './errors.ts';
-import { ownerIsGone, parseOwner, thisOwner } from './host.ts';
+import { type Owner, ownerIsGone, parseOwner, thisOwner } from './host.ts';
 
 const read = promisify(fs.read);
 const write = promisify(fs.write);
@@ -135,6 +135,17 @@ export async function writeFullyAsync(
   }
 }
 
+/** Writes all of `bytes` where a file that is open stands. */
+export async function writeOn(handle: fs.promises.FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done);
+    if (bytesWritten === 0) {
+      throw new MstoreError('io', 'Failed writing: the system accepted no bytes');
+    }
+    done += bytesWritten;
+  }
+}
+
 /** Reads until `target` is full or the file ends; returns the number of bytes read. */
 export function readFully(fd: number, target: Uint8Array, position: number | null = null): number {
   let done = 0;
@@ -245,36 +256,13 @@ const tempNamePattern = /^\.?(?:[^/]*\.)?([0-9a-f]{12})-(\d{1,10})-[0-9a-f]{16}\
  * Tells whether `name` has the form of {@link tempName}, alone or behind a prefix that ends with a dot.
  */
 export function isTempName(name: string): boolean {
-  return tempNamePattern.test(name);
+  return tempOwner(name) !== undefined;
 }
 
-/**
- * Removes temporary files and folders whose makers have surely ended.
- * @param prefix only those whose names start so
- * @returns how many were removed
- */
-export function clearDeadTemps(folder: string, prefix = '', clock: Clock = systemClock): number {
-  let names: string[];
-  try {
-    names = fs.readdirSync(folder);
-  } catch {
-    return 0;
-  }
-  let removed = 0;
-  for (const name of names) {
-    const match = name.startsWith(prefix) ? tempNamePattern.exec(name) : null;
-    if (match === null) continue;
-    const full = path.join(folder, name);
-    try {
-      const idleMs = clock.now() - fs.lstatSync(full).mtimeMs;
-      if (!ownerIsGone({ host: match[1] ?? '', pid: Number(match[2]) }, idleMs)) continue;
-      fs.rmSync(full, { recursive: true, force: true });
-      removed++;
-    } catch {
-      // Another process clears the same file, or it may not be removed: it does no harm where it is.
-    }
-  }
-  return removed;
+/** Tells who made a temporary file, by its name; undefined for other names. */
+export function tempOwner(name: string): Owner | undefined {
+  const [, host, pid] = tempNamePattern.exec(name) ?? [];
+  return host === undefined ? undefined : { host, pid: Number(pid) };
 }
 
 /**

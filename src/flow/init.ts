@@ -1,13 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
-import {
-  clearDeadTemps,
-  ensureCacheFolder,
-  ensureFolder,
-  settleFolder,
-  writeAtomically,
-} from '../base/files.ts';
+import { ensureCacheFolder, ensureFolder, settleFolder, writeAtomically } from '../base/files.ts';
 import { openGit } from '../git/open.ts';
 import { configName, localConfigName } from '../worktree/config.ts';
 import { addDiffDriver, ensureAttributes } from '../worktree/git-files.ts';

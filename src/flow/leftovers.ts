@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { clearDeadTemps } from '../base/files.ts';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import type { Workspace } from './workspace.ts';
 
 /**

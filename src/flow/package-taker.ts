@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import type { PackagedObject, PackageManifest } from '../archive/manifest.ts';
 import { throwIfAborted } from '../base/abort.ts';
+import { writeOn } from '../base/files.ts';
 import type { Progress } from '../base/progress.ts';
 import { isFileEntry } from '../base/tree.ts';
 import { PackagedRegistryCheck } from './package-registry.ts';
@@ -60,9 +61,7 @@ export class TakerBase {
     try {
       for await (const block of blocks) {
         throwIfAborted(signal);
-        for (let done = 0; handle !== undefined && done < block.length; ) {
-          done += (await handle.write(block, done)).bytesWritten;
-        }
+        if (handle !== undefined) await writeOn(handle, block);
         progress.advance({ bytes: block.length });
       }
     } finally {

@@ -9,10 +9,10 @@ import {
 } from '../archive/manifest.ts';
 import { packageBytes } from '../archive/package-write.ts';
 import { throwIfAborted } from '../base/abort.ts';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { type Digest, sha256, shortDigest } from '../base/digest.ts';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
 import {
-  clearDeadTemps,
   publishIfAbsent,
   publishReplacing,
   removeFile,

@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { clearDeadTemps, ensureFolder, tempName } from '../base/files.ts';
+import { ensureFolder, tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';

@@ -3,8 +3,9 @@ import { homedir } from 'node:os';
 import * as path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
-import { clearDeadTemps, ensureFolder, syncFolder, tempName } from '../base/files.ts';
+import { ensureFolder, syncFolder, tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { workspaceFolderName } from './workspace.ts';
 

@@ -1,4 +1,13 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
+
+/** Starts the hash of a Git object, which its content completes. */
+export function gitObjectHash(
+  type: string,
+  size: number,
+  algorithm: 'sha1' | 'sha256' = 'sha1',
+): Hash {
+  return createHash(algorithm).update(`${type} ${size}\0`);
+}
 
 /** Returns the id of a Git object with this content. */
 export function gitObjectId(
@@ -6,5 +15,5 @@ export function gitObjectId(
   content: Uint8Array,
   algorithm: 'sha1' | 'sha256' = 'sha1',
 ): string {
-  return createHash(algorithm).update(`${type} ${content.length}\0`).update(content).digest('hex');
+  return gitObjectHash(type, content.length, algorithm).update(content).digest('hex');
 }

@@ -1,16 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Breather, throwIfAborted } from '../base/abort.ts';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { DirectReader, readForward } from '../base/direct-reader.ts';
 import { systemCode } from '../base/errors.ts';
-import {
-  clearDeadTemps,
-  publishIfAbsent,
-  removeFile,
-  settleFolder,
-  syncFolder,
-  tempName,
-} from '../base/files.ts';
+import { publishIfAbsent, removeFile, settleFolder, syncFolder, tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { checkKey, checkPrefix, checkRange, noObject, reservedName, shortObject } from './keys.ts';

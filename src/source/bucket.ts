@@ -2,7 +2,13 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import type { RemoteReader } from '../remote/remote.ts';
-import { corruptSource, type Snapshot, type SourceFile, sourceChanged } from './snapshot.ts';
+import {
+  checkUnchanged,
+  corruptSource,
+  type Snapshot,
+  type SourceFile,
+  sourceChanged,
+} from './snapshot.ts';
 
 /**
  * Opens the plain files below a folder of a bucket. Buckets have no revisions: their facts are the time of the newest
@@ -31,14 +37,7 @@ export async function openBucket(
     files,
     read: (file, start, options) => readObject(remote, reference, file, start, options.signal),
     async confirm(options) {
-      const now = new Map(
-        (await listFiles(remote, reference, options.signal)).map((file) => [file.path, file]),
-      );
-      for (const { path, size, time } of files) {
-        const again = now.get(path);
-        if (again?.size === size && again.time === time) continue;
-        throw sourceChanged(reference, path, again === undefined ? 'it is gone' : 'it is another');
-      }
+      checkUnchanged(reference, files, await listFiles(remote, reference, options.signal));
     },
   };
 }

@@ -83,6 +83,23 @@ export function sourceChanged(where: string, path: string, what: string): Mstore
 }
 
 /**
+ * Holds a listing against a later one of a source that does not keep what was there.
+ * @throws MstoreError `source-changed`
+ */
+export function checkUnchanged(
+  where: string,
+  files: readonly SourceFile[],
+  later: readonly SourceFile[],
+): void {
+  const now = new Map(later.map((file) => [file.path, file]));
+  for (const { path, size, time } of files) {
+    const again = now.get(path);
+    if (again?.size === size && again.time === time) continue;
+    throw sourceChanged(where, path, again === undefined ? 'it is gone' : 'it is another');
+  }
+}
+
+/**
  * Holds a listing against the rules for the files of a version, before anything is read: names, places outside,
  * collisions, links that leave.
  * @throws MstoreError `corrupt-source`

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { type Digest, digestToRaw } from '../base/digest.ts';
 import { fromSystemError, isMstoreError } from '../base/errors.ts';
 import {
-  clearDeadTemps,
   ensureCacheFolder,
   readBounded,
   settleFolder,

@@ -1,7 +1,8 @@
 import * as path from 'node:path';
 import { parse } from 'smol-toml';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
-import { clearDeadTemps, readBounded, settleFolder, writeAtomically } from '../base/files.ts';
+import { readBounded, settleFolder, writeAtomically } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { withLock } from '../base/lock.ts';
 import { type ConfigValue, editToml } from './toml-edit.ts';

@@ -1,6 +1,6 @@
 import * as path from 'node:path';
+import { clearDeadTemps } from '../base/dead-temps.ts';
 import {
-  clearDeadTemps,
   readBounded,
   removeFile,
   settleFolder,

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { gunzipped } from '../../archive/gunzip.ts';
 import { type ReadEntry, tarEntries } from '../../archive/tar-read.ts';
 import { throwIfAborted } from '../../base/abort.ts';
-import { ensureCacheFolder } from '../../base/files.ts';
+import { ensureCacheFolder, writeOn } from '../../base/files.ts';
 import { limits } from '../../base/limits.ts';
 import { pathProblem, printable } from '../../base/names.ts';
 import type { DirectoryEntry, LinkEntry } from '../../base/tree.ts';
@@ -118,9 +118,7 @@ class Unpacking {
     try {
       for await (const block of blocks) {
         throwIfAborted(this.#signal);
-        for (let done = 0; done < block.length; ) {
-          done += (await handle.write(block, done)).bytesWritten;
-        }
+        await writeOn(handle, block);
       }
     } finally {
       await handle.close();

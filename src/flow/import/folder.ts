@@ -3,7 +3,12 @@ import { MstoreError } from '../../base/errors.ts';
 import { IgnoreRules } from '../../base/ignore-rules.ts';
 import { printable } from '../../base/names.ts';
 import type { DirectoryEntry, LinkEntry } from '../../base/tree.ts';
-import { type Snapshot, type SourceFile, sourceChanged } from '../../source/snapshot.ts';
+import {
+  checkUnchanged,
+  type Snapshot,
+  type SourceFile,
+  sourceChanged,
+} from '../../source/snapshot.ts';
 import { scanFolder } from '../../worktree/scan.ts';
 import type { Workspace } from '../workspace.ts';
 
@@ -35,12 +40,7 @@ export function openFolder(workspace: Workspace, folder: string): Snapshot {
     },
     localCopy: ({ path }) => sources.get(path),
     async confirm() {
-      const now = new Map(list().files.map((file) => [file.path, file]));
-      for (const { path, size, time } of files) {
-        const again = now.get(path);
-        if (again?.size === size && again.time === time) continue;
-        throw sourceChanged(folder, path, again === undefined ? 'it is gone' : 'it is another');
-      }
+      checkUnchanged(folder, files, list().files);
     },
   };
 }

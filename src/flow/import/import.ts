@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { clearDeadTemps } from '../../base/dead-temps.ts';
 import { fromSystemError, MstoreError } from '../../base/errors.ts';
-import { clearDeadTemps, ensureCacheFolder } from '../../base/files.ts';
+import { ensureCacheFolder } from '../../base/files.ts';
 import { IgnoreRules } from '../../base/ignore-rules.ts';
 import { canonicalJson, isJsonObject, type JsonObject } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';

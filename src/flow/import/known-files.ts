@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { Digest } from '../../base/digest.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import { type FileEntry, isFileEntry } from '../../base/tree.ts';
+import { gitObjectHash } from '../../git/object-id.ts';
 import type { VersionRecord } from '../../registry/record.ts';
 import type { Snapshot, SourceFile } from '../../source/snapshot.ts';
 import { BlobReader } from '../../store/blob-reader.ts';
@@ -48,7 +48,7 @@ export function digestsByGit(
 function sameByGit(reader: BlobReader, { gitBlob, size }: SourceFile, before: FileEntry): boolean {
   if (gitBlob === undefined || before.size !== size || size > bytesMax) return false;
   try {
-    const hash = createHash('sha1').update(`blob ${size}\0`);
+    const hash = gitObjectHash('blob', size);
     for (const block of reader.read(before.sha256)) hash.update(block);
     return hash.digest('hex') === gitBlob;
   } catch (error) {

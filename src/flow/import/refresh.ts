@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import type { Digest } from '../../base/digest.ts';
 import { MstoreError } from '../../base/errors.ts';
@@ -13,6 +12,7 @@ import type { Workspace } from '../workspace.ts';
 import { chosenFiles, sourceOf } from './import.ts';
 import { digestsByGit, filesOf } from './known-files.ts';
 import { openSource } from './open-source.ts';
+import { holdsBytes } from './staging.ts';
 
 /** A file that is not what it was when it was imported. */
 export interface SourceChange {
@@ -47,7 +47,8 @@ export async function refreshImport(
   { model: name, selector }: { readonly model: string; readonly selector: string },
   options: WorkOptions & { readonly cwd: string },
 ): Promise<RefreshResult> {
-  const registry = await localRegistry(workspace, { signal: options.signal });
+  const { signal } = options;
+  const registry = await localRegistry(workspace, { signal });
   const record = (await findVersion(registry, name, selector)).record.value;
   const { model, version, source } = record;
   const origin = source?.['imported'];
@@ -63,7 +64,7 @@ export async function refreshImport(
     const snapshot = chosenFiles(opened.snapshot, patternsOf(origin));
     const from = textOf(origin, 'from');
     const isSame = snapshot.isFixed && snapshot.reference === from;
-    const changes = isSame ? [] : await compare(workspace, record, origin, snapshot);
+    const changes = isSame ? [] : await compare(workspace, record, origin, { snapshot, signal });
     return { model, version, from, now: snapshot.reference, asked, changes };
   } finally {
     if (opened.scratch !== undefined) fs.rmSync(opened.scratch, { recursive: true, force: true });
@@ -93,7 +94,7 @@ async function compare(
   workspace: Workspace,
   record: VersionRecord,
   origin: JsonObject,
-  snapshot: Snapshot,
+  { snapshot, signal }: { readonly snapshot: Snapshot; readonly signal: AbortSignal | undefined },
 ): Promise<SourceChange[]> {
   const before = filesOf(workspace, record);
   if (before.size === 0) {
@@ -110,7 +111,7 @@ async function compare(
     there.add(file.path);
     const old = before.get(file.path);
     if (old === undefined) changes.push({ path: file.path, change: 'added', size: file.size });
-    else if (!(await isSame(file, old, { byGit, newest, snapshot }))) {
+    else if (!(await isSame(file, old, { byGit, newest, snapshot, signal }))) {
       changes.push({ path: file.path, change: 'changed', size: file.size, sizeBefore: old.size });
     }
   }
@@ -127,20 +128,13 @@ async function isSame(
     readonly byGit: ReadonlyMap<string, Digest>;
     readonly newest: number;
     readonly snapshot: Snapshot;
+    readonly signal: AbortSignal | undefined;
   },
 ): Promise<boolean> {
   if (file.size !== old.size) return false;
   if (file.sha256 !== undefined) return file.sha256 === old.sha256;
   if (file.gitBlob !== undefined) return how.byGit.get(file.path) === old.sha256;
   const copy = how.snapshot.localCopy?.(file);
-  if (copy !== undefined) return (await digestOf(copy)) === old.sha256;
+  if (copy !== undefined) return holdsBytes(copy, { ...file, sha256: old.sha256 }, how.signal);
   return !(file.time !== undefined && file.time > how.newest);
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const block of fs.createReadStream(file, { highWaterMark: 1024 * 1024 })) {
-    hash.update(block as Buffer);
-  }
-  return hash.digest('hex');
 }

@@ -3,12 +3,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { throwIfAborted } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
+import { clearDeadTemps, deadTemps } from '../../base/dead-temps.ts';
 import { sha256 } from '../../base/digest.ts';
 import { fromSystemError } from '../../base/errors.ts';
-import { clearDeadTemps, ensureCacheFolder, isTempName, tempName } from '../../base/files.ts';
-import { ownerIsGone } from '../../base/host.ts';
+import { ensureCacheFolder, tempName, writeOn } from '../../base/files.ts';
 import { canonicalJson } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';
+import { gitObjectHash } from '../../git/object-id.ts';
 import { corruptSource, type Snapshot, type SourceFile } from '../../source/snapshot.ts';
 
 /** What was received and is not asked for any more is given up after this time. */
@@ -39,7 +40,7 @@ export class Staging {
     try {
       clearOld(all, clock);
       ensureCacheFolder(folder);
-      for (const place of [kept, ...deadIn(folder, clock)]) if (renamed(place, own)) break;
+      for (const place of [kept, ...deadTemps(folder, '', clock)]) if (renamed(place, own)) break;
       clearDeadTemps(folder, '', clock);
       ensureCacheFolder(own);
       // A folder that was taken over may be old.
@@ -137,7 +138,7 @@ class ContentCheck {
     this.#file = file;
     if (file.sha256 !== undefined) this.#hash = createHash('sha256');
     else if (file.gitBlob !== undefined) {
-      this.#hash = createHash('sha1').update(`blob ${file.size}\0`);
+      this.#hash = gitObjectHash('blob', file.size);
     }
   }
 
@@ -185,25 +186,12 @@ async function append(
   try {
     for await (const block of blocks) {
       throwIfAborted(signal);
-      for (let done = 0; done < block.length; ) {
-        done += (await handle.write(block, done)).bytesWritten;
-      }
+      await writeOn(handle, block);
       take(block);
     }
   } finally {
     await handle.close();
   }
-}
-
-/** Folders of imports that ended without saying so. */
-function deadIn(folder: string, clock: Clock): string[] {
-  return namesIn(folder)
-    .filter((name) => {
-      const [, host = '', pid] = /^([0-9a-f]{12})-(\d{1,10})-/.exec(name) ?? [];
-      const idleMs = idleOf(path.join(folder, name), clock);
-      return isTempName(name) && ownerIsGone({ host, pid: Number(pid) }, idleMs);
-    })
-    .map((name) => path.join(folder, name));
 }
 
 /** Removes what nobody asked for in a long time. */

@@ -1,3 +1,4 @@
+import { throwIfAborted } from '../../base/abort.ts';
 import { mapConcurrently } from '../../base/concurrency.ts';
 import type { Digest } from '../../base/digest.ts';
 import { MstoreError } from '../../base/errors.ts';
@@ -23,8 +24,6 @@ export interface StoredSnapshot {
   readonly entries: readonly TreeEntry[];
   /** Bytes that came from the source. */
   readonly bytesReceived: number;
-  /** Bytes of files that this machine had: in the store, or in a cache of the source's own tools. */
-  readonly bytesHere: number;
   /** Bytes that the store did not have. */
   readonly bytesNew: number;
 }
@@ -37,6 +36,8 @@ export class SnapshotStorer {
   readonly #options: WorkOptions;
   /** Digests by path, as far as they are known. */
   readonly #digests = new Map<string, Digest>();
+  /** Models that were stored, and where they still are: they tell where tensors lie in other files. */
+  readonly #models: { readonly path: string; readonly source: string }[] = [];
   #bytesReceived = 0;
   #bytesNew = 0;
 
@@ -67,7 +68,10 @@ export class SnapshotStorer {
     const lacking = this.#lacking();
     const bytesTotal = sum(lacking);
     progress.start('import', { bytesTotal, filesTotal: lacking.length });
-    for (const batch of batches(lacking)) await this.#storeBatch(batch);
+    for (const batch of batches(lacking)) {
+      await this.#storeBatch(batch);
+      throwIfAborted(this.#options.signal);
+    }
     progress.finish();
     const entries: TreeEntry[] = files.map(({ path, size, executable }) => ({
       path,
@@ -80,7 +84,6 @@ export class SnapshotStorer {
     return {
       entries: tree,
       bytesReceived: this.#bytesReceived,
-      bytesHere: sum(files) - this.#bytesReceived,
       bytesNew: this.#bytesNew,
     };
   }
@@ -100,7 +103,7 @@ export class SnapshotStorer {
   }
 
   async #storeBatch(batch: readonly SourceFile[]): Promise<void> {
-    const { signal, progress = silentProgress } = this.#options;
+    const { progress = silentProgress } = this.#options;
     const named = await mapConcurrently(batch, filesAtOnce, async (file) => {
       const source = await this.#placeFor(file);
       progress.advance({ files: 1, name: file.path });
@@ -121,10 +124,7 @@ export class SnapshotStorer {
       if (isModel(file)) this.#models.push(named[index] as (typeof named)[number]);
       else this.#staging.drop(file);
     }
-    signal?.throwIfAborted();
   }
-
-  readonly #models: { readonly path: string; readonly source: string }[] = [];
 
   #take({ path, size: expected, sha256: told }: SourceFile, sha256: Digest, size: number): void {
     if (size !== expected || (told !== undefined && told !== sha256)) {

@@ -1,5 +1,6 @@
+import { clearDeadTemps } from '../../base/dead-temps.ts';
 import type { ErrorCode } from '../../base/errors.ts';
-import { clearDeadTemps, ensureFolder } from '../../base/files.ts';
+import { ensureFolder } from '../../base/files.ts';
 import type { RemotePruner } from '../../remote/remote.ts';
 import { packOfIndexKey, packOfKey, quarantinePrefix } from '../../store/keys.ts';
 import type { WorkOptions } from '../add.ts';

@@ -2,9 +2,9 @@ import * as childProcess from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { clearDeadTemps } from '../../../src/base/dead-temps.ts';
 import { sha256 } from '../../../src/base/digest.ts';
 import {
-  clearDeadTemps,
   ensureFolder,
   isTempName,
   publishIfAbsent,
