@@ -9,6 +9,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${programVersion()}\n`);
     return 0;
   }
-  const { runCommandLine } = await import('./run.ts');
+  const { loadCompiled } = await import('./compiled.ts');
+  const bundle = new URL('./run.js', import.meta.url);
+  const { runCommandLine } = loadCompiled(bundle) as typeof import('./run.ts');
   return runCommandLine(argv, programVersion());
 }

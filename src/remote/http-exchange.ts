@@ -1,5 +1,4 @@
-import * as http from 'node:http';
-import * as https from 'node:https';
+import type * as http from 'node:http';
 import { systemCode } from '../base/errors.ts';
 
 /** What goes out in one HTTP request. */
@@ -34,11 +33,24 @@ export interface HttpAnswer {
  */
 const pieceBytes = 256 * 1024;
 
+/** The module of a protocol, loaded with the first request: most commands send none. */
+const protocols = {
+  http: () => process.getBuiltinModule('node:http'),
+  https: () => process.getBuiltinModule('node:https'),
+};
+
+function protocolOf(url: URL): keyof typeof protocols {
+  return url.protocol === 'https:' ? 'https' : 'http';
+}
+
 /** Keeps connections for further requests, for both protocols. */
 export function keepAliveAgents(): (url: URL) => http.Agent {
-  const plain = new http.Agent({ keepAlive: true });
-  const secure = new https.Agent({ keepAlive: true });
-  return (url) => (url.protocol === 'https:' ? secure : plain);
+  const agents: Partial<Record<keyof typeof protocols, http.Agent>> = {};
+  return (url) => {
+    const name = protocolOf(url);
+    agents[name] ??= new (protocols[name]().Agent)({ keepAlive: true });
+    return agents[name];
+  };
 }
 
 /**
@@ -52,7 +64,7 @@ export function exchange(request: HttpRequest): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted());
     const length = body.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    const out = (url.protocol === 'https:' ? https : http).request(url, {
+    const out = protocols[protocolOf(url)]().request(url, {
       method,
       headers: { ...request.headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
       ...(agent === undefined ? {} : { agent }),

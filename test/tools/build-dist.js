@@ -6,6 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { isBuiltin } from 'node:module';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -39,23 +40,52 @@ kernel('mh8', '--enable', 'simd');
 kernel('mh8-scalar');
 fs.rmSync(path.join(dist, 'cli'), { recursive: true });
 
-/** Making a segmenter of text takes longer than most commands; only layouts of help need one. */
-const lazySegmenters = {
-  name: 'lazy-segmenters',
+/** The patterns and segmenters for the width of text take longer than most commands; only help needs them. */
+const lazyWidths = {
+  name: 'lazy-widths',
   setup({ onLoad }) {
-    onLoad({ filter: /[/\\]string-width[/\\]index\.js$/ }, ({ path: file }) => {
-      const eager = 'new Intl.Segmenter()';
-      const lazy =
-        '{ segment: (text) => (globalThis.mstoreSegmenter ??= new Intl.Segmenter()).segment(text) }';
-      return { contents: fs.readFileSync(file, 'utf8').replace(eager, lazy) };
+    onLoad({ filter: /[/\\](string-width|strip-ansi)[/\\]index\.js$/ }, ({ path: file }) => {
+      const lines = fs.readFileSync(file, 'utf8').split('\n');
+      const isImport = (line) => line.startsWith('import ');
+      const body = lines.filter((line) => !isImport(line)).join('\n');
+      const name = /^export default function (\w+)\(/m.exec(body)?.[1];
+      if (name === undefined || body.match(/^export /gm).length > 1)
+        throw new Error(`${file} has other exports than before`);
+      const inside = body.replace('export default function', 'function');
+      const make = `let made;\nfunction make() {\n${inside}\nreturn ${name};\n}`;
+      const contents = [
+        ...lines.filter(isImport),
+        make,
+        'export default (...args) => (made ??= make())(...args);',
+      ].join('\n');
+      return { contents };
     });
+  },
+};
+
+/**
+ * Whenever the parser of arguments looks for its settings in a package.json, in vain, a check of it fails:
+ * the module `assert` takes longer to load, and to describe that, than the parser to do its work.
+ */
+const plainAssert = {
+  name: 'plain-assert',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^assert$/ }, ({ importer }) =>
+      /[/\\]yargs[/\\]/.test(importer) ? { path: 'assert', namespace: 'plain-assert' } : undefined,
+    );
+    const check = (name, fails) =>
+      `export const ${name} = (a, b, message) => { if (${fails}) throw new Error(message); };`;
+    onLoad({ filter: /.*/, namespace: 'plain-assert' }, () => ({
+      contents: [
+        check('strictEqual', '!Object.is(a, b)'),
+        check('notStrictEqual', 'Object.is(a, b)'),
+      ].join('\n'),
+    }));
   },
 };
 
 /** Parts that are loaded when they are needed; each is one file, since every file costs some 0.5 ms. */
 const parts = {
-  main: 'src/cli/main.ts',
-  run: 'src/cli/run.ts',
   'isomorphic-git': 'isomorphic-git',
   's3-sdk': 'src/remote/s3-sdk.ts',
   'gcs-sdk': 'src/remote/gcs-sdk.ts',
@@ -67,30 +97,92 @@ const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
     onResolve(
-      { filter: /^isomorphic-git$|^\.\/(run|s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk)\.ts$/ },
+      { filter: /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk)\.ts$/ },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
           ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
           : undefined,
     );
+    onResolve({ filter: /^\.\/compiled\.ts$/ }, () => ({ path: './compiled.cjs', external: true }));
   },
 };
 
-await build({
+/** What all bundles have in common. */
+const shared = {
   absWorkingDir: root,
-  entryPoints: parts,
   outdir: 'dist/cli',
   bundle: true,
-  plugins: [lazySegmenters, lazyParts],
-  format: 'esm',
+  plugins: [lazyWidths, plainAssert, lazyParts],
   platform: 'node',
   target: 'node20.19',
   mainFields: ['module', 'main'],
   // Loaded only when a bar is shown, from where it is installed; compiled code cannot be bundled.
   external: ['cli-progress', '@node-rs/crc32'],
+  logLevel: 'warning',
+};
+
+await build({
+  ...shared,
+  entryPoints: parts,
+  format: 'esm',
   banner: {
     // Parts that are CommonJS ask for built-in modules by require.
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
   },
-  logLevel: 'warning',
+});
+
+// What starts is CommonJS: the loader of ES modules takes longer to begin than these files to run.
+const starting = {
+  ...shared,
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  define: { 'import.meta.url': 'moduleUrl' },
+  banner: { js: "const moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
+};
+await build({
+  ...starting,
+  entryPoints: { main: 'src/cli/main.ts' },
+  supported: { 'dynamic-import': false },
+});
+await build({ ...starting, entryPoints: { compiled: 'src/cli/compiled.ts' } });
+
+/** Every module would make a copy of its own of each built-in module that it imports. */
+function withSharedBuiltins(text) {
+  return text.replaceAll(/__toESM\(require\("([\w:/]+)"\),\s*1\)/g, (whole, name) =>
+    isBuiltin(name) ? `builtin("${name}")` : whole,
+  );
+}
+
+/** A script has no loader of modules: the one that runs it brings its own. */
+function withGivenImport(text) {
+  return text.replaceAll(/(?<=[\s=(,;>:?&|[!])import\(/g, 'mstoreImport(');
+}
+
+// One function, for src/cli/compiled.ts; names stay, so that a stack trace can be read.
+const bundle = await build({
+  ...shared,
+  entryPoints: { run: 'src/cli/run.ts' },
+  format: 'cjs',
+  charset: 'ascii',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  define: { 'import.meta.url': 'mstoreModuleUrl', 'import.meta.resolve': 'undefined' },
+  write: false,
+});
+const [{ path: bundleFile, text }] = bundle.outputFiles;
+fs.writeFileSync(
+  bundleFile,
+  `(function (require, mstoreImport, exports, mstoreModuleUrl) {
+var module = { exports };
+var builtins = {};
+function builtin(name) {
+  var module = require(name);
+  return (builtins[name] ??= Object.create(module, { default: { value: module } }));
+}
+${withGivenImport(withSharedBuiltins(text))}
+Object.assign(exports, module.exports);
+})`,
+);
+execFileSync(process.execPath, [path.join(root, 'test/tools/compile-bundle.js')], {
+  stdio: ['ignore', 'ignore', 'inherit'],
 });

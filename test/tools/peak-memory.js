@@ -3,7 +3,7 @@
  * many bytes of memory the process had at its peak.
  */
 import * as fs from 'node:fs';
-import { main } from '../../dist/cli/main.js';
+import { main } from '../../dist/cli/main.cjs';
 
 process.exitCode = await main(process.argv.slice(2));
 process.stderr.write(`peak ${peakBytes()}\n`);
