@@ -3,6 +3,7 @@ import { badTagName, isTagName, tooLarge } from './checks.ts';
 import type { ConfiguredPrograms } from './configured-programs.ts';
 import type { GitLayout } from './layout.ts';
 import type { GitRunner } from './process.ts';
+import { readHead } from './refs.ts';
 import type { GitHead, GitReference } from './repository.ts';
 import { describeReference, isObjectId } from './revision.ts';
 import { batchReader, inParts, recordCutter } from './stream-records.ts';
@@ -24,6 +25,11 @@ export interface Binary {
 
 /** Tells what HEAD points to. */
 export async function head(git: Binary): Promise<GitHead> {
+  if (git.layout.refStorage === 'files') {
+    // Git keeps it in a file or two; a process would take longer than many a command.
+    const { name, oid } = readHead(git.layout);
+    return { branch: branchOf(name ?? ''), commit: oid };
+  }
   let name = '';
   const [, commits] = await Promise.all([
     // Exit code 1: HEAD is detached.
@@ -36,7 +42,11 @@ export async function head(git: Binary): Promise<GitHead> {
     }),
     resolveAll(git, ['HEAD']),
   ]);
-  return { branch: /^refs\/heads\/([^\n]+)\n?$/.exec(name)?.[1], commit: commits[0] };
+  return { branch: branchOf(name), commit: commits[0] };
+}
+
+function branchOf(fullName: string): string | undefined {
+  return /^refs\/heads\/([^\n]+)\n?$/.exec(fullName)?.[1];
 }
 
 /** Resolves harmless names to commits, in one process; names travel as data, never as arguments. */
