@@ -8,13 +8,9 @@ import { memoryRemote } from '../../../src/remote/memory.ts';
 import { bytesSource } from '../../../src/remote/remote.ts';
 import { indexKey, packKey } from '../../../src/store/keys.ts';
 import { Store } from '../../../src/store/local-store.ts';
+import type { OnPackDamage } from '../../../src/store/pack-check.ts';
 import { type PackLane, PackThreads } from '../../../src/store/pack-threads.ts';
-import {
-  type OnPackDamage,
-  packSource,
-  receivePack,
-  verifiedPack,
-} from '../../../src/store/pack-transfer.ts';
+import { packSource, receivePack, verifiedPack } from '../../../src/store/pack-transfer.ts';
 import { writePack } from '../../support/packs.ts';
 import { runs } from '../../support/runs.ts';
 import { tempFolder } from '../../support/temp.ts';
