@@ -11,9 +11,10 @@ import { BlobWriter } from '../store/blob-writer.ts';
 import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
 import { ignoreFileRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
 import { type Pointer, readPointer, treePointer, writePointer } from '../worktree/pointer.ts';
-import { type Scan, type ScannedFile, throwScanProblems } from '../worktree/scan.ts';
+import { isExecutable, type Scan, type ScannedFile, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
+import { wholeContent } from './compare.ts';
 import { diskState } from './disk.ts';
 import { externalData, filesBeside, type NamedFile } from './external-data.ts';
 import { keepTree } from './known-trees.ts';
@@ -220,7 +221,7 @@ function soleFile(given: string, state: Scan | undefined): Scan {
     path: given,
     message: `${printable(given)} ${problem.message}`,
   }));
-  return { entries, problems, tempFolders: [] };
+  return { entries, problems, entryProblems: problems, tempFolders: [] };
 }
 
 interface StoreTools {
@@ -235,7 +236,7 @@ async function store(
   candidate: Candidate,
   tools: StoreTools,
 ): Promise<Pointer> {
-  const files = await storeFiles(workspace, candidate, tools);
+  const { files, steady } = await storeFiles(workspace, candidate, tools);
   const entries = candidate.scan.entries.map((entry): TreeEntry => {
     if (entry.kind === 'directory') return { path: entry.path, directory: true };
     if (entry.kind === 'link') {
@@ -253,12 +254,22 @@ async function store(
     const pointer = treePointer(path.posix.basename(candidate.path), entries, extra);
     if (pointer.kind === 'tree' && pointer.files === undefined)
       keepTree(workspace, candidate.path, tree);
+    if (steady) candidate.cache.rememberWhole(wholeContent(pointer));
     return pointer;
   }
   const [file] = entries;
   if (file === undefined || !('sha256' in file))
     throw new MstoreError('internal', 'A file has one entry');
-  return { kind: 'file', ...file, extra };
+  const pointer: Pointer = { kind: 'file', ...file, extra };
+  if (steady) candidate.cache.rememberWhole(wholeContent(pointer));
+  return pointer;
+}
+
+/** What became of the files of a candidate. */
+interface StoredFiles {
+  readonly files: ReadonlyMap<string, StoredFile>;
+  /** Whether each was as executable when it was read as when it was found. */
+  readonly steady: boolean;
 }
 
 /** A file whose bytes are stored. */
@@ -272,7 +283,7 @@ async function storeFiles(
   workspace: Workspace,
   candidate: Candidate,
   { writer, breather, progress }: StoreTools,
-): Promise<Map<string, StoredFile>> {
+): Promise<StoredFiles> {
   const { cache, scan, known } = candidate;
   const stored = new Map<string, StoredFile>();
   const unknown: ScannedFile[] = [];
@@ -293,13 +304,15 @@ async function storeFiles(
     file: entry.source,
     hardCuts: (size: number) => tensors.cutsOf(entry.path, size),
   }));
+  let steady = true;
   await writer.addFiles(files, (index, { size, sha256, stat }) => {
-    const { path: name } = unknown[index] as ScannedFile;
+    const { path: name, executable } = unknown[index] as ScannedFile;
+    steady &&= isExecutable(stat) === executable;
     cache.rememberRead(name, stat, sha256);
     stored.set(name, { size, sha256 });
     progress.advance({ files: 1, name });
   });
-  return stored;
+  return { files: stored, steady };
 }
 
 /** The files in which models may lie that name those of a candidate. */

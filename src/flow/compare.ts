@@ -1,5 +1,6 @@
 import type { Digest } from '../base/digest.ts';
 import { isFileEntry, isLinkEntry, type TreeEntry } from '../base/tree.ts';
+import type { Pointer } from '../worktree/pointer.ts';
 import type { ScannedEntry, ScannedFile } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { hashFile, type PlanTools } from './checkout-plan.ts';
@@ -79,10 +80,17 @@ export async function compareWithDisk(
   item: Tracked,
   tools: Pick<PlanTools, 'breather' | 'progress'>,
 ): Promise<DiskComparison> {
+  const disk = entriesOnDisk(workspace, item);
+  const { found } = disk;
+  const cache = workspace.statCache(item.path);
+  const version = wholeContent(item.pointer);
+  if (disk.sound && cache.holdsWhole(version, found)) {
+    cache.save(item.path);
+    return { changes: [], problems: [] };
+  }
+  const problems = disk.problems();
   const { entries } = comparedFiles(workspace, item);
   const wanted = new Map(entries.map((entry) => [entry.path, entry]));
-  const { found, problems } = entriesOnDisk(workspace, item);
-  const cache = workspace.statCache(item.path);
   const changes: FileChange[] = [];
   for (const entry of found) {
     const was = wanted.get(entry.path);
@@ -95,25 +103,39 @@ export async function compareWithDisk(
   for (const entry of wanted.values()) {
     changes.push({ path: entry.path, change: 'removed', before: sideOf(entry), after: undefined });
   }
+  const same = changes.length === 0 && problems.length === 0;
+  if (same) {
+    cache.keepOnly(new Set(found.map((entry) => entry.path)));
+    cache.rememberWhole(version);
+  }
   cache.save(item.path);
   return { changes: changes.sort((a, b) => (a.path < b.path ? -1 : 1)), problems };
 }
 
-function entriesOnDisk(
-  workspace: Workspace,
-  { path: tracked, pointer }: Tracked,
-): { found: ScannedEntry[]; problems: string[] } {
+/** Names the content of a pointer, for {@link StatCache.rememberWhole}. */
+export function wholeContent({ kind, sha256, size }: Pointer): string {
+  return `${kind} ${sha256} ${size}`;
+}
+
+interface FoundOnDisk {
+  readonly found: readonly ScannedEntry[];
+  /** Whether each entry could be part of a version; {@link problems} also compares them. */
+  readonly sound: boolean;
+  readonly problems: () => string[];
+}
+
+function entriesOnDisk(workspace: Workspace, { path: tracked, pointer }: Tracked): FoundOnDisk {
   const state = diskState(workspace, tracked);
-  if (state === undefined) return { found: [], problems: [] };
+  if (state === undefined) return { found: [], sound: true, problems: () => [] };
   const name = pointer.kind === 'file' ? pointer.path : '.';
-  const problems = state.problems.map(({ path, message }) =>
-    path === '' ? `It ${message}` : message,
-  );
+  const sound = state.entryProblems.length === 0;
+  const problems = (): string[] =>
+    state.problems.map(({ path, message }) => (path === '' ? `It ${message}` : message));
   if (!state.isFolder)
-    return { found: state.entries.map((entry) => ({ ...entry, path: name })), problems };
+    return { found: state.entries.map((entry) => ({ ...entry, path: name })), sound, problems };
   return pointer.kind === 'tree'
-    ? { found: state.entries, problems }
-    : { found: [{ kind: 'directory', path: name }], problems: [] };
+    ? { found: state.entries, sound, problems }
+    : { found: [{ kind: 'directory', path: name }], sound: true, problems: () => [] };
 }
 
 /** Compares an entry; a promise is returned only where a file must be read. */

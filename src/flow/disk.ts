@@ -5,6 +5,7 @@ import {
   isExecutable,
   type Scan,
   type ScannedEntry,
+  type ScanProblem,
   scanFolder,
 } from '../worktree/scan.ts';
 import type { Workspace } from './workspace.ts';
@@ -31,13 +32,12 @@ export function diskState(workspace: Workspace, tracked: string): DiskState | un
       linkedFiles: workspace.linkedFiles,
       platform: workspace.surroundings.platform,
     });
-    return { isFolder: true, ...scan };
+    return Object.assign(scan, { isFolder: true });
   }
   const only = (entry: ScannedEntry): DiskState => ({
     isFolder: false,
     entries: [entry],
-    problems: [],
-    tempFolders: [],
+    ...withProblems([]),
   });
   if (stat.isFile()) {
     return only({ kind: 'file', path: '', source, stat, executable: isExecutable(stat) });
@@ -59,14 +59,17 @@ export function diskState(workspace: Workspace, tracked: string): DiskState | un
   return {
     isFolder: false,
     entries: [],
-    tempFolders: [],
-    problems: [
+    ...withProblems([
       {
         path: '',
         code: 'unsupported-file-type',
         message: `is ${fileTypeName(stat)}, not a file or directory`,
         hint: 'Add a file or a directory',
       },
-    ],
+    ]),
   };
+}
+
+function withProblems(problems: readonly ScanProblem[]): Omit<Scan, 'entries'> {
+  return { problems, entryProblems: problems, tempFolders: [] };
 }

@@ -59,16 +59,19 @@ export async function status(
   const set = trackedInWorkspace(workspace);
   const chosen = paths.length === 0 ? set.tracked : selectTracked(set, paths);
   const head = await workspace.git?.head();
-  const committed = await committedPointers(workspace, head?.commit);
+  const asked = committedPointers(workspace, head?.commit);
+  // Git works while files are looked at; what it says is awaited below, also when it fails.
+  asked.catch(() => {});
   const progress = options.progress ?? silentProgress;
   const breather = new Breather(options.signal);
   progress.start('check');
-  const result: PathStatus[] = [];
-  for (const item of chosen) {
-    const found = await pathStatus(workspace, item, { breather, progress });
-    result.push({ ...found, pointer: await pointerState(workspace, item.path, committed) });
-  }
+  const found: Array<Omit<PathStatus, 'pointer'>> = [];
+  for (const item of chosen) found.push(await pathStatus(workspace, item, { breather, progress }));
   progress.finish();
+  const committed = await asked;
+  const result = found.map((each): PathStatus => {
+    return { ...each, pointer: pointerState(workspace, each.path, committed) };
+  });
   if (paths.length === 0) result.push(...brokenStatus(set));
   return { branch: head?.branch, commit: head?.commit, paths: result };
 }
@@ -146,11 +149,11 @@ async function committedPointers(
   );
 }
 
-async function pointerState(
+function pointerState(
   workspace: Workspace,
   tracked: string,
   committed: ReadonlyMap<string, string> | undefined,
-): Promise<PathStatus['pointer']> {
+): PathStatus['pointer'] {
   if (committed === undefined) return undefined;
   const where = pointerPath(tracked);
   const oid = committed.get(where);

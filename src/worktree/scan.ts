@@ -54,7 +54,10 @@ export interface ScanProblem {
 export interface Scan {
   /** Sorted by the UTF-8 bytes of the paths. */
   readonly entries: ScannedEntry[];
-  readonly problems: ScanProblem[];
+  /** What is wrong with an entry by itself. */
+  readonly entryProblems: readonly ScanProblem[];
+  /** The same, and what is wrong between entries, which is looked for when it is asked for. */
+  readonly problems: readonly ScanProblem[];
   /** Folders that hold temporary files of ours, alive or dead; they are no part of the content. */
   readonly tempFolders: string[];
 }
@@ -78,27 +81,43 @@ const leftOut = new Set(['.git', '.modelstore']);
  * Nothing is thrown for what cannot be stored: it is listed as a problem.
  */
 export function scanFolder(folder: string, options: ScanOptions): Scan {
-  const scan: Scan = { entries: [], problems: [], tempFolders: [] };
-  const walk = { folder, options, scan, depth: 0 };
+  const walk: Walk = {
+    folder,
+    options,
+    depth: 0,
+    entries: [],
+    problems: [],
+    tempFolders: [],
+  };
   scanInto(walk, '');
-  sortEntries(scan.entries);
-  findCollisions(scan);
-  findBadLinks(scan);
-  return scan;
+  const { problems: entryProblems, tempFolders } = walk;
+  const entries = sortEntries(walk.entries);
+  let problems: readonly ScanProblem[] | undefined;
+  return {
+    entries,
+    entryProblems,
+    tempFolders,
+    get problems() {
+      problems ??= [...entryProblems, ...collisions(entries), ...badLinks(entries)];
+      return problems;
+    },
+  };
 }
 
 interface Walk {
   readonly folder: string;
   readonly options: ScanOptions;
-  readonly scan: Scan;
   depth: number;
+  readonly entries: ScannedEntry[];
+  readonly problems: ScanProblem[];
+  readonly tempFolders: string[];
 }
 
 function scanInto(walk: Walk, prefix: string): void {
   const absolute = prefix === '' ? walk.folder : path.join(walk.folder, prefix);
   if (walk.depth > limits.treeDepthMax) {
     addProblem(
-      walk.scan,
+      walk,
       prefix,
       'too-large',
       `is more than ${limits.treeDepthMax} folders deep`,
@@ -116,7 +135,7 @@ function scanInto(walk: Walk, prefix: string): void {
   for (const dirent of names) {
     if (leftOut.has(dirent.name)) continue;
     if (isTempName(dirent.name)) {
-      if (walk.scan.tempFolders.at(-1) !== prefix) walk.scan.tempFolders.push(prefix);
+      if (walk.tempFolders.at(-1) !== prefix) walk.tempFolders.push(prefix);
       continue;
     }
     const name = nameFromFolder(dirent.name, walk.options.platform);
@@ -125,7 +144,7 @@ function scanInto(walk: Walk, prefix: string): void {
     kept++;
     scanEntry(walk, dirent, relative, absolute + path.sep + dirent.name);
   }
-  if (kept === 0 && prefix !== '') walk.scan.entries.push({ kind: 'directory', path: prefix });
+  if (kept === 0 && prefix !== '') walk.entries.push({ kind: 'directory', path: prefix });
 }
 
 function isIgnored(options: ScanOptions, relative: string, isFolder: boolean): boolean {
@@ -134,11 +153,10 @@ function isIgnored(options: ScanOptions, relative: string, isFolder: boolean): b
 }
 
 function scanEntry(walk: Walk, dirent: fs.Dirent, relative: string, absolute: string): void {
-  const { scan } = walk;
   const badName = nameProblem(relative.slice(relative.lastIndexOf('/') + 1));
   if (badName !== undefined) {
     addProblem(
-      scan,
+      walk,
       relative,
       'bad-name',
       `has ${badName} in its name`,
@@ -154,7 +172,7 @@ function scanEntry(walk: Walk, dirent: fs.Dirent, relative: string, absolute: st
     scanLink(walk, relative, absolute);
   } else if (!dirent.isFile()) {
     addProblem(
-      scan,
+      walk,
       relative,
       'unsupported-file-type',
       `is ${fileTypeName(dirent)}, which has no bytes to store`,
@@ -162,22 +180,22 @@ function scanEntry(walk: Walk, dirent: fs.Dirent, relative: string, absolute: st
     );
   } else if (relative.endsWith(pointerSuffix)) {
     addProblem(
-      scan,
+      walk,
       relative,
       'contains-pointer',
       'is a pointer, and a tracked directory cannot hold one',
       'Run "mstore untrack" for it first, or add the directories one by one',
     );
   } else {
-    addFile(scan, relative, absolute);
+    addFile(walk, relative, absolute);
   }
 }
 
-function addFile(scan: Scan, relative: string, source: string): void {
+function addFile(walk: Walk, relative: string, source: string): void {
   const stat = fs.lstatSync(source, { bigint: true, throwIfNoEntry: false });
   if (!stat?.isFile()) return;
   const { size, mtimeNs, ctimeNs, ino, mode, nlink } = stat;
-  scan.entries.push({
+  walk.entries.push({
     kind: 'file',
     path: relative,
     source,
@@ -197,7 +215,7 @@ function scanLink(walk: Walk, relative: string, absolute: string): void {
   if (link.startsWith(walk.options.linkedFiles + path.sep)) {
     const stat = fs.statSync(absolute, { bigint: true, throwIfNoEntry: false });
     if (stat?.isFile()) {
-      walk.scan.entries.push({
+      walk.entries.push({
         kind: 'file',
         path: relative,
         source: link,
@@ -207,7 +225,7 @@ function scanLink(walk: Walk, relative: string, absolute: string): void {
       return;
     }
   }
-  walk.scan.entries.push({ kind: 'link', path: relative, link });
+  walk.entries.push({ kind: 'link', path: relative, link });
 }
 
 /** Says what a special file is, with its article. */
@@ -218,13 +236,20 @@ export function fileTypeName(stat: fs.Dirent | fs.BigIntStats): string {
   return 'a special file';
 }
 
-function addProblem(scan: Scan, at: string, code: ErrorCode, what: string, hint: string): void {
-  scan.problems.push({ path: at, code, message: `${printable(at)} ${what}`, hint });
+function addProblem(
+  { problems }: Pick<Walk, 'problems'>,
+  at: string,
+  code: ErrorCode,
+  what: string,
+  hint: string,
+): void {
+  problems.push({ path: at, code, message: `${printable(at)} ${what}`, hint });
 }
 
-function findCollisions(scan: Scan): void {
+function collisions(entries: readonly ScannedEntry[]): ScanProblem[] {
+  const problems: ScanProblem[] = [];
   const seen = new Map<string, string>();
-  for (const { path: full } of scan.entries) {
+  for (const { path: full } of entries) {
     for (let cut = full.length; cut > 0; cut = full.lastIndexOf('/', cut - 1)) {
       const part = full.slice(0, cut);
       const key = collisionKey(part);
@@ -235,7 +260,7 @@ function findCollisions(scan: Scan): void {
         continue;
       }
       addProblem(
-        scan,
+        { problems },
         part,
         'name-collision',
         `and ${printable(other)} differ only by case or Unicode form: they would be one file on Windows or macOS`,
@@ -244,31 +269,34 @@ function findCollisions(scan: Scan): void {
       break;
     }
   }
+  return problems;
 }
 
-function findBadLinks(scan: Scan): void {
+function badLinks(entries: readonly ScannedEntry[]): ScanProblem[] {
+  const problems: ScanProblem[] = [];
   const links = new Map<string, string>();
-  for (const entry of scan.entries) if (entry.kind === 'link') links.set(entry.path, entry.link);
+  for (const entry of entries) if (entry.kind === 'link') links.set(entry.path, entry.link);
   const tree = new TreeLinks(links);
   for (const [at, target] of links) {
     const problem = tree.problem(at);
     if (problem === undefined) continue;
     const code = problem.kind === 'loops' ? 'link-loop' : 'link-leaves';
     addProblem(
-      scan,
+      { problems },
       at,
       code,
       `is a link to ${printable(target)} that ${problem.what}`,
       'Replace the link by the file it stands for, or list it in .mstoreignore',
     );
   }
+  return problems;
 }
 
 /**
  * Throws the first problem of a scan and counts the others.
  * @param prefix written before the paths of the messages
  */
-export function throwScanProblems(scan: Scan, prefix: string): void {
+export function throwScanProblems(scan: Pick<Scan, 'problems'>, prefix: string): void {
   const [first] = scan.problems;
   if (first === undefined) return;
   const others = scan.problems.length - 1;

@@ -5,6 +5,7 @@ import { writeCacheFile } from '../base/cache-file.ts';
 import { type Digest, isDigest, sha256 } from '../base/digest.ts';
 import { ensureCacheFolder, readBounded, tempName } from '../base/files.ts';
 import { bootToken } from '../base/host.ts';
+import { compareUtf8 } from '../base/json.ts';
 
 const cacheVersion = 3;
 const cacheBytesMax = 1024 * 1024 * 1024;
@@ -45,6 +46,12 @@ export type FileStat = Pick<
   'size' | 'mtimeNs' | 'ctimeNs' | 'ino' | 'mode' | 'nlink'
 >;
 
+/** Something found on disk, as {@link StatCache.holdsWhole} sees it. */
+type FoundEntry =
+  | { readonly kind: 'file'; readonly path: string; readonly stat: FileStat }
+  | { readonly kind: 'link'; readonly path: string; readonly link: string }
+  | { readonly kind: 'directory'; readonly path: string };
+
 function stampOf({ size, mtimeNs, ctimeNs, ino }: FileStat): string {
   return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }
@@ -59,9 +66,13 @@ function stampOf({ size, mtimeNs, ctimeNs, ino }: FileStat): string {
 export class StatCache {
   readonly #file: string;
   readonly #startNs: bigint;
-  #known = new Map<string, Known>();
+  /** As it was read, until somebody asks for a single file: most often nothing has changed. */
+  #rows: readonly Row[] | undefined;
+  #byName: Map<string, Known> | undefined;
   /** Targets of links that were part of a version, by name. */
   #links = new Map<string, string>();
+  /** The version that the files and links are all of, while it is known. */
+  #whole: string | undefined;
   #changed = false;
 
   private constructor(file: string, startNs: bigint) {
@@ -92,23 +103,68 @@ export class StatCache {
         tracked: string;
         rows: Row[];
         links?: Array<[name: string, target: string]>;
+        whole?: string;
       };
       if (value.version !== cacheVersion || value.tracked !== tracked) return;
+      if (!value.rows.every((row) => Array.isArray(row))) return;
       this.#links = new Map(value.links ?? []);
-      for (const [name, stamp, digest, boot] of value.rows) {
-        this.#known.set(name, { stamp, digest, boot });
-      }
+      this.#rows = value.rows;
+      this.#whole = value.whole;
     } catch {
-      this.#known = new Map();
+      this.#rows = undefined;
       this.#links = new Map();
     }
+  }
+
+  get #known(): Map<string, Known> {
+    this.#byName ??= new Map(
+      (this.#rows ?? []).map(([name, stamp, digest, boot]) => [name, { stamp, digest, boot }]),
+    );
+    return this.#byName;
+  }
+
+  /**
+   * Remembers that what is remembered is a version and all of it, the executable bits included: a
+   * change of those shows in the times of a file as well.
+   * @param version names the content of the tracked path
+   */
+  rememberWhole(version: string): void {
+    if (this.#whole === version) return;
+    this.#whole = version;
+    this.#changed = true;
+  }
+
+  /**
+   * Tells whether the files and links that were found are just those of a version, all unchanged since
+   * {@link rememberWhole}. False says nothing: the comparison with the version tells.
+   * @param found sorted by the UTF-8 bytes of the paths
+   */
+  holdsWhole(version: string, found: readonly FoundEntry[]): boolean {
+    const rows = this.#rows;
+    if (this.#whole !== version || rows?.length !== found.length - this.#links.size) return false;
+    let at = 0;
+    const settled: Array<readonly [string, FileStat]> = [];
+    for (const entry of found) {
+      if (entry.kind === 'directory') return false;
+      if (entry.kind === 'link') {
+        if (!this.knowsLink(entry.path, entry.link)) return false;
+        continue;
+      }
+      const [name, stamp, , boot] = rows[at++] ?? [];
+      if (name !== entry.path || stamp !== stampOf(entry.stat)) return false;
+      if (boot === undefined) continue;
+      if (boot !== bootToken()) return false;
+      if (!this.#isUnsettled(entry.stat)) settled.push([name, entry.stat]);
+    }
+    for (const [name, stat] of settled) this.find(name, stat);
+    return true;
   }
 
   /** Remembers a link that is part of a version: nothing is lost with it. */
   rememberLink(name: string, target: string): void {
     if (this.knowsLink(name, target)) return;
     this.#links.set(name, target);
-    this.#changed = true;
+    this.#touch();
   }
 
   /** Tells whether a link with this target was part of a version when it was last seen. */
@@ -130,7 +186,7 @@ export class StatCache {
   rememberRead(name: string, stat: FileStat, digest: Digest): void {
     if (this.find(name, stat) === digest) return;
     if (!this.#isRacy(stat)) this.#set(name, stat, digest);
-    else if (this.#known.delete(name)) this.#changed = true;
+    else if (this.#known.delete(name)) this.#touch();
   }
 
   /**
@@ -143,7 +199,15 @@ export class StatCache {
 
   #set(name: string, stat: FileStat, digest: Digest): void {
     const boot = this.#isUnsettled(stat) ? bootToken() : undefined;
-    this.#known.set(name, { stamp: stampOf(stat), digest, boot });
+    const stamp = stampOf(stat);
+    const was = this.#known.get(name);
+    this.#known.set(name, { stamp, digest, boot });
+    if (was?.stamp !== stamp || was.digest !== digest) this.#touch();
+    else this.#changed = true;
+  }
+
+  #touch(): void {
+    this.#whole = undefined;
     this.#changed = true;
   }
 
@@ -163,7 +227,7 @@ export class StatCache {
       for (const name of remembered.keys()) {
         if (names.has(name)) continue;
         remembered.delete(name);
-        this.#changed = true;
+        this.#touch();
       }
     }
   }
@@ -171,12 +235,16 @@ export class StatCache {
   /** Writes the cache if it changed. A cache that cannot be written is left as it is. */
   save(tracked: string): void {
     if (!this.#changed) return;
-    const rows = [...this.#known].map(
-      ([name, { stamp, digest, boot }]): Row =>
-        boot === undefined ? [name, stamp, digest] : [name, stamp, digest, boot],
-    );
+    const rows = [...this.#known]
+      .map(
+        ([name, { stamp, digest, boot }]): Row =>
+          boot === undefined ? [name, stamp, digest] : [name, stamp, digest, boot],
+      )
+      .sort(([a], [b]) => compareUtf8(a, b));
     const links = [...this.#links];
-    const text = Buffer.from(JSON.stringify({ version: cacheVersion, tracked, rows, links }));
+    const whole = this.#whole;
+    const value = { version: cacheVersion, tracked, rows, links, whole };
+    const text = Buffer.from(JSON.stringify(value));
     this.#changed = !writeCacheFile(this.#file, Buffer.concat([sumOf(text), text]));
   }
 }

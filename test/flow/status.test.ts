@@ -139,6 +139,7 @@ describe('status of files', () => {
     await project.add('many');
     fs.rmSync(project.at('.modelstore/store'), { recursive: true });
     fs.rmSync(project.at('.modelstore/cache/tree'), { recursive: true });
+    project.write('many/7', 'changed');
     expect(await sole(project)).toMatchObject({ state: 'unlisted' });
   });
 

@@ -218,4 +218,76 @@ describe('fileClockNs', () => {
     expect(fs.readdirSync(folder)).toEqual(['f']);
     expect(fileClockNs(path.join(folder, 'f'), 7)).toBe(7n * ms);
   });
+
+  describe('of a whole version', () => {
+    const old = statOf(1_000n * ms);
+    const file = (name: string, stat = old) => ({ kind: 'file', path: name, stat }) as const;
+    const link = (name: string, to = 'a') => ({ kind: 'link', path: name, link: to }) as const;
+
+    function remembered(change: (cache: StatCache) => void = () => {}): StatCache {
+      const folder = tempFolder();
+      const cache = open(folder);
+      // In another order than theirs: files are read side by side.
+      for (const name of ['b', 'a/x', 'c']) cache.rememberRead(name, old, digest);
+      cache.rememberLink('l', 'a');
+      cache.rememberWhole('tree 1');
+      cache.save('models/a');
+      const again = open(folder);
+      change(again);
+      again.save('models/a');
+      return open(folder);
+    }
+    const all = [file('a/x'), file('b'), file('c'), link('l')];
+
+    it('tells that all of it is there, in the next run', () => {
+      expect(remembered().holdsWhole('tree 1', all)).toBe(true);
+      expect(remembered().holdsWhole('tree 2', all)).toBe(false);
+    });
+
+    it.each([
+      ['one is missing', all.slice(1)],
+      ['one is more', [...all, file('m')]],
+      ['one has another name', [file('a/y'), ...all.slice(1)]],
+      ['one has changed', [file('a/x', statOf(999n * ms)), ...all.slice(1)]],
+      ['a link leads elsewhere', [...all.slice(0, 3), link('l', 'b')]],
+      ['a file is a link', [link('a/x'), ...all.slice(1)]],
+      ['a link is a file', [...all.slice(0, 3), file('l')]],
+      ['a directory stands for a file', [{ kind: 'directory', path: 'a/x' }, ...all.slice(1)]],
+    ] as const)('does not where %s', (_, found) => {
+      expect(remembered().holdsWhole('tree 1', found)).toBe(false);
+    });
+
+    it.each<[string, (cache: StatCache) => void]>([
+      ['a file got another digest', (cache) => cache.rememberWritten('b', old, sha256('y'))],
+      ['a file was added', (cache) => cache.rememberRead('d', old, digest)],
+      ['a file was left out', (cache) => cache.keepOnly(new Set(['a/x', 'b', 'l']))],
+      [
+        'a file was read too shortly after a change',
+        (cache) => cache.rememberRead('b', statOf(0n), digest),
+      ],
+      ['a link was added', (cache) => cache.rememberLink('k', 'a')],
+    ])('is forgotten when %s', (_, change) => {
+      const cache = remembered(change);
+      expect(cache.holdsWhole('tree 1', all)).toBe(false);
+      expect(cache.holdsWhole('tree 1', [...all.slice(0, 2), link('l')])).toBe(false);
+    });
+
+    it('is not told in the run that makes it, nor after another start of the machine', () => {
+      const folder = tempFolder();
+      const cache = open(folder);
+      const young = statOf(60_000n * ms);
+      cache.rememberRead('f', young, digest);
+      cache.rememberWhole('tree 1');
+      expect(cache.holdsWhole('tree 1', [file('f', young)])).toBe(false);
+      cache.save('models/a');
+      expect(open(folder).holdsWhole('tree 1', [file('f', young)])).toBe(true);
+      const later = StatCache.open(folder, 'models/a', start + 3_600_000n * ms);
+      expect(later.holdsWhole('tree 1', [file('f', young)])).toBe(true);
+      later.save('models/a');
+      // What has settled is known after a start of the machine as well.
+      const [name] = fs.readdirSync(folder);
+      const text = fs.readFileSync(path.join(folder, name as string), 'utf8');
+      expect(text).not.toContain(bootToken());
+    });
+  });
 });
