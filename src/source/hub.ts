@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
+import { isJsonObject, parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import type { HttpAnswer } from '../remote/http-exchange.ts';
@@ -39,12 +40,13 @@ export async function openHub(
     place.token === undefined ? {} : { authorization: `Bearer ${place.token}` };
   const access = { where: asked, repository, revision, place };
   const { listFiles, modelInfo } = await import('./hub-sdk.ts');
-  const how = {
-    hubUrl: place.endpoint.href.replace(/\/$/, ''),
-    fetch: asFetch(web, access, headers, signal),
-  };
+  const hubUrl = place.endpoint.href.replace(/\/$/, '');
+  const fetching = (shape: AnswerShape) => ({
+    hubUrl,
+    fetch: asFetch(web, access, headers, shape, signal),
+  });
   const { sha: commit } = await modelInfo({
-    ...how,
+    ...fetching('object'),
     name: repository,
     revision,
     additionalFields: ['sha'],
@@ -55,7 +57,7 @@ export async function openHub(
   const reference = `hf:${repository}@${commit}`;
   const files: SourceFile[] = [];
   const repo = { type: 'model', name: repository } as const;
-  const listing = listFiles({ ...how, repo, revision: commit, recursive: true });
+  const listing = listFiles({ ...fetching('list'), repo, revision: commit, recursive: true });
   for await (const entry of listing) {
     if (entry.type === 'directory') continue;
     files.push(fileOf(entry, reference));
@@ -63,7 +65,7 @@ export async function openHub(
       throw corruptSource(reference, `it lists more than ${limits.treeEntriesMax} files`);
     }
   }
-  const base = `${how.hubUrl}/${repository}/resolve/${commit}/`;
+  const base = `${hubUrl}/${repository}/resolve/${commit}/`;
   return {
     reference,
     facts: { kind: 'hf', repository, revision, commit, ...endpointFact(place) },
@@ -116,16 +118,36 @@ interface HubAccess extends HubModel {
   readonly place: HubPlace;
 }
 
-/** What the client of the Hub fetches by: bounded, tried again, credentials to the Hub alone. */
+/** What an answer must be: the Hub's client takes it as it comes. */
+type AnswerShape = 'object' | 'list';
+
+function hasShape(value: unknown, shape: AnswerShape): boolean {
+  return shape === 'object'
+    ? isJsonObject(value)
+    : Array.isArray(value) && value.every(isJsonObject);
+}
+
+/** The JSON of an answer, checked. */
+function checkedJson(body: Buffer, shape: AnswerShape, where: string): Buffer {
+  try {
+    if (hasShape(parseJsonBytes(body), shape)) return body;
+  } catch (error) {
+    throw corruptSource(where, 'what it answers is no JSON', error);
+  }
+  throw corruptSource(where, `what it answers is no ${shape}`);
+}
+
+/** What the client of the Hub fetches by: bounded, checked, tried again, credentials to the Hub alone. */
 function asFetch(
   web: Web,
   access: HubAccess,
   headers: Readonly<Record<string, string>>,
+  shape: AnswerShape,
   signal: AbortSignal | undefined,
 ): typeof fetch {
   let pages = 0;
   return async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
+    const url = webUrl(input instanceof Request ? input.url : String(input), access.where);
     if (++pages > pagesMax) throw corruptSource(access.where, 'its list has no end');
     const own = url.origin === access.place.endpoint.origin ? headers : {};
     const given = Object.fromEntries(new Headers(init?.headers).entries());
@@ -136,11 +158,22 @@ function asFetch(
       const passing = passingError(answer, access.where);
       if (passing !== undefined) throw passing;
       if (status !== 200) throw hubRefusal(answer, access);
-      const body = await bodyOf(answer, access.where, pageBytesMax);
+      const body = checkedJson(
+        await bodyOf(answer, access.where, pageBytesMax),
+        shape,
+        access.where,
+      );
       const told = { 'content-type': 'application/json', link: answer.header('link') ?? '' };
       return new Response(body, { status, headers: told });
     }, signal);
   };
+}
+
+/** The address of a page, which the page before it tells. */
+function webUrl(text: string, where: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url;
+  throw corruptSource(where, 'its list goes on at what is no address');
 }
 
 /** Makes the error of an answer that is final, by what the Hub says beside its status. */

@@ -5,6 +5,7 @@ import * as git from './targets/git.ts';
 import * as modelFiles from './targets/model-files.ts';
 import * as registry from './targets/registry.ts';
 import * as services from './targets/services.ts';
+import * as sources from './targets/sources.ts';
 import * as store from './targets/store.ts';
 import * as tables from './targets/tables.ts';
 import * as values from './targets/values.ts';
@@ -12,7 +13,7 @@ import * as weights from './targets/weights.ts';
 
 /** Everything that reads bytes from outside, by name. */
 export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
-  [store, tables, weights, modelFiles, registry, archive, dataFiles, git, values, services]
+  [store, tables, weights, modelFiles, registry, archive, dataFiles, git, values, services, sources]
     .flatMap((targets): FuzzTarget[] => Object.values(targets))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((target) => [target.name, target]),
