@@ -143,7 +143,7 @@ function missingBytes(store: Store, target: Tracked): number {
 
 /** The blobs of a version's files; a small tree is listed by its pointer, so that its blob is not needed. */
 function neededFiles(store: Store, target: Tracked): NeededBlob[] {
-  return neededBlobs(store, [target]).filter(
+  return neededBlobs(store, target).filter(
     ({ sha256 }) => target.pointer.kind === 'file' || sha256 !== target.pointer.sha256,
   );
 }

@@ -85,7 +85,7 @@ async function fetchAll(
     blobs: [{ sha256: item.pointer.sha256, size: item.pointer.size }],
   }));
   await fetchWishes(workspace.store, trees, sources);
-  const all = tracked.map((item) => ({ item, blobs: neededBlobs(workspace.store, [item]) }));
+  const all = tracked.map((item) => ({ item, blobs: neededBlobs(workspace.store, item) }));
   await fetchWishes(workspace.store, all, sources);
   workspace.store.settle();
   return undefined;

@@ -87,7 +87,7 @@ async function infoOf(
   if (kind === 'tree' && item.pointer.files === undefined && !store.has(sha256)) {
     return { ...facts, ...nothing, availability: { complete: false, missingBytes: size } };
   }
-  const missingBytes = neededBlobs(store, [item]).reduce(
+  const missingBytes = neededBlobs(store, item).reduce(
     (sum, blob) => sum + (store.missing(blob.sha256, blob.size)?.bytes ?? 0),
     0,
   );

@@ -1,11 +1,11 @@
 import * as path from 'node:path';
 import { writeCacheFile } from '../base/cache-file.ts';
-import { sha256 } from '../base/digest.ts';
+import { type Digest, sha256 } from '../base/digest.ts';
 import { readBounded } from '../base/files.ts';
 import { parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { formatTree, type TreeEntry, treeSize } from '../base/tree.ts';
-import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
+import { type ListedFiles, type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /**
@@ -16,14 +16,25 @@ import type { Workspace } from './workspace.ts';
  */
 export function comparedFiles(workspace: Workspace, item: Tracked): TrackedFiles {
   const { path: tracked, pointer } = item;
-  if (pointer.kind !== 'tree' || pointer.files !== undefined)
-    return trackedFiles(workspace.store, item);
-  const known = keptTree(keptFile(workspace, tracked), pointer.sha256);
-  if (known !== undefined && treeSize(known) === pointer.size)
-    return { base: tracked, entries: known };
+  const known = keptFiles(workspace, item);
+  if (known !== undefined) return known;
   const files = trackedFiles(workspace.store, item);
-  keepTree(workspace, tracked, formatTree(files.entries));
+  if (pointer.kind === 'tree' && pointer.files === undefined)
+    keepTree(workspace, tracked, formatTree(files.entries));
   return files;
+}
+
+/** The files of a tracked path whose list is kept for {@link comparedFiles}. */
+export function keptFiles(
+  workspace: Workspace,
+  { path: tracked, pointer }: Tracked,
+): ListedFiles | undefined {
+  if (pointer.kind !== 'tree' || pointer.files !== undefined) return undefined;
+  const bytes = keptBytes(keptFile(workspace, tracked), pointer.sha256);
+  if (bytes === undefined) return undefined;
+  const entries = parseJsonBytes(bytes) as TreeEntry[];
+  if (treeSize(entries) !== pointer.size) return undefined;
+  return { base: tracked, entries, treeBytes: bytes.length };
 }
 
 /**
@@ -38,11 +49,10 @@ function keptFile({ cacheFolder }: Workspace, tracked: string): string {
   return path.join(cacheFolder, 'tree', `${sha256(tracked).slice(0, 32)}.json`);
 }
 
-function keptTree(file: string, digest: string): TreeEntry[] | undefined {
+function keptBytes(file: string, digest: Digest): Buffer | undefined {
   try {
     const bytes = readBounded(file, limits.treeBytesMax);
-    if (bytes === undefined || sha256(bytes) !== digest) return undefined;
-    return parseJsonBytes(bytes) as TreeEntry[];
+    return bytes !== undefined && sha256(bytes) === digest ? bytes : undefined;
   } catch {
     return undefined;
   }

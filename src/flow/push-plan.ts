@@ -1,11 +1,12 @@
 import { Breather } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
+import { digestToRaw } from '../base/digest.ts';
 import { isMstoreError } from '../base/errors.ts';
-import type { ChunkIndex } from '../index/chunk-index.ts';
+import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
-import type { Store } from '../store/local-store.ts';
 import type { Recipe } from '../store/recipe.ts';
 import type { RemoteStore, TransferOptions } from '../store/remote-store.ts';
+import { keptFiles } from './known-trees.ts';
 import { damageHere, type MissingPath, missingError, orDamage } from './missing.ts';
 import { checkSize, type NeededBlob, neededBlobs, type Tracked } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -37,12 +38,12 @@ export async function planPush(
   transfer: TransferOptions,
 ): Promise<PushPlan> {
   const { store } = workspace;
-  let survey = await surveyPush(store, tracked, there, transfer);
+  let survey = await surveyPush(workspace, tracked, there, transfer);
   const again =
     survey.missing.length === 0
       ? await there.repair(transfer)
       : store.recheck() || (await there.recheck(transfer));
-  if (again) survey = await surveyPush(store, tracked, there, transfer);
+  if (again) survey = await surveyPush(workspace, tracked, there, transfer);
   const { missing, blobs, recipes, wanted } = survey;
   if (missing.length > 0)
     throw orDamage(
@@ -61,14 +62,15 @@ export async function planPush(
  * directory is known from its list, which has to be here): nobody can send them from here. Where something is damaged that may hold the rest, none is found: the push of them ends, and says what to heal.
  */
 export async function lackingContents(
-  { store }: Workspace,
+  workspace: Workspace,
   contents: readonly Tracked[],
   there: RemoteStore,
   transfer: TransferOptions,
 ): Promise<Tracked[]> {
+  const { store } = workspace;
   const find = async (among: readonly Tracked[]) => {
     const surveys = await mapConcurrently(among, transfer.jobs, (item) =>
-      surveyPush(store, [item], there, transfer),
+      surveyPush(workspace, [item], there, transfer),
     );
     return among.filter((_, i) => (surveys[i]?.missing.length ?? 0) > 0);
   };
@@ -88,11 +90,12 @@ interface PushSurvey {
 
 /** Finds out what the remote lacks, and what nobody has. */
 async function surveyPush(
-  store: Store,
+  workspace: Workspace,
   tracked: readonly Tracked[],
   there: RemoteStore,
   transfer: TransferOptions,
 ): Promise<PushSurvey> {
+  const { store } = workspace;
   const index = await there.index(transfer);
   const wanted = new Map<IndexedPack, Map<number, number>>();
   const recipes: Recipe[] = [];
@@ -102,7 +105,7 @@ async function surveyPush(
   for (const item of tracked) {
     let needed: NeededBlob[];
     try {
-      needed = neededBlobs(store, [item]);
+      needed = neededBlobs(store, item, keptFiles(workspace, item));
     } catch (error) {
       if (!isMstoreError(error, 'objects-missing')) throw error;
       missing.push({ path: item.path, bytes: item.pointer.size });
@@ -112,6 +115,13 @@ async function surveyPush(
     for (const blob of needed) {
       blobs++;
       if (breather.due()) await breather.turn();
+      const id = digestToRaw(blob.sha256);
+      const sole = store.index().find(id);
+      if (sole !== undefined) {
+        checkSize(item.path, blob, sole.rawLength);
+        if (!index.has(id)) want(wanted, sole);
+        continue;
+      }
       const recipe = store.recipe(blob.sha256);
       if (recipe === undefined) {
         if (!(await isThere(there, index, blob, transfer))) lacking += blob.size;
@@ -142,11 +152,18 @@ function collect(
       lacking += recipe.length(row);
       continue;
     }
-    const rows = wanted.get(place.pack) ?? new Map();
-    rows.set(place.number, place.storedLength);
-    wanted.set(place.pack, rows);
+    want(wanted, place);
   }
   return lacking;
+}
+
+function want(
+  wanted: Map<IndexedPack, Map<number, number>>,
+  { pack, number, storedLength }: ChunkPlace,
+): void {
+  const rows = wanted.get(pack);
+  if (rows === undefined) wanted.set(pack, new Map([[number, storedLength]]));
+  else rows.set(number, storedLength);
 }
 
 /** Tells whether the remote has a blob that is unknown here. */

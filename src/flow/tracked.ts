@@ -191,23 +191,30 @@ export interface TrackedFiles {
   readonly entries: readonly TreeEntry[];
 }
 
+/** The same with what is known of the list itself. */
+export interface ListedFiles extends TrackedFiles {
+  /** Bytes of the tree of a directory; undefined for a file. */
+  readonly treeBytes: number | undefined;
+}
+
 /**
  * Lists the files of a tracked path; for a single file, the one entry in its folder.
  * @throws MstoreError `objects-missing` when the list of a large tree is not in the store
  */
-export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked): TrackedFiles {
+export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked): ListedFiles {
   if (pointer.kind === 'tree') {
-    const entries = treeEntries(store, pointer);
+    const { entries, bytes } = readTree(store, pointer);
     const size = treeSize(entries);
     if (size !== pointer.size)
       throw wrongSize(tracked, `its size is ${pointer.size}, that of its files ${size}`);
-    return { base: tracked, entries };
+    return { base: tracked, entries, treeBytes: bytes };
   }
   const base = path.posix.dirname(tracked);
   const entry = { path: pointer.path, size: pointer.size, sha256: pointer.sha256 };
   return {
     base: base === '.' ? '' : base,
     entries: [pointer.executable ? { ...entry, executable: true } : entry],
+    treeBytes: undefined,
   };
 }
 
@@ -219,10 +226,18 @@ export function treeEntries(
   store: Store,
   pointer: Extract<Pointer, { kind: 'tree' }>,
 ): readonly TreeEntry[] {
-  if (pointer.files !== undefined) return pointer.files;
+  return pointer.files ?? readTree(store, pointer).entries;
+}
+
+function readTree(
+  store: Store,
+  { files, sha256 }: Extract<Pointer, { kind: 'tree' }>,
+): { readonly entries: readonly TreeEntry[]; readonly bytes: number } {
+  if (files !== undefined) return { entries: files, bytes: formatTree(files).length };
   const reader = new BlobReader(store);
   try {
-    return parseTree(reader.readWhole(pointer.sha256, limits.treeBytesMax));
+    const bytes = reader.readWhole(sha256, limits.treeBytesMax);
+    return { entries: parseTree(bytes), bytes: bytes.length };
   } finally {
     reader.close();
   }
@@ -236,25 +251,26 @@ export interface NeededBlob {
 }
 
 /**
- * Lists the blobs of tracked paths, each once: of a directory its tree and its files.
+ * Lists the blobs of a tracked path, each once: of a directory its tree and its files.
+ * @param files of the path, where they are known
  * @throws MstoreError `objects-missing` as {@link trackedFiles}
  */
-export function neededBlobs(store: Store, tracked: readonly Tracked[]): NeededBlob[] {
+export function neededBlobs(
+  store: Store,
+  item: Tracked,
+  files: ListedFiles = trackedFiles(store, item),
+): NeededBlob[] {
   const blobs = new Map<string, NeededBlob>();
-  for (const item of tracked) {
-    const { entries } = trackedFiles(store, item);
-    if (item.pointer.kind === 'tree') {
-      const { sha256 } = item.pointer;
-      blobs.set(sha256, { sha256, size: formatTree(entries).length });
-    }
-    for (const entry of entries) {
-      if (!isFileEntry(entry)) continue;
-      const { sha256, size } = entry;
-      const same = blobs.get(sha256);
-      if (same === undefined) blobs.set(sha256, { sha256, size });
-      else if (same.size !== size)
-        throw wrongSize(item.path, `it gives both ${same.size} and ${size} bytes to ${sha256}`);
-    }
+  const { entries, treeBytes } = files;
+  const { sha256: content } = item.pointer;
+  if (treeBytes !== undefined) blobs.set(content, { sha256: content, size: treeBytes });
+  for (const entry of entries) {
+    if (!isFileEntry(entry)) continue;
+    const { sha256, size } = entry;
+    const same = blobs.get(sha256);
+    if (same === undefined) blobs.set(sha256, { sha256, size });
+    else if (same.size !== size)
+      throw wrongSize(item.path, `it gives both ${same.size} and ${size} bytes to ${sha256}`);
   }
   return [...blobs.values()];
 }

@@ -79,9 +79,10 @@ export class RecipeBuilder {
 /** The recipe of a blob that is one chunk, or empty. It is never stored. */
 export function soleChunkRecipe(blob: Digest, size: number): Recipe {
   if (size === 0) return new Recipe(blob, 0, Buffer.alloc(0));
-  const builder = new RecipeBuilder();
-  builder.add(digestToRaw(blob), size);
-  return builder.finish(blob);
+  const rows = Buffer.allocUnsafe(rowBytes);
+  rows.write(blob, 'hex');
+  rows.writeUInt32LE(size, digestBytes);
+  return new Recipe(blob, size, rows);
 }
 
 /** The bytes of a recipe object. */

@@ -126,7 +126,8 @@ async function makeSeedIn(top: string): Promise<Seed> {
 async function blobsAt(work: string, revision: string): Promise<Digest[]> {
   const workspace = await projectAt(work).open();
   const set = await trackedAt(workspace, git(work, 'rev-parse', revision));
-  return neededBlobs(workspace.store, set.tracked).map((blob) => blob.sha256);
+  const blobs = set.tracked.flatMap((item) => neededBlobs(workspace.store, item));
+  return [...new Set(blobs.map((blob) => blob.sha256))];
 }
 
 async function makeVersion(work: string, version: 1 | 2): Promise<void> {

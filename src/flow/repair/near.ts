@@ -18,7 +18,7 @@ import { isRemoteFailure, receiveChunks } from '../fetch-receive.ts';
 import { FetchSource } from '../fetch-source.ts';
 import { type ChosenRemote, chosenJobs, requestJobs, transferJobs } from '../remotes.ts';
 import type { RemoteChoice } from '../several-remotes.ts';
-import { type Tracked, trackedFiles, trackedInWorkspace } from '../tracked.ts';
+import { type Tracked, type TrackedFiles, trackedFiles, trackedInWorkspace } from '../tracked.ts';
 import { isLocalDamage } from '../verify/harm.ts';
 import { Workspace } from '../workspace.ts';
 
@@ -211,7 +211,7 @@ interface WorkspaceFile {
   readonly size: number;
 }
 
-function filesOf(store: Store, item: Tracked): ReturnType<typeof trackedFiles> {
+function filesOf(store: Store, item: Tracked): TrackedFiles {
   try {
     return trackedFiles(store, item);
   } catch (error) {
