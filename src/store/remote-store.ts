@@ -190,6 +190,7 @@ export class RemoteStore {
     await mapConcurrently([...attached, ...far], options.jobs, async (one) => {
       // A pack of another size is damaged: what it holds counts as absent, so that it is sent again.
       const footer = await this.#footer(one, options);
+      if (footer === gone) return;
       if (footer?.packBytes === one.size) index.addPack(footer, one.time);
       else this.#noteDamage(packKey(one.pack), packDamage(one.size, footer?.packBytes));
     });
@@ -225,7 +226,7 @@ export class RemoteStore {
   async footerOf({ id, packBytes }: IndexedPack, options: TransferOptions): Promise<PackFooter> {
     const near = (await this.index(options)).footer(id);
     const footer = near ?? (await this.#footer({ pack: id, size: packBytes }, options));
-    if (footer?.packBytes === packBytes) return footer;
+    if (footer !== gone && footer?.packBytes === packBytes) return footer;
     throw new MstoreError('corrupt-remote', `${this.remote.location}/${packKey(id)} is damaged`, {
       hint: pushedAgain('that pack'),
       details: { key: packKey(id), location: this.remote.location },
@@ -251,7 +252,7 @@ export class RemoteStore {
     this.#kept.unreadable.clear();
     await mapConcurrently(unreadable, options.jobs, async ([pack, size]) => {
       const footer = await this.#footer({ pack, size }, options);
-      if (footer?.packBytes === size) index.addPack(footer);
+      if (footer !== gone && footer?.packBytes === size) index.addPack(footer);
     });
     return unreadable.length > 0;
   }
@@ -271,15 +272,18 @@ export class RemoteStore {
     return this.#kept.read(pack);
   }
 
-  /** Finds a footer where it costs least: local store, kept index objects, the remote. */
+  /**
+   * Finds a footer where it costs least: local store, kept index objects, the remote.
+   * @returns undefined for a pack that is damaged, `gone` for one that was removed since it was listed
+   */
   async #footer(
     { pack, size }: { pack: Digest; size: number },
     options: TransferOptions,
-  ): Promise<PackFooter | undefined> {
+  ): Promise<PackFooter | typeof gone | undefined> {
     const near = this.#kept.read(pack);
     if (near !== undefined) return near;
     const footer = await this.#fetchFooter(pack, size, this.#indexed.has(pack), options);
-    if (footer !== undefined) this.#kept.keep(footer);
+    if (footer !== undefined && footer !== gone) this.#kept.keep(footer);
     return footer;
   }
 
@@ -289,7 +293,7 @@ export class RemoteStore {
     size: number,
     indexed: boolean,
     options: TransferOptions,
-  ): Promise<PackFooter | undefined> {
+  ): Promise<PackFooter | typeof gone | undefined> {
     try {
       if (indexed)
         return parseFooter(
@@ -310,7 +314,8 @@ export class RemoteStore {
       const footerRange = { start: footerStart, end: footerStart + footerLength };
       return parseFooter(await readRange(this.remote, packKey(pack), footerRange, options), pack);
     } catch (error) {
-      if (isMstoreError(error, 'corrupt-pack', 'corrupt-remote', 'not-found')) return undefined;
+      if (isMstoreError(error, 'not-found')) return gone;
+      if (isMstoreError(error, 'corrupt-pack', 'corrupt-remote')) return undefined;
       throw error;
     }
   }
@@ -355,6 +360,9 @@ export class RemoteStore {
     return recipes;
   }
 }
+
+/** Stands for what another host removed since it was listed, which is no damage. */
+const gone = 'gone';
 
 function packDamage(size: number, expected: number | undefined): string {
   if (expected === undefined) return 'its end is not that of a pack';

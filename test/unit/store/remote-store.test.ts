@@ -205,6 +205,20 @@ describe('the index of a remote', () => {
     expect(there.damage()).toHaveLength(16);
   });
 
+  it('does not call damaged what was removed since it was listed', async () => {
+    const { remote, footer } = await made();
+    const listing: RemoteReader = {
+      ...remote,
+      async *list(prefix, how) {
+        yield* remote.list(prefix, how);
+        for (const key of [packKey(footer.id), indexKey(footer.id)]) await remote.delete(key);
+      },
+    };
+    const there = await opened(listing);
+    expect([...(await there.index(options)).packs()]).toEqual([]);
+    expect(toldBy(there)).toEqual([]);
+  });
+
   it('is not opened where the network fails', async () => {
     const { remote, footer } = await made();
     const { get } = remote;
