@@ -88,8 +88,10 @@ export async function usage(
   const groups = groupRoots(kept, options.byVersion === true);
   refuseUnknown(groups, options.paths ?? []);
   const blobs = await blobsOf(groups, there, workspace, transfer);
-  const shares = new Shares(groups.length);
-  await mapBlobs(blobs, shares, { there, index, transfer });
+  const count = () => sharesOf(blobs, groups.length, { there, index, transfer });
+  let shares = await count();
+  // Nothing is called absent because of a wrong table of what is here.
+  if (shares.isLacking && (await there.recheck(transfer))) shares = await count();
   const packs = [...index.packs()];
   const payload = packs.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
   return {
@@ -191,11 +193,12 @@ async function blobsOf(
   return blobs;
 }
 
-async function mapBlobs(
+async function sharesOf(
   blobs: ReadonlyMap<Digest, readonly number[]>,
-  shares: Shares,
+  groups: number,
   { there, index, transfer }: { there: RemoteStore; index: ChunkIndex; transfer: TransferOptions },
-): Promise<void> {
+): Promise<Shares> {
+  const shares = new Shares(groups);
   const arriving = mapInOrder(
     [...blobs],
     { atOnce: transfer.jobs, bytesOf: () => 1, bytesMax: transfer.jobs },
@@ -205,6 +208,7 @@ async function mapBlobs(
     },
   );
   for await (const { users, found } of arriving) if (!found.isWhole) shares.lack(users);
+  return shares;
 }
 
 /** Who uses a chunk: nobody, the group of that number less one, or several. */
@@ -240,6 +244,11 @@ class Shares {
 
   #at(group: number): Share {
     return this.#groups[group] as Share;
+  }
+
+  /** Whether a blob of any group is not all there. */
+  get isLacking(): boolean {
+    return this.#groups.some(({ absent }) => absent > 0);
   }
 
   /** Notes that a blob of groups is not all there. */

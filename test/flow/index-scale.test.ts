@@ -2,6 +2,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/digest.ts';
+import type { GcPlace } from '../../src/flow/gc/place.ts';
+import { usage } from '../../src/flow/usage.ts';
 import { TableWriter } from '../../src/index/chunk-table.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
@@ -16,6 +18,7 @@ import {
 } from '../support/flow-project.ts';
 import { noise } from '../support/flow-scratch.ts';
 import { openedBelow } from '../support/flow-state.ts';
+import { remoteOf } from '../support/gc.ts';
 import { madeId, makeStore } from '../support/made-stores.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -88,7 +91,8 @@ describe('a chunk table that wrongly lacks chunks', () => {
     expect(new Store(store).has(blob)).toBe(true);
   });
 
-  it('does not make a remote seem to lack what it has', async () => {
+  /** A project whose packs are on its remote alone, with a table of it that lies. */
+  async function misled(): Promise<{ project: Project; place: GcPlace }> {
     const remote = await emptyRemote();
     const remotes = withRemotes({ origin: remote });
     const project = await makePlainProject(remotes);
@@ -104,10 +108,22 @@ describe('a chunk table that wrongly lacks chunks', () => {
     fs.rmSync(path.join(store, 'packs'), { recursive: true });
     const there = await RemoteStore.open(remote, new Store(store));
     expect((await there.index(jobs)).counts).toMatchObject({ tables: 1, fresh: 0 });
+    return { project, place: await remoteOf(project) };
+  }
+
+  it('does not make a remote seem to lack what it has', async () => {
+    const { project } = await misled();
     await project.fetch();
     fs.rmSync(project.at('model.bin'));
     await project.checkout(['model.bin']);
     expect(project.read('model.bin').equals(noise(3_000_000, 'one file'))).toBe(true);
+  });
+
+  it('does not make its usage call anything absent', async () => {
+    const { project, place } = await misled();
+    const { entries } = await usage(await project.open(), place);
+    expect(entries).toMatchObject([{ path: 'model.bin', absent: 0 }]);
+    expect(entries[0]?.stored).toBeGreaterThan(2_900_000);
   });
 });
 
