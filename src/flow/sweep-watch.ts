@@ -34,21 +34,22 @@ export interface WatchOptions extends RemoteCallOptions {
  * Tells a writer whether a sweep may have taken away what it relied on. A sweep says that it begins, then reads
  * roots, then deletes. So a writer whose root is there before it looks for sweeps, and who finds none
  * that it has not seen ended before it began, knows that every later one reads its root. Otherwise it
- * waits for the end of those, and looks again at what is there. Nothing depends on clocks, but that listings
- * of the place are not stale.
+ * waits for the end of those, and looks again at what is there. A mark gives roots up, also one on which a writer
+ * relies who found it before: one that was not there at the last look is looked at as a sweep that was waited for.
+ * Nothing depends on clocks, but that listings of the place are not stale.
  */
 export class SweepWatch {
   readonly #place: RemoteWriter;
   readonly #surroundings: WatchSurroundings;
   readonly #options: WatchOptions;
   #since: { readonly wall: number; readonly monotonic: number };
-  /** Sweeps that ended before the work began, or were waited for. */
-  #known: ReadonlySet<string>;
+  /** Sweeps that ended before the work began, or were waited for, and marks that were there. */
+  #known: Known;
 
   private constructor(
     place: RemoteWriter,
     surroundings: WatchSurroundings,
-    known: ReadonlySet<string>,
+    known: Known,
     options: WatchOptions,
   ) {
     this.#place = place;
@@ -67,8 +68,8 @@ export class SweepWatch {
     surroundings: WatchSurroundings,
     { isEmpty = false, ...options }: WatchOptions & { readonly isEmpty?: boolean } = {},
   ): Promise<SweepWatch> {
-    const { ended } = sweepsOf(isEmpty ? [] : await listCleanUps(place, options));
-    return new SweepWatch(place, surroundings, ended, options);
+    const { known } = sweepsOf(isEmpty ? [] : await listCleanUps(place, options));
+    return new SweepWatch(place, surroundings, known, options);
   }
 
   /**
@@ -82,11 +83,11 @@ export class SweepWatch {
     const seen = new Map<string, number>();
     let waits = 0;
     for (;;) {
-      const { ended, open } = sweepsOf(await listCleanUps(this.#place, this.#options));
-      const isNews = open.length > 0 || [...ended].some((name) => !this.#known.has(name));
+      const { known, open } = sweepsOf(await listCleanUps(this.#place, this.#options));
+      const isNews = open.length > 0 || [...known].some((name) => !this.#known.has(name));
       if (open.length === 0) {
         const tooLong = this.#worked() > workMsMax;
-        this.#known = ended;
+        this.#known = known;
         this.#since = this.#now();
         if (waits > 0) progress.finish();
         return isNews || tooLong;
@@ -153,8 +154,12 @@ function nameOf({ id, number }: OpenSweep): string {
   return `${id}/${number}`;
 }
 
-function sweepsOf(cleanUps: readonly CleanUp[]): { ended: Set<string>; open: OpenSweep[] } {
+/** Names of sweeps that have ended, and of marks. */
+type Known = ReadonlySet<string>;
+
+function sweepsOf(cleanUps: readonly CleanUp[]): { known: Known; open: OpenSweep[] } {
   const all = cleanUps.flatMap(({ id, sweeps }) => sweeps.map((sweep) => ({ ...sweep, id })));
-  const open = all.filter(({ ended }) => !ended);
-  return { ended: new Set(all.filter(({ ended }) => ended).map(nameOf)), open };
+  const marks = cleanUps.filter(({ mark }) => mark !== undefined).map(({ id }) => `${id}/mark`);
+  const ended = all.filter((sweep) => sweep.ended).map(nameOf);
+  return { known: new Set([...marks, ...ended]), open: all.filter((sweep) => !sweep.ended) };
 }

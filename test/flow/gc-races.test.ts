@@ -3,11 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { takeBack } from '../../src/flow/gc/gc.ts';
 import { push } from '../../src/flow/push.ts';
 import { chooseRemote } from '../../src/flow/remotes.ts';
+import { SweepWatch } from '../../src/flow/sweep-watch.ts';
 import { findTargets } from '../../src/flow/targets.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import type { RemotePruner } from '../../src/remote/remote.ts';
 import { bytesSource } from '../../src/remote/remote.ts';
-import { beginSweep, cleanUpId, endSweep, listCleanUps } from '../../src/store/clean-up.ts';
+import {
+  beginSweep,
+  cleanUpId,
+  endSweep,
+  listCleanUps,
+  markKey,
+} from '../../src/store/clean-up.ts';
 import {
   cloneProject,
   emptyRemote,
@@ -171,6 +178,21 @@ describe('gc at the same time as others', () => {
     }
     expect(taken).toBeGreaterThan(3);
     clearScratch();
+  });
+});
+
+describe('a mark that comes while others work', () => {
+  it('is looked at once, as it may give up a record that they rely on', async () => {
+    const remote = await emptyRemote();
+    const project = await makeProject(withRemotes({ origin: remote }));
+    const id = cleanUpId(new Date().toISOString(), 'b'.repeat(8));
+    const { surroundings } = await project.open();
+    const watch = await SweepWatch.begin(remote, surroundings);
+    expect(await watch.mayHaveLost()).toBe(false);
+    await remote.create(markKey(id), bytesSource(Buffer.from('{}')));
+    expect(await watch.mayHaveLost()).toBe(true);
+    expect(await watch.mayHaveLost()).toBe(false);
+    expect(await (await SweepWatch.begin(remote, surroundings)).mayHaveLost()).toBe(false);
   });
 });
 

@@ -119,8 +119,9 @@ export class Ledger implements Watcher {
     const begun = this.#begun.get(command);
     if (begun === undefined) throw new Error(`${command} has not begun`);
     const { repository, at } = begun;
+    const by = { name: command, repository, began: at };
     for (const item of tracked) {
-      const records = this.#records.keeping(repository, item.pointer.sha256);
+      const records = this.#records.keeping(item.pointer.sha256, by);
       if (records.length > 0) {
         this.#oracle.need(item.pointer, { name: `the push ${command}`, records });
         this.#published.push({ item, records });

@@ -7,6 +7,16 @@ interface Listed {
   readonly repository: string;
   /** The digests in its pointers. */
   readonly contents: ReadonlySet<string>;
+  /** Who wrote it, and when. */
+  readonly command: string;
+  readonly at: number;
+}
+
+/** A command that was told that something is there. */
+export interface Promisee {
+  readonly name: string;
+  readonly repository: string;
+  readonly began: number;
 }
 
 /**
@@ -47,7 +57,10 @@ export class RootRecords {
       // One for versions keeps them only until the registry does.
       const isForVersions = JSON.parse(Buffer.from(bytes).toString()).purpose === 'versions';
       const contents = isForVersions ? [] : digestsOfRoot(bytes);
-      this.#listed.set(key, { repository, contents: new Set(contents) });
+      this.#listed.set(key, {
+        ...{ repository, contents: new Set(contents) },
+        ...{ command, at: this.#now() },
+      });
       this.#there.add(key);
       // Where a clock jumps back, a record may have the name of one that was given up and is gone, mark and all.
       for (const mark of this.#marksOf.get(key) ?? []) {
@@ -83,13 +96,20 @@ export class RootRecords {
     return (this.#marksOf.get(key)?.size ?? 0) > 0;
   }
 
-  /** Records of a repository that keep a content. */
-  keeping(repository: string, content: string): string[] {
+  /**
+   * Records of a repository that keep a content which a command was told to be there. Where what it relied on was given
+   * up while it worked, one that another command wrote since then is not yet a promise: that one may still look again.
+   */
+  keeping(content: string, by: Promisee): string[] {
+    const { repository, name, began } = by;
+    const givenUp = this.wereGivenUpSince(repository, began)
+      ? this.#lastTime.get(repository)
+      : undefined;
     return [...this.#there].filter((key) => {
       const record = this.#listed.get(key);
-      return (
-        record?.repository === repository && record.contents.has(content) && !this.isGivenUp(key)
-      );
+      if (record?.repository !== repository || !record.contents.has(content)) return false;
+      const isOthers = record.command !== name && record.at > (givenUp ?? Number.POSITIVE_INFINITY);
+      return !isOthers && !this.isGivenUp(key);
     });
   }
 

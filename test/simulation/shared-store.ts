@@ -5,7 +5,7 @@ import { readSource } from '../../src/remote/source.ts';
 import type { Store } from '../../src/store/local-store.ts';
 import { epochMs, type Network, type Program } from './client.ts';
 import { blobsOf } from './oracle.ts';
-import { RootRecords } from './root-records.ts';
+import { type Promisee, RootRecords } from './root-records.ts';
 
 /** How long a call of a shared disk may take, milliseconds. */
 const diskMsMax = 1_500;
@@ -102,14 +102,10 @@ export class SharedStore {
    * records that keep them are given up.
    * @returns what is wrong, if anything
    */
-  acknowledged(
-    items: readonly Tracked[],
-    by: { readonly name: string; readonly repository: string; readonly began: number },
-    store: Store,
-  ): string | undefined {
+  acknowledged(items: readonly Tracked[], by: Promisee, store: Store): string | undefined {
     const { name, repository, began } = by;
     for (const item of items) {
-      const records = this.records.keeping(repository, item.pointer.sha256);
+      const records = this.records.keeping(item.pointer.sha256, by);
       if (records.length > 0) this.#promises.push({ item, name, records });
       else if (!this.records.wereGivenUpSince(repository, began)) {
         return `${name} was told that ${item.path} is in the store, and no record keeps it there`;
