@@ -58,6 +58,11 @@ export {
   type OwnedRemote,
   removeRemote,
 } from './flow/remotes.ts';
+export {
+  type ResolvedModel,
+  type ResolveOptions,
+  resolveModel,
+} from './flow/resolve/resolve.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';

@@ -40,6 +40,7 @@ const outsideExceptions = [
   'src/worktree/stat-cache.ts process.hrtime',
   // The entry of programs that name a folder; who opens the workspace hands an environment in.
   'src/flow/model-registry.ts process.env',
+  'src/flow/resolve/resolve.ts process.env',
   // The default of an option; flows always hand the environment in.
   'src/git/open.ts process.env',
 ];

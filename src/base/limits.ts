@@ -29,6 +29,10 @@ export const limits = {
   headerBytesMax: 64 * 1024,
   /** One configuration file. */
   configBytesMax: 128 * 1024,
+  /** A file of variables, `.env`. */
+  envFileBytesMax: 64 * 1024,
+  /** A lock file: some 10,000 references. */
+  lockFileBytesMax: 4 * 1024 * 1024,
   /** A file of ignore patterns. */
   ignoreBytesMax: 256 * 1024,
   /** One pattern of it, in characters: no path is longer, and each becomes a regular expression. */

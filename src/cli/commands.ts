@@ -147,6 +147,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/import.ts')).importCommand,
   },
   {
+    name: 'resolve',
+    about: 'Have a model here from wherever it lives, verified, and print its directory',
+    load: async () => (await import('./commands/resolve.ts')).resolveCommand,
+  },
+  {
     name: 'package',
     about: 'Make one file of a version, to be carried elsewhere',
     load: async () => (await import('./commands/package.ts')).packageCommand,

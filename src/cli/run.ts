@@ -10,7 +10,7 @@ import {
 } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
-import { systemSurroundings } from '../flow/surroundings.ts';
+import { offlineIn, systemSurroundings } from '../flow/surroundings.ts';
 import { openWorkspace } from '../flow/workspace.ts';
 import type { Command } from './command.ts';
 import { type Context, errorDocument, type GlobalOptions } from './context.ts';
@@ -99,8 +99,7 @@ function makeContext(
   const env = process.env;
   // Which Node to run on is this program's to say: the SDK would print a warning with every command.
   env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
-  const offline =
-    options.offline || ['1', 'true', 'yes'].includes((env['MSTORE_OFFLINE'] ?? '').toLowerCase());
+  const offline = options.offline || offlineIn(env);
   const surroundings = systemSurroundings(env, offline);
   const cwd = workingDirectory(directory);
   const machine = options.json || options.jsonEvents;

@@ -85,8 +85,11 @@ function refuseTaken(entries: readonly TreeEntry[], name: string): void {
   });
 }
 
-/** Lists what the directory will hold, by path in it. */
-function layOut(workspace: Workspace, targets: readonly Tracked[]): TreeEntry[] {
+/**
+ * Lists what the directory will hold, by path in it.
+ * @throws MstoreError `objects-missing` when the list of a large tree is not in the store
+ */
+export function layOut(workspace: Workspace, targets: readonly Tracked[]): TreeEntry[] {
   const sole = targets.length === 1;
   return targets.flatMap((target) => {
     const { base, entries } = trackedFiles(workspace.store, target);

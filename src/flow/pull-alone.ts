@@ -6,6 +6,7 @@ import { ensureFolder, tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
+import type { RemoteCallOptions } from '../remote/remote.ts';
 import { linkKindsOf } from './checkout.ts';
 import { type CheckoutToOptions, type CheckoutToResult, checkoutTo } from './checkout-to.ts';
 import { type FetchResult, fetch } from './fetch.ts';
@@ -59,7 +60,7 @@ export async function pullAlone(
   return withWorkspaceBeside(directory, surroundings, async (workspace) => {
     refuseLinksIntoIt(workspace, options);
     const choices = await chooseFetchRemotes(workspace, remotes, cwd, choose);
-    const { found, failures } = await findThere(workspace, choices, parsed, reference, options);
+    const { found, failures } = await findOnRemotes(workspace, choices, parsed, reference, options);
     const content = contentOf(workspace.store, found.record.value, {});
     const fetched = await fetch(workspace, [content], choices, options);
     const whole = withFileLists(workspace.store, content);
@@ -101,13 +102,16 @@ function refuseLinksIntoIt(workspace: Workspace, { link }: CheckoutToOptions): v
   });
 }
 
-/** Finds the version in the registry of the first remote that answers and has its model. */
-async function findThere(
+/**
+ * Finds a version in the registry of the first remote that answers and has its model.
+ * @throws MstoreError `unknown-model`, `unknown-version`, `unknown-ref`, or why the first remote could not be asked
+ */
+export async function findOnRemotes(
   workspace: Workspace,
   choices: readonly RemoteChoice[],
   reference: Reference,
   text: string,
-  options: CheckoutToOptions,
+  options: RemoteCallOptions,
 ): Promise<{ found: FoundVersion; failures: RegistryFailure[] }> {
   const failures: RegistryFailure[] = [];
   let unknown: MstoreError | undefined;
@@ -129,7 +133,7 @@ async function findIn(
   choice: ChosenRemote,
   reference: Reference,
   text: string,
-  { signal }: CheckoutToOptions,
+  { signal }: RemoteCallOptions,
 ): Promise<FoundVersion> {
   const registry = remoteRegistry(choice, { signal });
   if (reference.kind === 'model') {

@@ -18,6 +18,11 @@ export interface Surroundings {
   readonly openRemote: (url: string, options: OpenOptions) => Promise<RemotePruner>;
 }
 
+/** Tells whether the environment forbids the network: `MSTORE_OFFLINE`. */
+export function offlineIn(env: NodeJS.ProcessEnv): boolean {
+  return ['1', 'true', 'yes'].includes((env['MSTORE_OFFLINE'] ?? '').toLowerCase());
+}
+
 /** Returns the surroundings of this process. */
 export function systemSurroundings(env: NodeJS.ProcessEnv, offline = false): Surroundings {
   return {

@@ -147,9 +147,10 @@ function syncTree(folder: string): void {
  */
 function replace(temp: string, directory: string, old: string | undefined): void {
   const exists = fs.lstatSync(directory, { throwIfNoEntry: false }) !== undefined;
-  if (exists && old === undefined) fs.rmdirSync(directory);
   if (exists && old !== undefined) fs.renameSync(directory, old);
   try {
+    // Another process may have written it in the meantime.
+    if (exists && old === undefined) fs.rmdirSync(directory);
     fs.renameSync(temp, directory);
   } catch (error) {
     if (exists && old !== undefined) fs.renameSync(old, directory);

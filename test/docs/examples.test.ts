@@ -36,6 +36,7 @@ async function runLines(lines: readonly string[]): Promise<string> {
     HF_ENDPOINT: hub.endpoint,
     PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
     MODEL: model,
+    MSTORE_CACHE: path.join(place, 'cache'),
   };
   const script = ['set -eu', ...lines].join('\n');
   const child = spawn('sh', ['-c', script], { cwd: work, env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { type CliWorkspace, flipBit, makeWorkspace, soleFile } from '../support/cli.ts';
+import { type CliWorkspace, cliEnv, flipBit, makeWorkspace, soleFile } from '../support/cli.ts';
 import { git } from '../support/git.ts';
 import { codeSpans, tableRows } from '../support/page-checks.ts';
 import { floats, onnxWithExternal, type TypedTensor, typedFile } from '../support/tensors.ts';
@@ -138,6 +138,9 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'unpackage', 'unpackage', '../m.tar.gz');
     await expectDocumented(workspace, 'unpackage --to', 'unpackage', '../m.tar.gz', '--to', '../m');
     await expectDocumented(workspace, 'checkout --to', 'export', 'm@v1', '--to', '../exported');
+    cliEnv['MSTORE_CACHE'] = workspace.at('../cache');
+    await expectDocumented(workspace, 'resolve', 'resolve', 'm@staging', '--lock', '../m.lock');
+    await expectDocumented(workspace, 'resolve --prune', 'resolve', '--prune', '0');
     await expectDocumented(workspace, 'models', 'models');
     await expectDocumented(workspace, 'versions', 'versions', 'm');
     await expectDocumented(workspace, 'show', 'show', 'm@v1');

@@ -158,6 +158,11 @@ module.exports = {
     ),
     onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
     onlyIn(['yaml'], ['registry'], 'only files of metrics and metadata may be YAML'),
+    onlyIn(
+      ['dotenv'],
+      ['flow'],
+      'only a resolution reads a file of variables, when it is asked to',
+    ),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(['ignore'], ['base', 'git'], 'ignore patterns are understood in one place'),
     onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
