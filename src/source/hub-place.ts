@@ -82,6 +82,15 @@ function tokenIn(file: string): string | undefined {
   }
 }
 
+/** The folder in which the Hub's clients have the files of a commit, there or not. */
+export function hubSnapshotFolder(
+  { cache }: Pick<HubPlace, 'cache'>,
+  repository: string,
+  commit: string,
+): string {
+  return path.join(cache, `models--${repository.replaceAll('/', '--')}`, 'snapshots', commit);
+}
+
 /**
  * Finds a file in the cache of the Hub's clients. Its bytes have to be verified: nobody did.
  * @returns undefined when there is none of that size
@@ -92,11 +101,12 @@ export function cachedCopy(
   commit: string,
   { path: name, size, sha256, gitBlob }: SourceFile,
 ): string | undefined {
-  const folder = path.join(cache, `models--${repository.replaceAll('/', '--')}`);
+  const snapshot = hubSnapshotFolder({ cache }, repository, commit);
+  const folder = path.dirname(path.dirname(snapshot));
   const blob = sha256 ?? gitBlob;
   const places = [
     ...(blob === undefined ? [] : [path.join(folder, 'blobs', blob)]),
-    path.join(folder, 'snapshots', commit, name),
+    path.join(snapshot, name),
   ];
   return places.find((place) => {
     try {

@@ -20,7 +20,22 @@ export function withEnvFile(env: NodeJS.ProcessEnv, file: string): NodeJS.Proces
       details: { path: file },
     });
   }
-  const text = bytes.toString('utf8').replace(/^\ufeff/, '');
+  return parseEnv(env, bytes, file);
+}
+
+/**
+ * Adds the variables of the bytes of a file to an environment, which wins where both have one.
+ * @param file names it in errors
+ * @throws MstoreError `usage` when a reference in it would be cut
+ */
+export function parseEnv(
+  env: NodeJS.ProcessEnv,
+  bytes: Uint8Array,
+  file: string,
+): NodeJS.ProcessEnv {
+  const text = Buffer.from(bytes)
+    .toString('utf8')
+    .replace(/^\ufeff/, '');
   refuseCut(text, file);
   return { ...parse(text), ...env };
 }

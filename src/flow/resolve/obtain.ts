@@ -1,16 +1,17 @@
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import type { Digest } from '../../base/digest.ts';
 import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
-import { isFileEntry, isLinkEntry, type TreeEntry } from '../../base/tree.ts';
+import type { TreeEntry } from '../../base/tree.ts';
 import { treePointer } from '../../worktree/pointer.ts';
 import { isPresent } from '../checkout.ts';
 import { isSource } from '../import/open-source.ts';
 import { foreignReference } from '../reference-errors.ts';
 import { treeEntries } from '../tracked.ts';
-import { checkDestination, refuseProtected, writeWhole } from '../whole-directory.ts';
+import { checkDestination, refuseProtected } from '../whole-directory.ts';
 import { type Asked, exactForm, treeSaid } from './asked.ts';
+import { fromDirectory } from './copied.ts';
+import { fromHubCache } from './hub-cache.ts';
 import { locateSource } from './locate-source.ts';
 import { fromStore, locateVersion, pinnedHere } from './locate-version.ts';
 import { type Brought, drifted, type Located } from './located.ts';
@@ -53,7 +54,7 @@ export async function obtain(
   const known = exact === undefined ? undefined : session.cache.known(exact);
   const wanted = pinned ?? treeSaid(asked) ?? known?.tree;
   if (exact !== undefined && wanted !== undefined) {
-    const placed = (await destination.kept(wanted)) ?? (await destination.fromHere(wanted));
+    const placed = (await destination.kept(wanted)) ?? (await destination.fromHere(wanted, asked));
     if (placed !== undefined) {
       const record = known?.record ?? (await pinnedHere(session, asked))?.version?.record;
       return remembered(session, { exact, tree: wanted, ...placed, record });
@@ -85,13 +86,18 @@ async function fromLocated(
   if (located.tree !== undefined) check(located.tree);
   if (located.tree !== undefined && located.tree !== wanted) {
     const { tree } = located;
-    const placed = (await destination.kept(tree)) ?? (await destination.fromHere(tree));
+    const placed = (await destination.kept(tree)) ?? (await destination.fromHere(tree, asked));
     if (placed !== undefined) {
       return remembered(session, { exact: exactOf(tree), tree, ...placed, ...facts });
     }
   }
   const brought = await located.bring();
-  check(brought.tree);
+  try {
+    check(brought.tree);
+  } catch (error) {
+    brought.done();
+    throw error;
+  }
   const placed = await destination.put(brought);
   brought.done();
   const { tree } = brought;
@@ -162,8 +168,18 @@ class Destination {
     return undefined;
   }
 
-  /** Takes it from what this machine has under the digest of the tree: the store, or the cache for another directory. */
-  async fromHere(tree: Digest): Promise<Placed | undefined> {
+  /**
+   * Takes it from what this machine has under the digest of the tree: the store, the cache for another directory, or the
+   * cache of the Hub's clients.
+   */
+  async fromHere(tree: Digest, asked: Asked): Promise<Placed | undefined> {
+    const placed = (await this.#fromStore(tree)) ?? (await this.#fromOwnCache(tree));
+    if (placed !== undefined) return placed;
+    const brought = await fromHubCache(this.#session, asked, tree);
+    return brought && this.put(brought);
+  }
+
+  async #fromStore(tree: Digest): Promise<Placed | undefined> {
     const { workspace, looked } = this.#session;
     const entries = storedEntries(this.#session, tree);
     if (entries !== undefined) {
@@ -174,15 +190,24 @@ class Destination {
         } catch (error) {
           if (!isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe')) throw error;
           looked.push(`the store ${workspace.store.folder} (damaged: ${error.message})`);
+          return undefined;
         }
       }
     }
-    looked.push(`the store ${workspace.store.folder} (not there)`);
+    const { hasWorkspace, surroundings } = this.#session;
+    const isKept = hasWorkspace || surroundings.env['MSTORE_STORE_PATH'] !== undefined;
+    if (isKept) looked.push(`the store ${workspace.store.folder} (not there)`);
+    return undefined;
+  }
+
+  async #fromOwnCache(tree: Digest): Promise<Placed | undefined> {
     if (this.#to === undefined) return undefined;
-    const { cache, work } = this.#session;
+    const { cache, work, looked } = this.#session;
     const found = await cache.find(tree, work);
     looked.push(`the cache ${cache.folder} (${found.state})`);
-    return found.state === 'whole' ? this.put(this.#fromCache(tree, found.entries)) : undefined;
+    return found.state === 'whole'
+      ? this.put(fromDirectory(this.#session, cache.directoryOf(tree), tree, found.entries))
+      : undefined;
   }
 
   /** Gives it its place. */
@@ -202,32 +227,6 @@ class Destination {
     const done = !isBuilt ? 'kept' : this.#wasDamaged ? 'healed' : 'written';
     return { directory: cache.directoryOf(tree), entries, done };
   }
-
-  #fromCache(tree: Digest, entries: readonly TreeEntry[]): Brought {
-    const { cache, surroundings, work } = this.#session;
-    const from = cache.directoryOf(tree);
-    return {
-      tree,
-      entries,
-      async write(directory, { force }) {
-        const { clock, platform } = surroundings;
-        await writeWhole(directory, { force, clock }, async (temp) => {
-          const files = copyTree(from, temp, entries);
-          const how = { ...work, platform: platform.platform, list: entries };
-          const checked = await checkTree(temp, tree, how);
-          if ('entries' in checked) return { files, result: undefined };
-          throw new MstoreError(
-            'file-changed',
-            `${printable(from)} was changed while it was copied: ${checked.problem}`,
-            {
-              hint: 'Run the same command again',
-            },
-          );
-        });
-      },
-      done: () => {},
-    };
-  }
 }
 
 /** The entries of a tree that the local store has. */
@@ -241,22 +240,6 @@ function storedEntries({ workspace }: Session, tree: Digest): readonly TreeEntry
     if (isMstoreError(error)) return undefined;
     throw error;
   }
-}
-
-function copyTree(from: string, to: string, entries: readonly TreeEntry[]): string[] {
-  const files: string[] = [];
-  for (const entry of entries) {
-    const [source, target] = [path.join(from, entry.path), path.join(to, entry.path)];
-    fs.mkdirSync(path.dirname(target), { recursive: true });
-    if (isLinkEntry(entry)) fs.symlinkSync(entry.link, target);
-    else if (!isFileEntry(entry)) fs.mkdirSync(target, { recursive: true });
-    else {
-      fs.copyFileSync(source, target, fs.constants.COPYFILE_FICLONE);
-      fs.chmodSync(target, entry.executable ? 0o755 : 0o644);
-      files.push(entry.path);
-    }
-  }
-  return files;
 }
 
 function otherContent(directory: string, problem: string): MstoreError {

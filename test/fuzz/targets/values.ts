@@ -1,9 +1,13 @@
+import { isDigest } from '../../../src/base/digest.ts';
 import { formatBytes, parseBytes } from '../../../src/base/format-bytes.ts';
 import { parseOwner } from '../../../src/base/host.ts';
 import { limits } from '../../../src/base/limits.ts';
 import { nameProblem, pathProblem, printable } from '../../../src/base/names.ts';
 import { parseMoment } from '../../../src/cli/moment.ts';
 import { parseSpan } from '../../../src/cli/text.ts';
+import { exactForm, isPinOf, parseAsked } from '../../../src/flow/resolve/asked.ts';
+import { parseEnv } from '../../../src/flow/resolve/environment.ts';
+import { formatLock, parseLock } from '../../../src/flow/resolve/lock-file.ts';
 import { isKeyName } from '../../../src/remote/keys.ts';
 import { parseRemoteUrl } from '../../../src/remote/open.ts';
 import { parseBucketUrl } from '../../../src/remote/service.ts';
@@ -79,5 +83,74 @@ export const remoteUrl: FuzzTarget = {
     promise(place.prefix === '' || place.prefix.endsWith('/'), 'a prefix is a folder');
     const names = place.prefix.split('/').slice(0, -1);
     promise(names.every(isKeyName), 'a prefix is of safe names');
+  },
+};
+
+const digest = 'ab'.repeat(32);
+const commit = 'cd'.repeat(20);
+const pin = (exact: string, more: object = {}): object => ({
+  exact,
+  tree: digest,
+  size: 7,
+  ...more,
+});
+
+export const lockFile: FuzzTarget = {
+  name: 'lock-file',
+  bytesMax: 64 * 1024,
+  seeds: () => ({
+    empty: '{"mstore":1,"references":{}}',
+    many: formatLock({
+      mstore: 1,
+      team: 'vision',
+      references: {
+        'bert@production': pin(`bert@v1#sha256=${digest}`, { record: digest }),
+        'hf:org/bert@main': pin(`hf:org/bert@${commit}`),
+        main: pin(`git:${commit}`),
+        's3://b/f': pin(`s3://b/f#sha256=${digest}`),
+        'local:../m': pin(`local:../m#sha256=${digest}`, { note: 'x' }),
+      } as never,
+    }),
+  }),
+  words: [
+    '"mstore":',
+    '"references":',
+    '"exact":',
+    '#sha256=',
+    '__proto__',
+    '../',
+    'hf:',
+    'git:',
+    '@',
+  ],
+  run(bytes) {
+    const codes = ['corrupt-lock', 'newer-format', 'too-large'] as const;
+    const read = refused(codes, () => parseLock(bytes, 'models.lock'));
+    if (read === undefined) return;
+    for (const [name, { exact, tree, size, record }] of read.pins) {
+      const [asked, pinned] = [parseAsked(name), parseAsked(exact)];
+      promise(exactForm(pinned) !== undefined && isPinOf(pinned, asked), 'a pin is one');
+      promise(isDigest(tree) && size >= 0, 'a pin tells what it is of');
+      promise(
+        (pinned.reference.kind === 'model') === (record !== undefined),
+        'records are of versions',
+      );
+    }
+    const text = formatLock(read.document);
+    promise(formatLock(parseLock(Buffer.from(text), 'x').document) === text, 'it has one form');
+  },
+};
+
+export const envFile: FuzzTarget = {
+  name: 'env-file',
+  bytesMax: 8192,
+  seeds: () => ({ one: 'export MODEL_REF="bert@v1" # x\nA=1\n', two: "ML_MODEL_REF='a\nb'\r\n" }),
+  words: ['MODEL_REF', '=', '"', "'", '`', '#', 'export ', '__proto__', '\n'],
+  run(bytes) {
+    const env = refused(['usage'], () => parseEnv({ MODEL_REF: 'kept' }, bytes, '.env'));
+    if (env === undefined) return;
+    promise(env['MODEL_REF'] === 'kept', 'the environment wins');
+    promise(Object.getPrototypeOf(env) === Object.prototype, 'no prototype is set');
+    for (const value of Object.values(env)) promise(typeof value === 'string', 'values are texts');
   },
 };
