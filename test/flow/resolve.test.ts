@@ -1,6 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../src/base/digest.ts';
 import { treeDigest } from '../../src/base/tree.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { damage, hostAt, makeHost, makePublished, textsBelow } from '../support/resolving.ts';
@@ -47,6 +49,7 @@ describe('resolve of versions', () => {
     expect(again.record).toEqual(live.record);
     expect(again.directory).toBe(live.directory);
     await expect(host.resolve('bert@v1')).rejects.toMatchObject({ code: 'unknown-remote' });
+    expect(fs.readdirSync(path.join(host.cache, 'tmp'))).toEqual([]);
   });
 
   it('finds in a workspace what every way of writing it names', async () => {
@@ -142,6 +145,16 @@ async function commitOf(root: string): Promise<string> {
   return git(root, 'rev-parse', 'HEAD');
 }
 
+async function tarOf(files: Readonly<Record<string, string>>): Promise<Buffer> {
+  const archive = pack();
+  for (const [name, text] of Object.entries(files))
+    archive.entry({ name }, Buffer.from(text, 'latin1'));
+  archive.finalize();
+  const blocks: Buffer[] = [];
+  for await (const block of archive) blocks.push(block as Buffer);
+  return Buffer.concat(blocks);
+}
+
 describe('resolve of sources', () => {
   it('takes a model of the Hub at the commit of its branch, and asks for no file twice', async () => {
     const hub = await HubServer.start();
@@ -173,6 +186,32 @@ describe('resolve of sources', () => {
     const taken = await host.resolve('hf:org/bert');
     expect(taken.files.map(({ path: name }) => name)).toEqual(['a.safetensors', 'b.txt']);
     expect(hub.downloads.some(({ range }) => /^bytes=[1-9]/.test(range ?? ''))).toBe(true);
+  });
+
+  it('takes a file and an archive of the web by their digests, and pins no secrets', async () => {
+    const hub = await HubServer.start();
+    const file = Buffer.alloc(5_000, 7);
+    const archive = await tarOf({
+      'config.json': '{}',
+      'sub/weights.bin': file.toString('latin1'),
+    });
+    const commit = hub.commit('org/bert', { 'm.bin': file, 'm.tar': archive });
+    const host = makeHost();
+    const lock = path.join(host.folder, 'models.lock');
+    const at = (name: string) => `${hub.endpoint}/org/bert/resolve/${commit}/${name}`;
+    const bin = `#sha256=${sha256(file)}`;
+    const one = await host.resolve(`${at('m.bin')}?token=secret${bin}`, { lock });
+    expect(one.exact).toBe(at('m.bin') + bin);
+    expect(Object.keys(textsBelow(one.directory))).toEqual(['m.bin']);
+    const tar = await host.resolve(`${at('m.tar')}#sha256=${sha256(archive)}`, { lock });
+    expect(Object.keys(textsBelow(tar.directory))).toEqual(['config.json', 'sub/weights.bin']);
+    expect(fs.readFileSync(lock, 'utf8')).not.toContain('secret');
+    hub.requests.length = 0;
+    const offline = await host.resolve(`${at('m.bin')}?token=other${bin}`, { lock, offline: true });
+    expect(offline).toMatchObject({ directory: one.directory, done: 'kept' });
+    expect(hub.requests).toEqual([]);
+    const wrong = `${at('m.bin')}#sha256=${sha256('other')}`;
+    await expect(host.resolve(wrong)).rejects.toMatchObject({ code: 'corrupt-source' });
   });
 
   it('takes a snapshot of a directory, which may change afterwards', async () => {
@@ -279,6 +318,40 @@ describe('the directory in the cache', () => {
     expect(new Set(all.map(({ directory }) => directory)).size).toBe(1);
     expect(all.filter(({ done }) => done === 'written')).toHaveLength(1);
     expect(textsBelow(all[0]?.directory ?? '')).toEqual(first);
+  });
+});
+
+describe('the cache', () => {
+  it('is healed by one of several that find the damage at once', async () => {
+    const { remotes } = await published();
+    const host = makeHost();
+    const { directory } = await host.resolve('bert@v1', { remotes });
+    for (let round = 0; round < 3; round++) {
+      damage(path.join(directory, 'weights.bin'), (file) => fs.writeFileSync(file, 'x'));
+      const all = await Promise.all(
+        Array.from({ length: 4 }, () => host.resolve('bert@v1', { remotes })),
+      );
+      expect(all.map(({ directory: place }) => place)).toEqual(Array(4).fill(directory));
+      expect(textsBelow(directory)).toEqual(first);
+    }
+    expect(fs.readdirSync(path.join(host.cache, 'models'))).toEqual([path.basename(directory)]);
+  });
+
+  it('is where the environment says, and no relative path is guessed at', async () => {
+    const host = makeHost({ MSTORE_CACHE: '', XDG_CACHE_HOME: '' });
+    fs.mkdirSync(path.join(host.folder, 'm'));
+    fs.writeFileSync(path.join(host.folder, 'm/x'), 'x');
+    const home = String(host.env['HOME']);
+    const at = async (env: NodeJS.ProcessEnv): Promise<string> => {
+      const surroundings = { ...host.surroundings, env: { ...host.env, ...env } };
+      const { directory } = await host.resolve('local:m', { surroundings });
+      return path.relative(home, path.dirname(path.dirname(directory)));
+    };
+    expect(await at({})).toBe('.cache/mstore');
+    expect(await at({ XDG_CACHE_HOME: path.join(home, 'xdg') })).toBe('xdg/mstore');
+    expect(await at({ XDG_CACHE_HOME: 'xdg' })).toBe('.cache/mstore');
+    expect(await at({ MSTORE_CACHE: '~/mine' })).toBe('mine');
+    await expect(at({ MSTORE_CACHE: 'mine' })).rejects.toMatchObject({ code: 'usage' });
   });
 });
 

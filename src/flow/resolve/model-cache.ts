@@ -274,8 +274,11 @@ export class ModelCache {
     return isHeld;
   }
 
-  /** Forgets lists and pins that nothing is here of and that are old. */
+  /** Forgets who used what is gone, and lists and pins that nothing is here of and that are old. */
   #forgetOld(usedSince: number): void {
+    for (const tree of namesIn(path.join(this.folder, 'uses'))) {
+      if (isDigest(tree) && !fs.existsSync(this.directoryOf(tree))) this.#isHeld(tree);
+    }
     for (const kind of ['lists', 'pins']) {
       const folder = path.join(this.folder, kind);
       for (const name of namesIn(folder)) {
@@ -290,7 +293,17 @@ export class ModelCache {
 /** The cache that the environment names, absolute: `MSTORE_CACHE`, else the user's folder for caches. */
 function cacheFolder(env: NodeJS.ProcessEnv): string {
   const given = env['MSTORE_CACHE']?.trim() ?? '';
-  if (given !== '') return path.resolve(given.replace(/^~(?=[\\/]|$)/, homeOf(env)));
+  const named = given.replace(/^~(?=[\\/]|$)/, homeOf(env));
+  if (named !== '') {
+    if (path.isAbsolute(named)) return named;
+    throw new MstoreError(
+      'usage',
+      `MSTORE_CACHE is ${printable(given)}, which is no absolute path`,
+      {
+        hint: 'Write one that begins with / or ~',
+      },
+    );
+  }
   // By the XDG Base Directory Specification a relative path there counts for nothing.
   const shared = env['XDG_CACHE_HOME'] ?? '';
   const base = path.isAbsolute(shared) ? shared : path.join(homeOf(env), '.cache');

@@ -61,6 +61,10 @@ export async function checkTree(
   } catch (error) {
     if (error instanceof TreeProblem) return { problem: error.problem };
     if (error instanceof Changing) return { problem: error.message };
+    // Another process has put the directory aside, or removes something of it.
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) {
+      return { problem: 'it was changed meanwhile' };
+    }
     throw fromSystemError(error, `reading ${printable(directory)}`);
   }
 }
@@ -137,25 +141,32 @@ async function readAll(
   { signal, progress }: WorkOptions & { readonly progress: Progress },
 ): Promise<TreeEntry[]> {
   const breather = new Breather(signal);
-  const block = Buffer.allocUnsafe(blockBytes);
+  const blocks = makeBlocks();
   const entries: TreeEntry[] = [];
   for (const { path: name, kind } of found) {
     const full = path.join(directory, name);
     if (kind === 'directory') entries.push({ path: name, directory: true });
     else if (kind === 'link') entries.push({ path: name, link: fs.readlinkSync(full) });
-    else entries.push({ path: name, ...(await hashOf(full, name, { block, breather, progress })) });
+    else
+      entries.push({ path: name, ...(await hashOf(full, name, { blocks, breather, progress })) });
     if (breather.due()) await breather.turn();
   }
   return entries;
+}
+
+type Blocks = readonly [Buffer, Buffer];
+
+function makeBlocks(): Blocks {
+  return [Buffer.allocUnsafe(blockBytes), Buffer.allocUnsafe(blockBytes)];
 }
 
 /** Reads one file; it is opened as what the listing said it is, and nothing else. */
 async function hashOf(
   full: string,
   name: string,
-  tools: { readonly block: Buffer; readonly breather: Breather; readonly progress: Progress },
+  tools: { readonly blocks: Blocks; readonly breather: Breather; readonly progress: Progress },
 ): Promise<{ size: number; sha256: Digest; executable?: true }> {
-  const { block, breather, progress } = tools;
+  const { blocks, breather, progress } = tools;
   const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
   let handle: fs.promises.FileHandle;
   try {
@@ -177,12 +188,15 @@ async function hashOf(
     if (!stat.isFile()) throw new Changing(`${printable(name)} was changed meanwhile`);
     const hash = createHash('sha256');
     let size = 0;
-    for (;;) {
-      const { bytesRead } = await handle.read(block, 0, block.length, null);
-      if (bytesRead === 0) break;
+    let [now, next] = blocks;
+    for (let { bytesRead } = await handle.read(now, 0, now.length, 0); bytesRead > 0; ) {
       size += bytesRead;
-      hash.update(block.subarray(0, bytesRead));
+      // The next block is read while this one is hashed.
+      const reading = handle.read(next, 0, next.length, size);
+      hash.update(now.subarray(0, bytesRead));
       progress.advance({ bytes: bytesRead });
+      ({ bytesRead } = await reading);
+      [now, next] = [next, now];
       if (breather.due()) await breather.turn();
     }
     progress.advance({ files: 1, name });
@@ -196,7 +210,7 @@ async function hashOf(
 /** Returns the digest of a file. */
 export async function digestOfFile(file: string, signal: AbortSignal | undefined): Promise<Digest> {
   const tools = {
-    block: Buffer.allocUnsafe(blockBytes),
+    blocks: makeBlocks(),
     breather: new Breather(signal),
     progress: silentProgress,
   };
