@@ -8,6 +8,7 @@ import { type FileEntry, isFileEntry, isLinkEntry, type TreeEntry } from '../bas
 import { Placer } from '../worktree/place.ts';
 import { type CheckoutOptions, checkPresent, linkKindsOf } from './checkout.ts';
 import { Materializer } from './materialize.ts';
+import { takeRight } from './read-only.ts';
 import { type Tracked, trackedFiles } from './tracked.ts';
 import { checkDestination, refuseProtected, writeWhole } from './whole-directory.ts';
 import type { Workspace } from './workspace.ts';
@@ -23,6 +24,8 @@ export interface ExtraFile {
 export interface CheckoutToOptions extends CheckoutOptions {
   /** Absolute folders that are never replaced, besides those mstore itself needs. */
   readonly keep?: readonly string[];
+  /** Takes the right to write from the files, before they have their place. */
+  readonly readOnly?: boolean | undefined;
   /** Written at the top of the directory, unless the version has something of that name. */
   readonly extra?: ExtraFile | undefined;
 }
@@ -66,6 +69,7 @@ export async function checkoutTo(
     async (temp) => {
       const files = await build(workspace, entries, temp, { ...options, progress });
       const names = files.map(({ path: name }) => name);
+      if (options.readOnly) for (const name of names) takeRight(path.join(temp, name));
       return { files: extra === undefined ? names : [...names, extra.name], result: files };
     },
   );

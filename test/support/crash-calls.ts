@@ -73,7 +73,7 @@ export async function runInjected(
   const nodeArgs = [...(injector?.nodeArgs ?? []), bin, ...run.args];
   const child = spawn(process.execPath, nodeArgs, {
     cwd: run.cwd,
-    env: { ...cliEnv, ...env },
+    env: { ...cliEnv, MSTORE_CACHE: path.join(run.root, 'cache'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const result = await new Promise<Omit<InjectedResult, 'calls'>>((resolve, reject) => {

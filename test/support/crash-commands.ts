@@ -172,6 +172,16 @@ export const crashCommands: readonly CrashCommand[] = [
     notFlushed: workspaceFiles,
   },
   {
+    name: 'resolve',
+    place: 'fresh',
+    args: ['resolve', 'ranker@v1.0.0', '--remote', '../remote'],
+  },
+  {
+    name: 'resolve --lock --to',
+    place: 'work',
+    args: ['resolve', 'local:model', '--to', '../out', '--lock', '../fresh/models.json'],
+  },
+  {
     name: 'register',
     place: 'work',
     args: ['register', 'ranker@v1.2.0', 'model', '--metric', 'accuracy=0.97'],

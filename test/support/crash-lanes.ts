@@ -196,7 +196,9 @@ export async function runAgain(
   options: { readonly mayRefuse?: boolean } = {},
 ): Promise<void> {
   const again = (...more: string[]): Promise<HereResult> =>
-    runHere(world.at(command.place), [...command.args, ...more]);
+    runHere(world.at(command.place), [...command.args, ...more], {
+      MSTORE_CACHE: world.at('cache'),
+    });
   let result = await again();
   if (options.mayRefuse && result.error?.code === 'would-overwrite')
     result = await again('--force');

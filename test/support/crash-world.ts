@@ -216,9 +216,10 @@ export class World {
 
   /** The files that belong to users: of workspaces and of what was checked out elsewhere. */
   files(): Record<string, string> {
-    const skipped = /^(?:\.git|\.modelstore\/(?:store|cache|tmp))$/;
+    // Of the cache the models count: all else may be missing, or differs from run to run.
+    const skipped = /^(?:\.git|\.modelstore\/(?:store|cache|tmp)|uses|lists|pins|work|tmp)$/;
     const found: Record<string, string> = {};
-    for (const place of ['work', 'clone', 'fresh', 'out']) {
+    for (const place of ['work', 'clone', 'fresh', 'out', 'cache']) {
       const files = describeFolder(this.at(place), place, (relative) => skipped.test(relative));
       for (const [name, what] of Object.entries(files)) {
         if (what === 'folder' || isTemp(name)) continue;

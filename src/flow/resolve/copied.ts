@@ -4,6 +4,7 @@ import type { Digest } from '../../base/digest.ts';
 import { MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
 import { isFileEntry, isLinkEntry, type TreeEntry } from '../../base/tree.ts';
+import { takeRight } from '../read-only.ts';
 import { writeWhole } from '../whole-directory.ts';
 import type { Brought } from './located.ts';
 import type { Session } from './session.ts';
@@ -23,10 +24,10 @@ export function fromDirectory(
   return {
     tree,
     entries,
-    async write(directory, { force }) {
+    async write(directory, { force, readOnly }) {
       const { clock, platform } = surroundings;
       await writeWhole(directory, { force, clock }, async (temp) => {
-        const files = copyTree(from, temp, entries);
+        const files = copyTree(from, temp, entries, readOnly);
         const how = { ...work, platform: platform.platform, list: entries };
         const checked = await checkTree(temp, tree, how);
         if ('entries' in checked) return { files, result: undefined };
@@ -41,7 +42,12 @@ export function fromDirectory(
   };
 }
 
-function copyTree(from: string, to: string, entries: readonly TreeEntry[]): string[] {
+function copyTree(
+  from: string,
+  to: string,
+  entries: readonly TreeEntry[],
+  readOnly: boolean,
+): string[] {
   const files: string[] = [];
   for (const entry of entries) {
     const [source, target] = [path.join(from, entry.path), path.join(to, entry.path)];
@@ -51,6 +57,7 @@ function copyTree(from: string, to: string, entries: readonly TreeEntry[]): stri
     else {
       fs.copyFileSync(source, target, fs.constants.COPYFILE_FICLONE);
       fs.chmodSync(target, entry.executable ? 0o755 : 0o644);
+      if (readOnly) takeRight(target);
       files.push(entry.path);
     }
   }

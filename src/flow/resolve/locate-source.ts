@@ -16,6 +16,7 @@ import {
 import { checkListing, type Snapshot, type SourceFile } from '../../source/snapshot.ts';
 import { openSource, type SourceReference } from '../import/open-source.ts';
 import { holdsBytes, Staging } from '../import/staging.ts';
+import { takeRight } from '../read-only.ts';
 import { judgeIncoming } from '../validate-policy.ts';
 import { refuseProtected, writeWhole } from '../whole-directory.ts';
 import type { Asked } from './asked.ts';
@@ -95,13 +96,13 @@ async function receive(session: Session, snapshot: Snapshot): Promise<Brought> {
     return {
       tree: treeDigest(entries),
       entries,
-      async write(directory, { force }) {
+      async write(directory, { force, readOnly }) {
         refuseProtected(directory, {
           held: [cwd, ...(session.hasWorkspace ? [workspace.root] : [])],
           own: [workspace.folder, workspace.store.folder],
         });
         await writeWhole(directory, { force, clock: surroundings.clock }, async (temp) => ({
-          files: layDown(temp, entries, places),
+          files: layDown(temp, entries, places, readOnly),
           result: undefined,
         }));
         // Nothing may be received behind what has its place now.
@@ -144,6 +145,7 @@ function layDown(
   folder: string,
   entries: readonly TreeEntry[],
   places: ReadonlyMap<string, string>,
+  readOnly: boolean,
 ): string[] {
   const names: string[] = [];
   for (const entry of entries) {
@@ -154,6 +156,7 @@ function layDown(
     else {
       linkOrCopy(places.get(entry.path) as string, full);
       fs.chmodSync(full, entry.executable ? 0o755 : 0o644);
+      if (readOnly) takeRight(full);
       names.push(entry.path);
     }
   }

@@ -150,8 +150,8 @@ export function fromStore({ workspace, work, cwd }: Session, tracked: readonly T
   return {
     tree: treeDigest(entries),
     entries,
-    async write(directory, { force }) {
-      const how = { ...work, force, link: ['copy'], keep: [cwd] } as const;
+    async write(directory, { force, readOnly }) {
+      const how = { ...work, force, readOnly, link: ['copy'], keep: [cwd] } as const;
       await checkoutTo(workspace, tracked, directory, how);
     },
     done: () => {},

@@ -4,12 +4,20 @@ import { printable } from '../../base/names.ts';
 import type { TreeEntry } from '../../base/tree.ts';
 import type { FoundVersion } from '../../registry/find.ts';
 
+/** How a {@link Brought} is written. */
+export interface WriteOptions {
+  /** Replaces a directory that is there. */
+  readonly force: boolean;
+  /** Makes files that nobody may write to. */
+  readonly readOnly: boolean;
+}
+
 /** A model that is at hand, wholly and verified, to be written into directories. */
 export interface Brought {
   readonly tree: Digest;
   readonly entries: readonly TreeEntry[];
   /** Writes an absolute directory whole or not at all. */
-  write(directory: string, options: { readonly force: boolean }): Promise<void>;
+  write(directory: string, options: WriteOptions): Promise<void>;
   /** Says that it is not needed any more. */
   done(): void;
 }

@@ -1,4 +1,6 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { clearDeadTemps } from '../../base/dead-temps.ts';
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../../base/errors.ts';
 import { readBounded, writeAtomically } from '../../base/files.ts';
@@ -174,6 +176,26 @@ export function readLock(file: string): LockFile {
 }
 
 /**
+ * Removes what a process that was killed while it pinned has left beside a lock file; waits for one that runs.
+ * @param file absolute path
+ */
+export async function clearLeftovers(file: string): Promise<void> {
+  clearDeadTemps(path.dirname(file), '.');
+  const guard = guardOf(file);
+  if (!fs.existsSync(guard)) return;
+  try {
+    await withLock(guard, () => {});
+  } catch {
+    // Where nothing may be written it does no harm; whoever pins will say what is wrong.
+  }
+}
+
+/** The short lock that guards a change of a lock file. */
+function guardOf(file: string): string {
+  return path.join(path.dirname(file), `.${path.basename(file)}.lock`);
+}
+
+/**
  * Pins a reference in a lock file and keeps all else that is in it. Several processes may do so at once.
  * @param move replaces a pin that is there; without it the first one stays
  * @returns the pin that holds now, and the one before
@@ -186,9 +208,8 @@ export async function writePin(
   move: boolean,
 ): Promise<{ readonly pin: Pin; readonly before: Pin | undefined }> {
   const name = lockName(asked);
-  const folder = path.dirname(file);
   try {
-    return await withLock(path.join(folder, `.${path.basename(file)}.lock`), () => {
+    return await withLock(guardOf(file), () => {
       const { pins, document } = readLock(file);
       const before = pins.get(name);
       if (before !== undefined && (!move || isSame(before, pin))) return { pin: before, before };

@@ -15,8 +15,8 @@ import { formatTree, parseTree, type TreeEntry } from '../../base/tree.ts';
 import { formatRecord, parseRecord, type VersionRecord } from '../../registry/record.ts';
 import { formatSealed, parseSealed, type Sealed, seal } from '../../registry/sealed.ts';
 import type { WorkOptions } from '../add.ts';
+import { protectTree, removeTree } from '../read-only.ts';
 import type { Surroundings } from '../surroundings.ts';
-import { protectTree, removeTree } from './read-only-tree.ts';
 import { checkTree } from './tree-check.ts';
 
 /** Times that another process may come in between before this one gives up. */

@@ -217,12 +217,12 @@ class Destination {
     if (this.#to !== undefined) {
       const there = await this.#asAsked(this.#to, tree);
       if (there !== undefined) return there;
-      await brought.write(this.#to, { force: this.#force });
+      await brought.write(this.#to, { force: this.#force, readOnly: false });
       cache.keepList(tree, entries);
       return { directory: this.#to, entries, done: 'written' };
     }
     cache.hold(tree, this.#holder);
-    const build = (directory: string) => brought.write(directory, { force: false });
+    const build = (directory: string) => brought.write(directory, { force: false, readOnly: true });
     const isBuilt = await cache.publish(tree, entries, build, work);
     const done = !isBuilt ? 'kept' : this.#wasDamaged ? 'healed' : 'written';
     return { directory: cache.directoryOf(tree), entries, done };

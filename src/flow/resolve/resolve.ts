@@ -9,7 +9,7 @@ import { offlineIn, type Surroundings, systemSurroundings } from '../surrounding
 import { type Asked, exactForm, lockName, parseAsked } from './asked.ts';
 import { referenceFrom, withEnvFile } from './environment.ts';
 import { drifted } from './located.ts';
-import { type LockFile, type Pin, pinOf, readLock, writePin } from './lock-file.ts';
+import { clearLeftovers, type LockFile, type Pin, pinOf, readLock, writePin } from './lock-file.ts';
 import { locate, obtain, refuseUnreadable } from './obtain.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 
@@ -126,6 +126,7 @@ async function resolve(
   options: ResolveOptions,
 ): Promise<ResolvedModel> {
   const { lock, update = false, frozen = false } = options;
+  if (lock !== undefined && !frozen) await clearLeftovers(lock);
   const file = lock === undefined ? undefined : readLock(lock);
   const pin = update ? undefined : file?.pins.get(lockName(asked));
   if (frozen && pin === undefined) throw notLocked(asked, lock, file);

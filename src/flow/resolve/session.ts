@@ -4,12 +4,12 @@ import { silentProgress } from '../../base/progress.ts';
 import { Store } from '../../store/local-store.ts';
 import { readConfig } from '../../worktree/config.ts';
 import type { WorkOptions } from '../add.ts';
+import { removeTree } from '../read-only.ts';
 import type { ChooseOptions } from '../remotes.ts';
 import { chooseFetchRemotes, type RemoteChoice } from '../several-remotes.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { openWorkspace, Workspace, workspaceFolderName } from '../workspace.ts';
 import { ModelCache } from './model-cache.ts';
-import { removeTree } from './read-only-tree.ts';
 
 /** What {@link openSession} is told. */
 export interface SessionOptions extends WorkOptions {
@@ -67,7 +67,10 @@ export async function openSession(
       return opened;
     },
     hasRemotes: given.length > 0 || workspace.config.remotes().length > 0,
-    close: () => removeTree(scratch),
+    close() {
+      removeTree(scratch);
+      cache.clear();
+    },
   };
 }
 

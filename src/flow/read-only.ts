@@ -24,7 +24,8 @@ function protect(folder: string): void {
   takeRight(folder);
 }
 
-function takeRight(place: string): void {
+/** Takes the right to write from a file or a folder. */
+export function takeRight(place: string): void {
   const { mode } = fs.lstatSync(place);
   if ((mode & writeBits) !== 0) fs.chmodSync(place, mode & 0o7777 & ~writeBits);
 }
