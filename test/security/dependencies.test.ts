@@ -43,6 +43,8 @@ const licences = [
 const installScripts: Readonly<Record<string, string>> = {
   'node_modules/esbuild':
     'looks whether the program of this system has come with it; package.json refuses to run it',
+  'node_modules/protobufjs':
+    'compares the version that package.json asks for with its own; package.json refuses to run it',
 };
 
 const namesOf = (all: typeof locked): string[] => all.map(([name]) => name);

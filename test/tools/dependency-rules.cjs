@@ -68,6 +68,11 @@ module.exports = {
       'where models come from is files and bytes: what a store or a version is is none of theirs',
     ),
     layer(
+      'session',
+      ['base', 'weights'],
+      'runtimes are handed bytes and run them: where these come from is none of theirs',
+    ),
+    layer(
       'store',
       ['base', 'chunk', 'pack', 'index', 'weights', 'remote'],
       'the store stands on chunks, packs and the remote interface',
@@ -79,7 +84,10 @@ module.exports = {
     ),
     layer(
       'flow',
-      [...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry'],
+      [
+        ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
+        'registry',
+      ],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
@@ -164,6 +172,11 @@ module.exports = {
       'only a resolution reads a file of variables, when it is asked to',
     ),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
+    onlyIn(
+      ['onnxruntime-(?:node|web|common)', '@tensorflow'],
+      ['session'],
+      'only sessions know runtimes, and import them by name where a program loads a model',
+    ),
     onlyIn(['ignore'], ['base', 'git'], 'ignore patterns are understood in one place'),
     onlyIn(['yargs', 'cli-progress'], ['cli'], 'arguments and bars belong to the command line'),
   ],
