@@ -63,6 +63,19 @@ export {
   type ResolveOptions,
   resolveModel,
 } from './flow/resolve/resolve.ts';
+export {
+  type AvailableModel,
+  type AvailableOptions,
+  isModelAvailable,
+  listAvailableModels,
+} from './flow/session/available-models.ts';
+export {
+  type LoadModelOptions,
+  loadLabels,
+  loadModel,
+  type ModelArguments,
+} from './flow/session/load-model.ts';
+export type { OpenModelOptions } from './flow/session/open-model.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
@@ -87,6 +100,16 @@ export type { StateResult } from './flow/version-states.ts';
 export { openWorkspace, type Workspace } from './flow/workspace.ts';
 export type { EnvironmentEntry, GateDecision, VersionState } from './registry/entry.ts';
 export type { VersionRecord } from './registry/record.ts';
+export type { LoadedFacts, LoadedModel, PredictOptions } from './session/loaded-model.ts';
+export type {
+  FailedEvent,
+  LoadedEvent,
+  ModelEventMap,
+  ModelEvents,
+  PredictedEvent,
+} from './session/model-events.ts';
+export type { ImportRuntime, RuntimeName } from './session/runtime.ts';
+export type { InputTensor, ModelTensor, TensorData, TensorFacts } from './session/tensors.ts';
 export type { Finding as ValidationFinding, Verdict } from './validate/report.ts';
 export type { FileValidation } from './validate/validate.ts';
 export type { TensorDifference } from './weights/difference.ts';

@@ -75,6 +75,21 @@ export async function info(
   return { version, commit, source, models };
 }
 
+/**
+ * Counts the bytes of a tracked path that the local store lacks. Of a directory whose list is not here all are missing.
+ * @throws MstoreError `corrupt-pointer`
+ */
+export function availabilityOf({ store }: Workspace, item: Tracked): ModelInfo['availability'] {
+  const { kind, sha256, size } = item.pointer;
+  if (kind === 'tree' && item.pointer.files === undefined && !store.has(sha256))
+    return { complete: false, missingBytes: size };
+  const missingBytes = neededBlobs(store, item).reduce(
+    (sum, blob) => sum + (store.missing(blob.sha256, blob.size)?.bytes ?? 0),
+    0,
+  );
+  return { complete: missingBytes === 0, missingBytes };
+}
+
 async function infoOf(
   workspace: Workspace,
   item: Tracked,
@@ -85,12 +100,8 @@ async function infoOf(
   const facts = { path: item.path, kind, sha256, size };
   const { store } = workspace;
   if (kind === 'tree' && item.pointer.files === undefined && !store.has(sha256)) {
-    return { ...facts, ...nothing, availability: { complete: false, missingBytes: size } };
+    return { ...facts, ...nothing, availability: availabilityOf(workspace, item) };
   }
-  const missingBytes = neededBlobs(store, item).reduce(
-    (sum, blob) => sum + (store.missing(blob.sha256, blob.size)?.bytes ?? 0),
-    0,
-  );
   const { base, entries } = trackedFiles(store, item);
   const files = entries.filter(isFileEntry).map((entry) => ({
     path: base === '' ? entry.path : `${base}/${entry.path}`,
@@ -110,7 +121,7 @@ async function infoOf(
       const format = formats.get(file.path);
       return format === undefined ? file : { ...file, format };
     }),
-    availability: { complete: missingBytes === 0, missingBytes },
+    availability: availabilityOf(workspace, item),
   };
 }
 

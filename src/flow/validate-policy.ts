@@ -108,12 +108,26 @@ export async function judgeStored(
 }
 
 async function judge(
-  policy: ValidatePolicy,
+  policy: 'warn' | 'deny',
   sources: readonly PlacedSource[],
   options: WorkOptions,
 ): Promise<string[]> {
   const passingBytes = policy === 'deny' ? undefined : passingBytesMax;
   const { files } = await validateAll(sources, options, passingBytes);
+  return verdictOf(policy, files);
+}
+
+/**
+ * Applies the policy to files that were validated.
+ * @returns warnings
+ * @throws MstoreError `validation-refused` with `deny`
+ */
+export function judgeValidated(config: Config, files: readonly FileValidation[]): string[] {
+  const policy = validatePolicy(config);
+  return policy === 'allow' ? [] : verdictOf(policy, files);
+}
+
+function verdictOf(policy: 'warn' | 'deny', files: readonly FileValidation[]): string[] {
   const bad = files.filter((file) => isBad(file, policy));
   if (bad.length === 0) return [];
   const lines = bad.slice(0, filesShown).map(tellFile);

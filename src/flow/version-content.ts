@@ -32,7 +32,11 @@ export function chosenVersion({ record, by }: FoundVersion): ChosenVersion {
  * for it.
  * @param extra keys that the pointer at that path has beside those known, to be kept as `add` keeps them
  */
-export function contentOf(store: Store, { content }: VersionRecord, extra: JsonObject): Tracked {
+export function contentOf(
+  store: Store,
+  { content }: Pick<VersionRecord, 'content'>,
+  extra: JsonObject,
+): Tracked {
   const { kind, sha256, size, executable } = content;
   const base = { path: path.posix.basename(content.path), sha256, size, extra } as const;
   if (kind === 'tree')

@@ -100,7 +100,12 @@ export async function resolveModel(
   }
 }
 
-function surroundingsOf({ surroundings, envFile, offline }: ResolveOptions): Surroundings {
+/** The surroundings that options ask for. */
+export function surroundingsOf({
+  surroundings,
+  envFile,
+  offline,
+}: Pick<ResolveOptions, 'surroundings' | 'envFile' | 'offline'>): Surroundings {
   const given = surroundings ?? systemSurroundings(process.env);
   const env = envFile === undefined ? given.env : withEnvFile(given.env, envFile);
   return { ...given, env, offline: offline === true || given.offline || offlineIn(env) };
