@@ -43,7 +43,11 @@ const deniedNames = words(`
   torch.utils._config_module torch.utils.data.datapipes.utils.decoder torch.utils.bottleneck
   torch.utils.cpp_extension torch.utils.model_zoo torch.package torch.ops torch.classes
   torch.export.load torch.distributed.rpc torch.storage._load_from_bytes numpy.ctypeslib numpy.lib.npyio numpy.lib._npyio_impl
+  typing.ForwardRef typing._eval_type typing.get_type_hints dataclasses._create_fn dataclasses.make_dataclass
   copyreg.add_extension numpy.load numpy.save numpy.fromfile numpy.memmap`);
+
+/** Methods of paths, which make, write and remove files; paths themselves are common in checkpoints. */
+const pathMethod = /^pathlib\.(?:_\w+\.)?[A-Z]\w*\./;
 
 /** Names with a denied word that are common in files of scikit-learn and joblib. */
 const commonNames = new Set(
@@ -73,7 +77,7 @@ const torchNames = ['Size', 'Tensor', 'device', ...dtypeNames, ...quantizations]
 /** Names that files of weights need and that do nothing else. */
 const allowedNames = new Set([
   ...['collections.OrderedDict', 'collections.Counter', '_codecs.encode'],
-  ...['builtins.set', 'builtins.bytearray', 'builtins.complex'],
+  ...['builtins.set', 'builtins.bytes', 'builtins.bytearray', 'builtins.complex'],
   ...torchNames.map((name) => `torch.${name}`),
   ...rebuildNames.map((name) => `torch._utils.${name}`),
   ...['torch._tensor._rebuild_from_type_v2', 'torch.nn.parameter.Parameter'],
@@ -81,11 +85,12 @@ const allowedNames = new Set([
   'torch.serialization._get_layout',
   ...['numpy.dtype', 'numpy.ndarray'],
   ...['numpy.core.multiarray._reconstruct', 'numpy._core.multiarray._reconstruct'],
+  ...['numpy.core.numeric._frombuffer', 'numpy._core.numeric._frombuffer'],
 ]);
 const storageName = /^torch\.(?:[a-z]+\.)?[A-Z][A-Za-z0-9]*Storage$/;
 
 /** Names that only `torch.load` without `weights_only` takes. */
-const beyondWeights = /^numpy\./;
+const beyondWeights = /^(?:numpy\.|builtins\.bytes$)/;
 
 /** Modules of Python 2 by what Python 3 imports in their place. Source: Lib/_compat_pickle.py. */
 const modulesOfPython2: Readonly<Record<string, string>> = {
@@ -163,7 +168,7 @@ function isDenied(full: string): boolean {
   // Modules import others under a name of their own: random has os as _os, collections has sys as _sys.
   if (parts.some((part) => deniedWords.has(part) || deniedWords.has(part.replace(/^_+/, ''))))
     return true;
-  if (deniedLast.has(parts.at(-1) ?? '')) return true;
+  if (deniedLast.has(parts.at(-1) ?? '') || pathMethod.test(full)) return true;
   const [first = '', ...rest] = parts;
   if (/^(?:builtins|__builtin__)$/.test(first) && rest.some((part) => deniedBuiltins.has(part)))
     return true;

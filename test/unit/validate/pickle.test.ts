@@ -56,6 +56,18 @@ describe('a pickle that is harmless', () => {
     });
   });
 
+  it('may hold what NumPy and older protocols write, not for weights_only', () => {
+    const cases = [
+      pickleOf(2, globalOp('__builtin__', 'bytes'), op.emptyTuple, op.reduce),
+      pickleOf(5, text('numpy._core.numeric'), text('_frombuffer'), op.stackGlobal),
+      pickleOf(5, text('numpy.core.numeric'), text('_frombuffer'), op.stackGlobal),
+    ];
+    for (const bytes of cases) {
+      const { verdict, summary } = validateBytes('m.pkl', bytes);
+      expect([verdict, summary.weightsOnly]).toEqual(['ok', false]);
+    }
+  });
+
   it('is not for weights_only with an import of protocol 4', () => {
     const bytes = pickleOf(4, stackGlobal('collections', 'OrderedDict'), op.emptyTuple, op.reduce);
     expect(validateBytes('m.pkl', bytes)).toMatchObject({
@@ -207,6 +219,17 @@ describe('an import on no list', () => {
     expect(result.verdict).toBe('warning');
     expect(brokenRules(result)).toEqual(['pickle-suspicious']);
     expect(result.summary).toMatchObject({ weightsOnly: false });
+  });
+
+  it('is that of a path, and its methods are denied', () => {
+    const rulesOfName = (module: string, name: string) =>
+      rulesOf(pickleOf(4, text(module), text(name), op.stackGlobal));
+    for (const module of ['pathlib', 'pathlib._local']) {
+      expect(rulesOfName(module, 'PosixPath')).toEqual(['pickle-suspicious']);
+      expect(rulesOfName(module, 'PosixPath.write_text')).toEqual(['pickle-denied']);
+    }
+    expect(rulesOfName('typing', 'ForwardRef._evaluate')).toEqual(['pickle-denied']);
+    expect(rulesOfName('typing', 'Any')).toEqual(['pickle-suspicious']);
   });
 
   it('is judged by all of its name', () => {
