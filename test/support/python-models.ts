@@ -13,7 +13,7 @@ const packages = [
 /** Other tools that look for code in pickles, as tables name them. */
 export const scanners = ['picklescan 1.0.5', 'fickling 0.1.12'] as const;
 
-const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-python', import.meta.url));
+const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-scanners', import.meta.url));
 const folder = path.join(
   kept,
   createHash('sha256').update(packages.join()).digest('hex').slice(0, 12),
