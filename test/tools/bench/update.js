@@ -46,9 +46,11 @@ function datesOf({ dates, date, options }) {
   return dates ?? Object.fromEntries(options.parts.map((part) => [part, date]));
 }
 
-/** What must be the same in both runs: not which parts they have, and not their mstore. */
+/** What must be the same in both runs: not which parts they have, not their mstore, not who built the same kernel. */
 function comparable(name, value) {
   const { parts: _, ...rest } = value;
   const { mstore: __, ...others } = rest;
-  return JSON.stringify(name === 'versions' ? others : rest);
+  if (name === 'versions') return JSON.stringify(others);
+  const system = value.system?.replace(/^(\S+ [\d.]+).*$/, '$1');
+  return JSON.stringify(system === undefined ? rest : { ...rest, system });
 }
