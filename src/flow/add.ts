@@ -254,14 +254,14 @@ async function store(
     const pointer = treePointer(path.posix.basename(candidate.path), entries, extra);
     if (pointer.kind === 'tree' && pointer.files === undefined)
       keepTree(workspace, candidate.path, tree);
-    if (steady) candidate.cache.rememberWhole(wholeContent(pointer));
+    if (steady) candidate.cache.rememberWhole(wholeContent(pointer), entries.length);
     return pointer;
   }
   const [file] = entries;
   if (file === undefined || !('sha256' in file))
     throw new MstoreError('internal', 'A file has one entry');
   const pointer: Pointer = { kind: 'file', ...file, extra };
-  if (steady) candidate.cache.rememberWhole(wholeContent(pointer));
+  if (steady) candidate.cache.rememberWhole(wholeContent(pointer), 1);
   return pointer;
 }
 

@@ -106,7 +106,7 @@ export async function compareWithDisk(
   const same = changes.length === 0 && problems.length === 0;
   if (same) {
     cache.keepOnly(new Set(found.map((entry) => entry.path)));
-    cache.rememberWhole(version);
+    cache.rememberWhole(version, found.length);
   }
   cache.save(item.path);
   return { changes: changes.sort((a, b) => (a.path < b.path ? -1 : 1)), problems };

@@ -25,7 +25,8 @@ export interface Binary {
 
 /** Tells what HEAD points to. */
 export async function head(git: Binary): Promise<GitHead> {
-  if (git.layout.refStorage === 'files') {
+  const { refStorage, objectFormat } = git.layout;
+  if (refStorage === 'files' && objectFormat === 'sha1') {
     // Git keeps it in a file or two; a process would take longer than many a command.
     const { name, oid } = readHead(git.layout);
     return { branch: branchOf(name ?? ''), commit: oid };

@@ -125,11 +125,13 @@ export class StatCache {
 
   /**
    * Remembers that what is remembered is a version and all of it, the executable bits included: a
-   * change of those shows in the times of a file as well.
+   * change of those shows in the times of a file as well. A file that was changed too shortly before it
+   * was read is not remembered, and then nothing is whole.
    * @param version names the content of the tracked path
+   * @param count files, links and directories of the version
    */
-  rememberWhole(version: string): void {
-    if (this.#whole === version) return;
+  rememberWhole(version: string, count: number): void {
+    if (this.#whole === version || this.#known.size + this.#links.size !== count) return;
     this.#whole = version;
     this.#changed = true;
   }

@@ -15,7 +15,6 @@ export interface Mutant extends Wraps {
 }
 
 const loss = /which is needed for|is not there|no record lists it/;
-const sweepKey = /\.sweep$|\.swept$/;
 const markKey = /\/mark\.json$/;
 
 /** Changes what one listing of a place shows. */
@@ -42,16 +41,12 @@ function only(kinds: readonly string[], change: (place: RemotePruner) => RemoteP
   return (place, { kind }) => (kinds.includes(kind) ? change(place) : place);
 }
 
-/** Does not see sweeps but those that had ended when it looked first. */
+/** Sees of clean-ups what was there when it looked first. */
 function withoutLook(place: RemotePruner): RemotePruner {
-  let ended: ReadonlySet<string> | undefined;
+  let first: ReadonlySet<string> | undefined;
   return showing(place, cleanUpPrefix, (rows) => {
-    ended ??= new Set(
-      rows.flatMap(({ key }) =>
-        key.endsWith('.swept') ? [key, key.replace('.swept', '.sweep')] : [],
-      ),
-    );
-    return rows.filter(({ key }) => !sweepKey.test(key) || ended?.has(key));
+    first ??= new Set(rows.map(({ key }) => key));
+    return rows.filter(({ key }) => first?.has(key));
   });
 }
 

@@ -230,7 +230,7 @@ describe('fileClockNs', () => {
       // In another order than theirs: files are read side by side.
       for (const name of ['b', 'a/x', 'c']) cache.rememberRead(name, old, digest);
       cache.rememberLink('l', 'a');
-      cache.rememberWhole('tree 1');
+      cache.rememberWhole('tree 1', 4);
       cache.save('models/a');
       const again = open(folder);
       change(again);
@@ -272,12 +272,26 @@ describe('fileClockNs', () => {
       expect(cache.holdsWhole('tree 1', [...all.slice(0, 2), link('l')])).toBe(false);
     });
 
+    it('is not remembered where a file is not: it could go, and what is left would look whole', () => {
+      const folder = tempFolder();
+      const cache = open(folder);
+      cache.rememberRead('a', old, digest);
+      cache.rememberRead('b', statOf(0n), digest);
+      cache.rememberWhole('tree 1', 2);
+      cache.save('models/a');
+      expect(open(folder).holdsWhole('tree 1', [file('a')])).toBe(false);
+      const none = open(tempFolder());
+      none.rememberRead('b', statOf(0n), digest);
+      none.rememberWhole('tree 1', 1);
+      expect(none.holdsWhole('tree 1', [])).toBe(false);
+    });
+
     it('is not told in the run that makes it, nor after another start of the machine', () => {
       const folder = tempFolder();
       const cache = open(folder);
       const young = statOf(60_000n * ms);
       cache.rememberRead('f', young, digest);
-      cache.rememberWhole('tree 1');
+      cache.rememberWhole('tree 1', 1);
       expect(cache.holdsWhole('tree 1', [file('f', young)])).toBe(false);
       cache.save('models/a');
       expect(open(folder).holdsWhole('tree 1', [file('f', young)])).toBe(true);
