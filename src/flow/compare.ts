@@ -112,9 +112,12 @@ export async function compareWithDisk(
   return { changes: changes.sort((a, b) => (a.path < b.path ? -1 : 1)), problems };
 }
 
-/** Names the content of a pointer, for {@link StatCache.rememberWhole}. */
-export function wholeContent({ kind, sha256, size }: Pointer): string {
-  return `${kind} ${sha256} ${size}`;
+/** Names what a pointer says of its content, executable bits included, for {@link StatCache.rememberWhole}. */
+export function wholeContent(pointer: Pointer): string {
+  const { kind, sha256, size } = pointer;
+  // A tree has those of its files.
+  const mode = pointer.kind === 'file' && pointer.executable ? ' executable' : '';
+  return `${kind} ${sha256} ${size}${mode}`;
 }
 
 interface FoundOnDisk {

@@ -11,6 +11,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 
 interface Compiled {
   readonly compiledScript: (module: URL) => Script;
+  readonly compiledFile: (source: Uint8Array, data: Uint8Array) => Buffer;
 }
 
 /** A copy of the program whose parts a test may change. */
@@ -19,7 +20,10 @@ function programCopy() {
   for (const name of ['bin', 'dist/cli', 'package.json'])
     fs.cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
   const source = path.join(folder, 'dist/cli/run.js');
+  const file = path.join(folder, 'dist/cli/compiled.cjs');
+  const compiled = createRequire(import.meta.url)(file) as Compiled;
   return {
+    compiled,
     source,
     kept: `${source}.compiled`,
     run: (...args: string[]) =>
@@ -28,9 +32,7 @@ function programCopy() {
       }),
     /** Whether V8 refuses what was kept; undefined where it is not given any. */
     isRejected(): boolean | undefined {
-      const file = path.join(folder, 'dist/cli/compiled.cjs');
-      const { compiledScript } = createRequire(import.meta.url)(file) as Compiled;
-      return compiledScript(pathToFileURL(source)).cachedDataRejected;
+      return compiled.compiledScript(pathToFileURL(source)).cachedDataRejected;
     },
   };
 }
@@ -71,6 +73,17 @@ describe('what V8 kept of compiling the command line', () => {
     const { status, stdout, stderr } = run('models', '--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain('mstore models');
+  });
+
+  it('is refused by another V8, which compiles the source', () => {
+    const { source, kept, compiled, isRejected, run } = programCopy();
+    const data = fs.readFileSync(kept).subarray(32);
+    // The second word is a hash of the version of V8.
+    data.writeUInt32LE((data.readUInt32LE(4) ^ 1) >>> 0, 4);
+    fs.writeFileSync(kept, compiled.compiledFile(fs.readFileSync(source), data));
+    expect(isRejected()).toBe(true);
+    const { status, stderr } = run('models', '--help');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
   it('is not used for another source of the same length', () => {

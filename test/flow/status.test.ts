@@ -103,6 +103,21 @@ describe('status of files', () => {
     ]);
   });
 
+  it('sees that the pointer of a file has another mode', async () => {
+    const project = await makePlainProject();
+    project.write('f.bin', noise(1000, 'f'));
+    await settle();
+    await project.add('f.bin');
+    expect(await sole(project)).toMatchObject({ state: 'unchanged' });
+    const pointer = JSON.parse(project.read('f.bin.mstore').toString());
+    const changed = { ...pointer, executable: true };
+    project.write('f.bin.mstore', `${JSON.stringify(changed, undefined, 2)}\n`);
+    expect(await sole(project)).toMatchObject({
+      state: 'modified',
+      changes: [{ path: 'f.bin', change: 'mode' }],
+    });
+  });
+
   it('names what could not be stored', async () => {
     const project = await withModel();
     fs.symlinkSync('/etc/passwd', project.at('model/out'));
