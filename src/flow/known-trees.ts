@@ -5,7 +5,7 @@ import { readBounded } from '../base/files.ts';
 import { parseJsonBytes } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { formatTree, type TreeEntry, treeSize } from '../base/tree.ts';
-import { type ListedFiles, type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
+import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
 /**
@@ -28,7 +28,7 @@ export function comparedFiles(workspace: Workspace, item: Tracked): TrackedFiles
 export function keptFiles(
   workspace: Workspace,
   { path: tracked, pointer }: Tracked,
-): ListedFiles | undefined {
+): TrackedFiles | undefined {
   if (pointer.kind !== 'tree' || pointer.files !== undefined) return undefined;
   const bytes = keptBytes(keptFile(workspace, tracked), pointer.sha256);
   if (bytes === undefined) return undefined;

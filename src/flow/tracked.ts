@@ -189,19 +189,15 @@ export interface TrackedFiles {
   /** Folder from the top of the workspace that the entries are relative to; empty for the top. */
   readonly base: string;
   readonly entries: readonly TreeEntry[];
-}
-
-/** The same with what is known of the list itself. */
-export interface ListedFiles extends TrackedFiles {
-  /** Bytes of the tree of a directory; undefined for a file. */
-  readonly treeBytes: number | undefined;
+  /** Bytes of the tree of a directory, where it was read. */
+  readonly treeBytes?: number | undefined;
 }
 
 /**
  * Lists the files of a tracked path; for a single file, the one entry in its folder.
  * @throws MstoreError `objects-missing` when the list of a large tree is not in the store
  */
-export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked): ListedFiles {
+export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked): TrackedFiles {
   if (pointer.kind === 'tree') {
     const { entries, bytes } = readTree(store, pointer);
     const size = treeSize(entries);
@@ -214,7 +210,6 @@ export function trackedFiles(store: Store, { path: tracked, pointer }: Tracked):
   return {
     base: base === '.' ? '' : base,
     entries: [pointer.executable ? { ...entry, executable: true } : entry],
-    treeBytes: undefined,
   };
 }
 
@@ -226,14 +221,14 @@ export function treeEntries(
   store: Store,
   pointer: Extract<Pointer, { kind: 'tree' }>,
 ): readonly TreeEntry[] {
-  return pointer.files ?? readTree(store, pointer).entries;
+  return readTree(store, pointer).entries;
 }
 
 function readTree(
   store: Store,
   { files, sha256 }: Extract<Pointer, { kind: 'tree' }>,
-): { readonly entries: readonly TreeEntry[]; readonly bytes: number } {
-  if (files !== undefined) return { entries: files, bytes: formatTree(files).length };
+): { readonly entries: readonly TreeEntry[]; readonly bytes?: number } {
+  if (files !== undefined) return { entries: files };
   const reader = new BlobReader(store);
   try {
     const bytes = reader.readWhole(sha256, limits.treeBytesMax);
@@ -258,12 +253,14 @@ export interface NeededBlob {
 export function neededBlobs(
   store: Store,
   item: Tracked,
-  files: ListedFiles = trackedFiles(store, item),
+  files: TrackedFiles = trackedFiles(store, item),
 ): NeededBlob[] {
   const blobs = new Map<string, NeededBlob>();
   const { entries, treeBytes } = files;
-  const { sha256: content } = item.pointer;
-  if (treeBytes !== undefined) blobs.set(content, { sha256: content, size: treeBytes });
+  if (item.pointer.kind === 'tree') {
+    const { sha256 } = item.pointer;
+    blobs.set(sha256, { sha256, size: treeBytes ?? formatTree(entries).length });
+  }
   for (const entry of entries) {
     if (!isFileEntry(entry)) continue;
     const { sha256, size } = entry;
