@@ -5,18 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { type CliResult, startMstore } from '../support/cli.ts';
 import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
 import { HubServer } from '../support/hub-server.ts';
-import { testS3Server, testTls } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
 const s3 = await testS3Server();
 const gcs = await testGcsServer();
 const env = {
-  AWS_ACCESS_KEY_ID: s3.accessKey,
-  AWS_SECRET_ACCESS_KEY: s3.secret,
-  AWS_CONFIG_FILE: '/dev/null',
-  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-  AWS_EC2_METADATA_DISABLED: 'true',
+  ...s3Environment(s3),
   AWS_ENDPOINT_URL: s3.endpoint,
   AWS_REGION: s3.region,
   NODE_EXTRA_CA_CERTS: testTls.authority,

@@ -12,18 +12,14 @@ import {
   workspaceAt,
 } from '../support/cli.ts';
 import { git } from '../support/git.ts';
-import { testS3Server } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const server = await testS3Server();
 const awsEnv = {
-  AWS_ACCESS_KEY_ID: server.accessKey,
-  AWS_SECRET_ACCESS_KEY: server.secret,
+  ...s3Environment(server),
   AWS_REGION: server.region,
   AWS_ENDPOINT_URL: server.endpoint,
-  AWS_CONFIG_FILE: '/dev/null',
-  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-  AWS_EC2_METADATA_DISABLED: 'true',
 };
 
 /** Adds and registers a version of a model of two files. */

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CliResult, makeWorkspace, startMstore } from '../support/cli.ts';
-import { testS3Server } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { requireOrSkip } from '../support/tmpfs.ts';
 
@@ -11,11 +11,7 @@ const key = fs.readFileSync(path.join(fixtures, 'server.key'));
 const authority = path.join(fixtures, 'authority.crt');
 const server = await testS3Server();
 const credentials = {
-  AWS_ACCESS_KEY_ID: server.accessKey,
-  AWS_SECRET_ACCESS_KEY: server.secret,
-  AWS_CONFIG_FILE: '/dev/null',
-  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-  AWS_EC2_METADATA_DISABLED: 'true',
+  ...s3Environment(server),
 };
 
 interface CheckDocument {

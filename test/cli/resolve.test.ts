@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { type CliResult, cliEnv, startMstore } from '../support/cli.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { damage, makePublished, textsBelow } from '../support/resolving.ts';
-import { testS3Server, testTls } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { withTmpfs } from '../support/tmpfs.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
@@ -93,11 +93,7 @@ describe('mstore resolve', () => {
       s3.buckets.get('models')?.set(`bert/${name}`, { bytes, etag, headers: {}, modified });
     }
     const { ok, run } = host({
-      AWS_ACCESS_KEY_ID: s3.accessKey,
-      AWS_SECRET_ACCESS_KEY: s3.secret,
-      AWS_CONFIG_FILE: '/dev/null',
-      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-      AWS_EC2_METADATA_DISABLED: 'true',
+      ...s3Environment(s3),
       AWS_ENDPOINT_URL: s3.endpoint,
       AWS_REGION: s3.region,
       NODE_EXTRA_CA_CERTS: testTls.authority,

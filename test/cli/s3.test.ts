@@ -4,18 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { formatBytes } from '../../src/base/format-bytes.ts';
 import { type CliResult, startMstore } from '../support/cli.ts';
-import { testS3Server, testTls } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
 const server = await testS3Server();
 const model = xorshiftBytes(5, 20_000_000);
 const credentials = {
-  AWS_ACCESS_KEY_ID: server.accessKey,
-  AWS_SECRET_ACCESS_KEY: server.secret,
-  AWS_CONFIG_FILE: '/dev/null',
-  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-  AWS_EC2_METADATA_DISABLED: 'true',
+  ...s3Environment(server),
   NODE_EXTRA_CA_CERTS: testTls.authority,
 };
 

@@ -10,7 +10,7 @@ import { noise, scratchFolder } from '../support/flow-scratch.ts';
 import { bytesBelow } from '../support/flow-state.ts';
 import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
 import { runs } from '../support/runs.ts';
-import { testS3Server, testTls } from '../support/s3-remote.ts';
+import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 
 const mib = 1024 * 1024;
 /** What any command may hold at its peak, Node itself included, however large the files are. */
@@ -178,11 +178,7 @@ async function s3Service(): Promise<Service> {
     url: 's3://models/memory',
     settings: { endpoint, region },
     env: {
-      AWS_ACCESS_KEY_ID: accessKey,
-      AWS_SECRET_ACCESS_KEY: secret,
-      AWS_CONFIG_FILE: '/dev/null',
-      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-      AWS_EC2_METADATA_DISABLED: 'true',
+      ...s3Environment({ accessKey, secret }),
       NODE_EXTRA_CA_CERTS: testTls.authority,
     },
   };

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ResolveOptions } from '../../src/flow/resolve/resolve.ts';
 import { HubServer } from '../support/hub-server.ts';
-import { type Host, makeHost, makePublished, textsBelow } from '../support/resolving.ts';
+import { type Host, makeHost, publishTwo, textsBelow } from '../support/resolving.ts';
 
 const first = { 'config.json': '{"v":1}' };
 const second = { 'config.json': '{"v":2}', more: 'x' };
@@ -21,13 +21,8 @@ function locking(host: Host, remotes: readonly string[]) {
   return { lock, at, code, text };
 }
 
-async function published() {
-  const ws = await makePublished();
-  const v1 = await ws.publish('v1', first);
-  const v2 = await ws.publish('v2', second);
-  await ws.deploy('v1');
-  return { ws, v1, v2, remotes: [ws.remote] };
-}
+/** Two versions, of which the first is live in production. */
+const published = () => publishTwo(first, second);
 
 describe('a lock file', () => {
   it('gives an environment the version that was live when it was pinned', async () => {

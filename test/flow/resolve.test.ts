@@ -5,20 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/digest.ts';
 import { treeDigest } from '../../src/base/tree.ts';
 import { HubServer } from '../support/hub-server.ts';
-import { damage, hostAt, makeHost, makePublished, textsBelow } from '../support/resolving.ts';
+import { damage, hostAt, makeHost, publishTwo, textsBelow } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const first = { 'config.json': '{"v":1}', 'weights.bin': 'one '.repeat(50_000) };
 const second = { 'config.json': '{"v":2}', 'weights.bin': 'two '.repeat(50_000), 'more/x': '' };
 
 /** Two versions, of which the first is live in production. */
-async function published() {
-  const ws = await makePublished();
-  const v1 = await ws.publish('v1', first);
-  const v2 = await ws.publish('v2', second);
-  await ws.deploy('v1');
-  return { ws, v1, v2, remotes: [ws.remote] };
-}
+const published = () => publishTwo(first, second);
 
 describe('resolve of versions', () => {
   it('brings them on a host without a workspace, and finds them again without the remote', async () => {

@@ -83,6 +83,18 @@ export async function makePublished(): Promise<Published> {
   };
 }
 
+/** Two versions on a remote, of which the first is live in production. */
+export async function publishTwo(
+  first: Readonly<Record<string, string>>,
+  second: Readonly<Record<string, string>>,
+) {
+  const ws = await makePublished();
+  const v1 = await ws.publish('v1', first);
+  const v2 = await ws.publish('v2', second);
+  await ws.deploy('v1');
+  return { ws, v1, v2, remotes: [ws.remote] };
+}
+
 /** The files below a directory, by path, with their bytes as text. */
 export function textsBelow(directory: string): Record<string, string> {
   const found = fs.readdirSync(directory, { recursive: true, withFileTypes: true });

@@ -23,12 +23,9 @@ export async function testS3Server(options: S3ServerOptions = {}): Promise<S3Ser
   // One hook for each file; a second one finds the list empty.
   const server = await startS3Server(options);
   servers.push(server);
-  process.env['AWS_ACCESS_KEY_ID'] = server.accessKey;
-  process.env['AWS_SECRET_ACCESS_KEY'] = server.secret;
+  Object.assign(process.env, s3Environment(server));
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
   // Nothing of the machine that runs the tests may decide how they end.
-  process.env['AWS_CONFIG_FILE'] = process.env['AWS_SHARED_CREDENTIALS_FILE'] = '/dev/null';
-  process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
   for (const name of Object.keys(process.env)) {
     if (/^AWS_(PROFILE|REGION|DEFAULT_REGION|SESSION_TOKEN|ENDPOINT_URL.*)$/.test(name)) {
       delete process.env[name];
@@ -58,4 +55,17 @@ export function newS3Remote(
   const own = bare ? {} : { endpoint: server.endpoint, region: server.region };
   const all = { ...own, ...settings };
   return s3Remote(place, { random: systemRandom, ...rest, settings: all });
+}
+
+/** The environment in which programs sign in to a server, and look for nothing of whoever runs them. */
+export function s3Environment(
+  server: Pick<S3Server, 'accessKey' | 'secret'>,
+): Record<string, string> {
+  return {
+    AWS_ACCESS_KEY_ID: server.accessKey,
+    AWS_SECRET_ACCESS_KEY: server.secret,
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
 }
