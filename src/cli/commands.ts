@@ -182,6 +182,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/info.ts')).infoCommand,
   },
   {
+    name: 'serve',
+    about: 'Serve a remote over HTTP: models, their files, and a remote for hosts without its keys',
+    load: async () => (await import('./commands/serve.ts')).serveCommand,
+  },
+  {
+    name: 'token',
+    about: 'Make and take back the tokens that a server lets in',
+    load: async () => (await import('./commands/token.ts')).tokenCommand,
+  },
+  {
     name: 'gc',
     about: 'Free what nothing needs any more, here or on a remote',
     load: async () => (await import('./commands/gc.ts')).gcCommand,

@@ -1,4 +1,4 @@
-import type { ErrorCode, MstoreError } from '../base/errors.ts';
+import type { MstoreError } from '../base/errors.ts';
 import type { Progress } from '../base/progress.ts';
 import type { Surroundings } from '../flow/surroundings.ts';
 import type { Workspace } from '../flow/workspace.ts';
@@ -42,26 +42,4 @@ export interface Context {
   fail(error: MstoreError): void;
   /** Writes bytes to standard output and waits until they are taken. */
   write(bytes: Uint8Array): Promise<void>;
-}
-
-/** The JSON document of an error. */
-interface ErrorDocument {
-  readonly error: {
-    readonly code: ErrorCode;
-    readonly message: string;
-    readonly hint?: string;
-    readonly details?: object;
-  };
-}
-
-/** Makes the JSON document of an error. */
-export function errorDocument({ code, message, hint, details }: MstoreError): ErrorDocument {
-  return {
-    error: {
-      code,
-      message,
-      ...(hint === undefined ? {} : { hint }),
-      ...(Object.keys(details).length === 0 ? {} : { details }),
-    },
-  };
 }

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { throwIfAborted } from '../base/abort.ts';
+import { errorDocument } from '../base/error-document.ts';
 import {
   exitCodes,
   fromSystemError,
@@ -13,7 +14,7 @@ import { type Progress, silentProgress } from '../base/progress.ts';
 import { offlineIn, systemSurroundings } from '../flow/surroundings.ts';
 import { openWorkspace } from '../flow/workspace.ts';
 import type { Command } from './command.ts';
-import { type Context, errorDocument, type GlobalOptions } from './context.ts';
+import type { Context, GlobalOptions } from './context.ts';
 import { parseCommandLine } from './parser.ts';
 import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
 import { jsonText, makePaint, outputWidth, safeLine, useColour } from './text.ts';

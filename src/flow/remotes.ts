@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { ensureCacheFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
+import type { HttpToken } from '../remote/http-place.ts';
 import { makeDirectoryRemote, parseRemoteUrl } from '../remote/open.ts';
 import type { RemotePruner } from '../remote/remote.ts';
 import type { ServiceSettings } from '../remote/service.ts';
@@ -157,9 +158,10 @@ async function openChosen(
   if (url === undefined && (chosen === undefined || !looksLikeUrl(name)))
     throw unknownRemote(workspace, name);
   const { openRemote, offline, clock, random } = workspace.surroundings;
+  const token = tokenFor(workspace, name, url);
   const rate = rateMax ?? configuredRate(workspace, name);
   const limited = rate === undefined || rate === Number.POSITIVE_INFINITY ? {} : { rateMax: rate };
-  const how = { offline, clock, random, ...more, ...limited };
+  const how = { offline, clock, random, token, ...more, ...limited };
   const remote =
     url === undefined
       ? await openRemote(name, { ...how, base: cwd })
@@ -170,6 +172,31 @@ async function openChosen(
         });
   const address = parseRemoteUrl(url ?? name, { base: workspace.root, home: homedir() });
   return { name, remote, isService: address.kind === 'service' };
+}
+
+/**
+ * The token of the environment, for a server of mstore. Whoever wrote the configuration of a repository must not
+ * be handed it: it goes to addresses that the command line or the environment names, and to the one
+ * origin that `MSTORE_TOKEN_ORIGIN` allows.
+ * @param url undefined where `name` is the address itself
+ */
+function tokenFor(
+  { config, surroundings: { env } }: Workspace,
+  name: string,
+  url: string | undefined,
+): HttpToken | undefined {
+  const value = env['MSTORE_TOKEN']?.trim() ?? '';
+  const address = url ?? name;
+  if (value === '' || !/^https?:/i.test(address) || !URL.canParse(address)) return undefined;
+  if (!/^[\x21-\x7e]{1,4096}$/.test(value)) {
+    throw new MstoreError('usage', 'MSTORE_TOKEN holds what no token can hold', {
+      hint: 'Set it to the token alone, on one line',
+    });
+  }
+  const isChosen = url === undefined || config.get(`remote.${name}.url`)?.source === 'environment';
+  const origin = env['MSTORE_TOKEN_ORIGIN']?.trim() ?? '';
+  const isNamed = URL.canParse(origin) && new URL(origin).origin === new URL(address).origin;
+  return { value, isWithheld: !(isNamed || (isChosen && origin === '')) };
 }
 
 /** The limit of a remote, in bytes a second. */
@@ -256,10 +283,12 @@ export async function addRemote(
     );
   }
   const { openRemote, offline, clock, random } = workspace.surroundings;
+  // Whoever adds a remote has chosen its address.
+  const token = tokenFor(workspace, kept, undefined);
   const where = { base: workspace.root, offline, clock, random };
   const config = workspace.config.withRemote(name, workspace.surroundings.env);
   const settings = settingsOf({ config }, name);
-  const remote = await openRemote(kept, { ...where, settings });
+  const remote = await openRemote(kept, { ...where, settings, token });
   let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
   if (options.create) {
     makeDirectoryRemote(kept, where);

@@ -4,6 +4,7 @@ import type { Clock, Random } from '../base/clock.ts';
 import { invariant, isMstoreError, MstoreError } from '../base/errors.ts';
 import { GcsConnection } from './gcs-connection.ts';
 import { fromGcsError, GcsRefusal, noPayerError, notGcsAnswer } from './gcs-errors.ts';
+import { answerText, errorBytesMax, parseObject } from './http-answers.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { noObject } from './keys.ts';
 import { PartMemory } from './part-memory.ts';
@@ -64,9 +65,8 @@ export interface ObjectResource {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Bounds of answers that are read whole: a page of a list, and an error. */
+/** Bound of answers that are read whole: a page of a list. */
 const jsonBytesMax = 16 * 1024 * 1024;
-const errorBytesMax = 64 * 1024;
 
 /** A GCS remote, as the modules of the backend hand it to each other. */
 export class GcsPlace {
@@ -192,7 +192,7 @@ export class GcsPlace {
 
   /** Reads the JSON of an answer; throws as {@link json} does. */
   async parsed<T extends object>(attempt: string, answer: HttpAnswer): Promise<Partial<T>> {
-    const value = parseObject(await textOf(answer, jsonBytesMax));
+    const value = parseObject(await answerText(answer, jsonBytesMax));
     if (value === undefined) throw notGcsAnswer(attempt, this.location);
     this.#bucketSeen = true;
     return value as Partial<T>;
@@ -278,39 +278,13 @@ export function crcText(sum: number): string {
   return bytes.toString('base64');
 }
 
-/** Reads an answer to its end, so that its connection can be used again. */
-export async function drain(answer: HttpAnswer): Promise<void> {
-  await textOf(answer, errorBytesMax);
-}
-
-async function textOf(answer: HttpAnswer, bytesMax: number): Promise<string> {
-  const blocks: Uint8Array[] = [];
-  let received = 0;
-  for await (const block of answer.body) {
-    received += block.length;
-    // What is longer is none of the service's answers; the rest is not read.
-    if (received > bytesMax) break;
-    blocks.push(block);
-  }
-  return Buffer.concat(blocks).toString();
-}
-
-function parseObject(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 async function refusalOf(
   connection: GcsConnection,
   { upload = false }: GcsCall,
   answer: HttpAnswer,
 ): Promise<GcsRefusal> {
   // A body that breaks off takes nothing from what the status says.
-  const text = await textOf(answer, errorBytesMax).catch(() => '');
+  const text = await answerText(answer, errorBytesMax).catch(() => '');
   const { error } = (parseObject(text) ?? {}) as {
     error?: { message?: unknown; errors?: Array<{ reason?: unknown }> };
   };

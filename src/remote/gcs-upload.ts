@@ -1,6 +1,7 @@
 import { MstoreError } from '../base/errors.ts';
-import { drain, type GcsPlace, type ObjectResource } from './gcs-client.ts';
+import type { GcsPlace, ObjectResource } from './gcs-client.ts';
 import { notGcsAnswer, unfinishedError, uploadGoneError } from './gcs-errors.ts';
+import { drain } from './http-answers.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import type { RemoteCallOptions } from './remote.ts';
 

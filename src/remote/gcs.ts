@@ -1,11 +1,12 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { compareUtf8, isJsonObject } from '../base/json.ts';
-import { drain, type GcsOptions, GcsPlace } from './gcs-client.ts';
+import { type GcsOptions, GcsPlace } from './gcs-client.ts';
 import { createGcsObject } from './gcs-create.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
 import { gcsProbe } from './gcs-probe.ts';
 import { readObject, statObject } from './gcs-read.ts';
+import { drain } from './http-answers.ts';
 import { checkKey, checkPrefix } from './keys.ts';
 import type { RemoteCallOptions, RemoteObject, RemotePruner } from './remote.ts';
 import { type BucketPlace, checkKeyIn, isKeyIn, pagesWithoutMax, toldBytes } from './service.ts';

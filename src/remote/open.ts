@@ -6,6 +6,8 @@ import { MstoreError } from '../base/errors.ts';
 import { ensureFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { gcsRemote } from './gcs.ts';
+import { httpRemote } from './http.ts';
+import type { HttpToken } from './http-place.ts';
 import { localRemote } from './local.ts';
 import type { RemotePruner } from './remote.ts';
 import { s3Remote } from './s3.ts';
@@ -77,6 +79,8 @@ export interface OpenOptions {
   readonly anyNames?: boolean;
   /** What the configuration says of a remote that is a service. */
   readonly settings?: ServiceSettings | undefined;
+  /** For servers of mstore: what lets us in, and whether this one may have it. */
+  readonly token?: HttpToken | undefined;
   /** Tries of a call to a service that bring nothing, the first one included; 8 by default. */
   readonly triesMax?: number | undefined;
   /** Bytes a second that go to and come from the remote at most, in all; undefined for no limit. */
@@ -109,10 +113,36 @@ export async function openRemote(url: string, options: OpenOptions): Promise<Rem
     checkSettings(address.scheme, place, options.settings);
     return openService(address.scheme, place, { ...options, limit });
   }
+  if (address.scheme === 'http' || address.scheme === 'https') {
+    const server = parseServerUrl(url, address.shown);
+    checkSettings('http', { location: address.shown }, options.settings);
+    return openServer(server, { ...options, limit });
+  }
   throw usage(
     `Cannot open ${address.shown}: this build has no ${address.scheme}:// remotes`,
-    'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), s3://BUCKET/FOLDER or gs://BUCKET/FOLDER',
+    'Name a folder (an absolute path, ~/PATH, a path in the workspace, file:///PATH), s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or https://HOST',
   );
+}
+
+/** Reads the URL of a server of mstore. */
+function parseServerUrl(url: string, shown: string): URL {
+  const isReadable = URL.canParse(url) && !/[?#]/.test(url);
+  if (isReadable) return new URL(url);
+  throw usage(
+    `Cannot open ${shown}: the URL of a server has a host, perhaps a port and a path, and no more`,
+    'Write https://HOST[:PORT][/PATH]',
+  );
+}
+
+function openServer(
+  url: URL,
+  options: OpenOptions & { readonly limit: RateLimit | undefined },
+): RemotePruner {
+  const { token, clock = systemClock, random = systemRandom, triesMax, limit } = options;
+  const policy = retryPolicy({ clock, random, ...(triesMax === undefined ? {} : { triesMax }) });
+  const how = { random, policy, gate: adaptiveGate({ clock }), token };
+  const remote = retrying(httpRemote(url, how), policy);
+  return limit === undefined ? remote : rateLimited(remote, limit);
 }
 
 function openService(

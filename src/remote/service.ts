@@ -32,16 +32,28 @@ export interface ServiceSettings {
 const foreignSettings: Readonly<Record<string, Partial<Record<keyof ServiceSettings, string>>>> = {
   s3: { project: 'project' },
   gs: { region: 'region', pathStyle: 'path_style', profile: 'profile' },
+  http: {
+    endpoint: 'endpoint',
+    region: 'region',
+    pathStyle: 'path_style',
+    profile: 'profile',
+    storageClass: 'storage_class',
+    encryption: 'sse',
+    encryptionKey: 'sse_key',
+    requesterPays: 'requester_pays',
+    project: 'project',
+    anonymous: 'anonymous',
+  },
 };
 
 /**
  * Refuses settings that would silently do nothing.
- * @param scheme of the URL, in small letters
+ * @param scheme `s3`, `gs` or `http`
  * @throws MstoreError `config-invalid`
  */
 export function checkSettings(
   scheme: string,
-  { location }: BucketPlace,
+  { location }: Pick<BucketPlace, 'location'>,
   settings: ServiceSettings = {},
 ): void {
   const refuse = (key: string, why: string, hint: string) =>

@@ -104,7 +104,7 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
   },
   'remote.NAME.url': {
     type: 'string',
-    about: 'Where a remote is: a directory, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER',
+    about: 'Where a remote is: a directory, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or https://HOST',
   },
   'remote.NAME.endpoint': {
     type: 'string',

@@ -5,6 +5,7 @@ import { counting } from '../../src/remote/wrappers/counting.ts';
 import { rateLimit, rateLimited } from '../../src/remote/wrappers/rate.ts';
 import { retrying, retryPolicy } from '../../src/remote/wrappers/retry.ts';
 import { newGcsRemote, testGcsServer } from '../support/gcs-remote.ts';
+import { httpRemoteOf, newHttpRemote, startTestServer } from '../support/http-remote.ts';
 import { faulty } from '../support/remote-faulty.ts';
 import { newS3Remote, testS3Server } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -25,6 +26,14 @@ remoteContract('GCS', () => newGcsRemote(gcs));
 remoteContract('GCS in parts', () => newGcsRemote(gcs, { partBytes: 64 * 1024 }));
 remoteContract('GCS with retries', () =>
   retrying(newGcsRemote(gcs), retryPolicy({ clock: systemClock, random: systemRandom })),
+);
+remoteContract('HTTP', () => newHttpRemote());
+remoteContract('HTTP in parts', () => newHttpRemote({ partBytes: 64 * 1024 }));
+remoteContract('HTTP with retries', async () =>
+  retrying(await newHttpRemote(), retryPolicy({ clock: systemClock, random: systemRandom })),
+);
+remoteContract('HTTP before a directory', async () =>
+  httpRemoteOf(await startTestServer({ remote: localRemote(tempFolder()) })),
 );
 remoteContract('retries', () =>
   retrying(memoryRemote(), retryPolicy({ clock: systemClock, random: systemRandom })),

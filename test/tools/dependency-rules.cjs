@@ -91,8 +91,16 @@ module.exports = {
       'flows decide; they do not print or parse arguments',
     ),
     layer(
+      'server',
+      ['base', 'remote', 'store', 'registry', 'flow'],
+      'the server is a second way to the flows, beside the command line',
+    ),
+    layer(
       'cli',
-      [...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry', 'flow'],
+      [
+        ...[...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry'],
+        ...['flow', 'server'],
+      ],
       'the command line is on top',
     ),
     {
@@ -128,6 +136,10 @@ module.exports = {
     ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
       home: 'only commands for packages read archives: it is loaded by one module, lazily',
       when: 'only reading or writing an archive may load it',
+    }),
+    ...lazily('framework', '(@?fastify|prom-client)', 'server/framework', {
+      home: 'loading the framework takes longer than most commands: it is loaded by one module, lazily',
+      when: 'only a server that starts may load its framework',
     }),
     {
       name: 'flow-opens-through-surroundings',
@@ -171,6 +183,7 @@ module.exports = {
       ['flow'],
       'only a resolution reads a file of variables, when it is asked to',
     ),
+    onlyIn(['@?fastify', 'prom-client'], ['server'], 'only the server knows its framework'),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(
       ['onnxruntime-(?:node|web|common)', '@tensorflow'],

@@ -1,10 +1,11 @@
+import { errorDocument } from '../../base/error-document.ts';
 import type { RegistryFailure, RegistryFetch } from '../../flow/fetch-registry.ts';
 import type { RemoteChoice } from '../../flow/several-remotes.ts';
 import type { Targets } from '../../flow/targets.ts';
 import type { BrokenPointer } from '../../flow/tracked.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf } from '../command.ts';
-import { type Context, errorDocument } from '../context.ts';
+import type { Context } from '../context.ts';
 import {
   chooseVersions,
   fetchFrom,

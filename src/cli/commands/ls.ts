@@ -1,4 +1,5 @@
 import { shortDigest } from '../../base/digest.ts';
+import { errorDocument } from '../../base/error-document.ts';
 import { exitCodes } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
@@ -6,7 +7,7 @@ import { isFileEntry, isLinkEntry, type TreeEntry } from '../../base/tree.ts';
 import type { Listing } from '../../flow/list.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, type Command, flagOf, listOf } from '../command.ts';
-import { type Context, errorDocument } from '../context.ts';
+import type { Context } from '../context.ts';
 import { tellBrokenModels, tensorLines } from '../tensor-text.ts';
 import { count, type Paint, table } from '../text.ts';
 import { chooseVersions, noteVersion, targetOptions, tellBroken } from './moving.ts';

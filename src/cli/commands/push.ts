@@ -1,10 +1,11 @@
+import { errorDocument } from '../../base/error-document.ts';
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { PushResult } from '../../flow/push.ts';
 import type { PushOutcome } from '../../flow/push-all.ts';
 import { type Command, listOf } from '../command.ts';
-import { type Context, errorDocument } from '../context.ts';
+import type { Context } from '../context.ts';
 import { count } from '../text.ts';
 import { chooseOptions, chooseVersions, noteVersion, remoteOptions, tellBroken } from './moving.ts';
 

@@ -1,0 +1,320 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import type { Clock, Random } from '../base/clock.ts';
+import { errorDocument } from '../base/error-document.ts';
+import { fromSystemError, isMstoreError } from '../base/errors.ts';
+import { programVersion } from '../base/version.ts';
+import type { ChosenRemote } from '../flow/remotes.ts';
+import type { Workspace } from '../flow/workspace.ts';
+import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
+import { PartMemory } from '../remote/part-memory.ts';
+import type { RemotePruner } from '../remote/remote.ts';
+import { asMstoreError, statusOf } from './answers.ts';
+import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
+import type { Framework } from './framework.ts';
+import { Metrics } from './metrics.ts';
+import { modelRoutes } from './models.ts';
+import { objectRoutes, wholeBytesMax } from './objects.ts';
+import { RequestError } from './request-error.ts';
+import type { Caller, Tokens } from './tokens.ts';
+import { Uploads } from './uploads.ts';
+import { Outcomes } from './writes.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who makes the request. */
+    caller: Caller;
+    /** Bytes of an object or a file that went out behind the head of the answer. */
+    sentBytes: number;
+  }
+}
+
+/** Bytes of bodies that are held in memory at once, of all requests together. */
+const bodyMemoryBytes = 8 * wholeBytesMax;
+/** Bodies of JSON. */
+const jsonBytesMax = 256 * 1024;
+/** A client has so long to send a whole request: a part of an upload over a slow line. */
+const requestMsMax = 10 * 60_000;
+const headersMsMax = 20_000;
+/** A connection on which nothing moves for so long is closed. */
+const idleMsMax = 120_000;
+const connectionsMax = 4096;
+
+/** What a server is made from. */
+export interface ServerOptions {
+  /** What is served; each call to it is tried again by it alone. */
+  readonly remote: RemotePruner;
+  /** The same, counted and without the power to delete. */
+  readonly chosen: ChosenRemote;
+  /** What is known of it is kept there. */
+  readonly workspace: Workspace;
+  /** Absolute folder that belongs to this server alone. */
+  readonly stateFolder: string;
+  readonly tokens: Tokens | undefined;
+  readonly anonymous: AnonymousAccess;
+  /** Requests a minute that one token, or one address without a token, may make. */
+  readonly requestsPerMinute: number;
+  /** Bytes of uploads that are under way at most. */
+  readonly uploadBytesMax: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Where the log goes, one line of JSON each. */
+  readonly log: { write(line: string): void };
+  /** Certificate and key, PEM. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+}
+
+/** A server that runs. */
+export interface RunningServer {
+  /** Where it listens, as a URL. */
+  readonly url: string;
+  /** Takes no more requests, ends those that are under way, and frees all. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a server.
+ * @throws MstoreError where nothing can listen there
+ */
+export async function startServer(
+  options: ServerOptions,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<RunningServer> {
+  const { app, uploads } = await makeApp(options);
+  try {
+    const url = await app.listen({ host, port, exclusive: true });
+    return { url, close: () => closeServer(app, uploads) };
+  } catch (error) {
+    await app.close();
+    throw fromSystemError(error, `listening at ${host}:${port}`);
+  }
+}
+
+/** Answers that are under way when a server is to end have so long. */
+const endMsMax = 10_000;
+
+async function closeServer(app: FastifyInstance, uploads: Uploads): Promise<void> {
+  const { server } = app;
+  // A connection may become idle after the framework has looked for those that are.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const end = setTimeout(() => server.closeAllConnections(), endMsMax);
+  try {
+    await app.close();
+    await uploads.close();
+  } finally {
+    clearInterval(sweep);
+    clearTimeout(end);
+  }
+}
+
+async function makeApp(
+  options: ServerOptions,
+): Promise<{ app: FastifyInstance; uploads: Uploads }> {
+  const { remote, clock, random, stateFolder } = options;
+  const { framework } = await import('./framework.ts');
+  const app = framework.fastify(appOptions(framework, options));
+  app.server.maxConnections = connectionsMax;
+  app.server.headersTimeout = headersMsMax;
+  const metrics = new Metrics(framework.metrics);
+  const uploads = new Uploads({
+    folder: path.join(stateFolder, 'uploads'),
+    bytesMax: options.uploadBytesMax,
+    clock,
+    random,
+    store: (facts, source) => remote.create(facts.key, source, { contentKey: facts.contentKey }),
+  });
+  metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
+  metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);
+  metrics.watch(app);
+  answerErrors(app);
+  await guard(app, framework, options);
+  await app.register(framework.swagger, { openapi: openApi() });
+  const memory = new PartMemory(bodyMemoryBytes, wholeBytesMax);
+  objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
+  modelRoutes(app, options);
+  commonRoutes(app, { remote, metrics });
+  await app.ready();
+  return { app, uploads };
+}
+
+function appOptions(
+  { LogController }: Framework,
+  { log, tls, random }: ServerOptions,
+): FastifyServerOptions {
+  return {
+    logger: { level: 'info', stream: log, redact: ['req.headers.authorization'] },
+    // Each answer is one line of the log; requests that only begin are none.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: jsonBytesMax,
+    requestTimeout: requestMsMax,
+    connectionTimeout: idleMsMax,
+    keepAliveTimeout: 75_000,
+    routerOptions: { maxParamLength: 2048 },
+    genReqId: () => random.hex(8),
+    exposeHeadRoutes: false,
+    forceCloseConnections: 'idle',
+    ...(tls === undefined ? {} : { https: { ...tls } }),
+  } as FastifyServerOptions;
+}
+
+function openApi() {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'mstore',
+      description: 'Models, their versions, and what is live where.',
+      version: programVersion(),
+    },
+    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+  } as const;
+}
+
+/** Answers errors in the form of the command line, and none with what is nobody's business. */
+function answerErrors(app: FastifyInstance): void {
+  app.setNotFoundHandler(() => {
+    throw new RequestError(404, 'not-found', 'There is nothing at this address', {
+      hint: 'The interface is described at /api/v1/openapi.json',
+    });
+  });
+  app.setErrorHandler((thrown: unknown, request, reply) => {
+    const error = asMstoreError(fromFastify(thrown));
+    const status = statusOf(error);
+    if (status >= 500) request.log.error({ err: thrown, status }, error.message);
+    const wait = error.details['retryAfterMs'];
+    if (typeof wait === 'number') reply.header('retry-after', Math.ceil(wait / 1000));
+    // What was to come behind it is not read: its connection is of no more use.
+    if (!request.raw.complete) reply.header('connection', 'close');
+    return reply.code(status).headers(challengeHeaders(error)).send(errorDocument(error));
+  });
+}
+
+/** Errors of the framework have a status of their own. */
+function fromFastify(error: unknown): unknown {
+  if (isMstoreError(error) || !(error instanceof Error) || !('statusCode' in error)) return error;
+  const status = Number(error.statusCode);
+  if (!(status >= 400 && status < 500)) return error;
+  const code = status === 404 ? 'not-found' : 'bad-input';
+  return new RequestError(status, code, error.message);
+}
+
+/** Says who asks, and bounds how often. */
+async function guard(
+  app: FastifyInstance,
+  { rateLimit }: Framework,
+  options: ServerOptions,
+): Promise<void> {
+  const { tokens, anonymous, requestsPerMinute } = options;
+  const callers = new Callers(tokens, anonymous);
+  const guesses = new Guesses(options.clock);
+  app.decorateRequest('caller');
+  app.decorateRequest('sentBytes', 0);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      [protocolHeader]: String(protocolNumber),
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+    });
+    guesses.check(request.ip);
+    try {
+      request.caller = callers.of(request);
+    } catch (error) {
+      request.caller = { name: 'refused', scopes: new Set(), models: undefined };
+      guesses.count(request.ip);
+      throw error;
+    }
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url, ip, caller } = request;
+    const { statusCode: status } = reply.raw;
+    const ms = Math.round(reply.elapsedTime);
+    request.log.info({ method, url, status, ms, by: caller?.name, from: ip }, 'request');
+  });
+  await app.register(rateLimit, {
+    max: requestsPerMinute,
+    timeWindow: '1 minute',
+    keyGenerator: ({ caller, ip }) =>
+      caller.name === 'anonymous' ? `ip ${ip}` : `token ${caller.name}`,
+    errorResponseBuilder: (_request, { ttl }) =>
+      new RequestError(429, 'remote-unreachable', 'Too many requests in a minute', {
+        hint: 'Wait a moment, with fewer transfers at once (--jobs)',
+        details: { retryAfterMs: ttl },
+      }),
+  });
+}
+
+const guessesMax = 20;
+const guessWindowMs = 60_000;
+const addressesMax = 10_000;
+
+/** Addresses that sent tokens which let nobody in: after some in a minute they have to wait. */
+class Guesses {
+  readonly #clock: Clock;
+  readonly #counts = new Map<string, { count: number; since: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @throws RequestError 429 */
+  check(address: string): void {
+    const found = this.#counts.get(address);
+    if (found === undefined) return;
+    const left = found.since + guessWindowMs - this.#clock.monotonic();
+    if (left <= 0) this.#counts.delete(address);
+    else if (found.count >= guessesMax) {
+      throw new RequestError(429, 'remote-unreachable', 'Too many tokens that are not known here', {
+        hint: 'Wait a minute',
+        details: { retryAfterMs: left },
+      });
+    }
+  }
+
+  count(address: string): void {
+    const now = this.#clock.monotonic();
+    const found = this.#counts.get(address) ?? { count: 0, since: now };
+    found.count++;
+    if (this.#counts.size >= addressesMax) this.#counts.clear();
+    this.#counts.set(address, found);
+  }
+}
+
+function commonRoutes(
+  app: FastifyInstance,
+  { remote, metrics }: { readonly remote: RemotePruner; readonly metrics: Metrics },
+): void {
+  const hide = { schema: { hide: true } };
+  app.get('/livez', hide, async () => ({ status: 'ok' }));
+  app.get('/readyz', hide, async (request, reply) => {
+    try {
+      await remote.stat('mstore.json');
+      return { status: 'ok' };
+    } catch (error) {
+      // Anybody may ask: where the place is, and what is wrong with it, stands in the log.
+      request.log.warn({ err: error }, 'not ready');
+      return reply.code(503).send({ status: 'unreachable' });
+    }
+  });
+  app.get('/metrics', hide, async (request, reply) => {
+    requireScope(request.caller, 'read');
+    reply.header('content-type', metrics.contentType);
+    return metrics.text();
+  });
+  app.get('/api/v1/whoami', hide, async ({ caller }) => {
+    const { name, scopes, models } = caller;
+    return { name, scopes: [...scopes], ...(models === undefined ? {} : { models: [...models] }) };
+  });
+  app.get('/api/v1/openapi.json', hide, async () => app.swagger());
+}
+
+/**
+ * Reads certificate and key.
+ * @throws MstoreError
+ */
+export function readTls(cert: string, key: string): { cert: Buffer; key: Buffer } {
+  try {
+    return { cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
+  } catch (error) {
+    throw fromSystemError(error, 'reading the certificate and its key');
+  }
+}

@@ -1,0 +1,199 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { MstoreError } from '../base/errors.ts';
+import { printable } from '../base/names.ts';
+import { isFileEntry } from '../base/tree.ts';
+import { FarBlobs } from '../flow/far-blobs.ts';
+import { readHistory, readVersion } from '../flow/registry-history.ts';
+import { listModels, readVersions } from '../flow/registry-read.ts';
+import type { ChosenRemote } from '../flow/remotes.ts';
+import type { Tracked } from '../flow/tracked.ts';
+import { contentOf } from '../flow/version-content.ts';
+import type { Workspace } from '../flow/workspace.ts';
+import { type FoundVersion, findVersion } from '../registry/find.ts';
+import { Registry } from '../registry/registry.ts';
+import { clientSignal, rangeOf, sendBlocks } from './answers.ts';
+import { maySee, requireScope } from './callers.ts';
+import { schemas } from './schemas.ts';
+
+/** What the routes of models work with. */
+export interface ModelParts {
+  readonly workspace: Workspace;
+  readonly chosen: ChosenRemote;
+}
+
+type Asked = FastifyRequest<{
+  Params: Record<'model' | 'version' | '*', string>;
+  Querystring: Record<string, string | number | boolean | undefined>;
+}>;
+
+/** Routes that tell of models, their versions and environments, and give out their files. */
+export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelParts): void {
+  const registry = (reply: FastifyReply) =>
+    new Registry(chosen.remote, { signal: clientSignal(reply) });
+  const seen = ({ caller, params }: Asked): string => {
+    requireScope(caller, 'read', params.model);
+    return params.model;
+  };
+  const base = '/api/v1/ml-models';
+
+  app.get(base, { schema: schemas.models }, async (request: Asked, reply) => {
+    requireScope(request.caller, 'read');
+    const models = await listModels(registry(reply));
+    return { models: models.filter(({ model }) => maySee(request.caller, model)) };
+  });
+
+  app.get(`${base}/:model`, { schema: schemas.model }, async (request: Asked, reply) => {
+    const model = seen(request);
+    const { latest, versions, retired } = await readVersions(registry(reply), model);
+    return { model, latest, versions: versions.length, retired, live: liveOf(versions) };
+  });
+
+  app.get(
+    `${base}/:model/versions`,
+    { schema: schemas.versions },
+    async (request: Asked, reply) => {
+      const { all, sort, reverse } = request.query;
+      return readVersions(registry(reply), seen(request), {
+        all: all === true,
+        reverse: reverse === true,
+        ...(sort === undefined ? {} : { sort: String(sort) }),
+      });
+    },
+  );
+
+  app.get(
+    `${base}/:model/environments`,
+    { schema: schemas.environments },
+    async (request, reply) => {
+      const model = seen(request as Asked);
+      const { versions } = await readVersions(registry(reply), model, { all: true });
+      return { model, environments: liveOf(versions) };
+    },
+  );
+
+  app.get(`${base}/:model/history`, { schema: schemas.history }, async (request: Asked, reply) => {
+    const { environment, limit } = request.query;
+    return readHistory(registry(reply), seen(request), {
+      ...(environment === undefined ? {} : { environment: String(environment) }),
+      limit: Number(limit),
+    });
+  });
+
+  app.get(`${base}/:model/:version`, { schema: schemas.version }, async (request: Asked, reply) =>
+    readVersion(registry(reply), seen(request), request.params.version),
+  );
+
+  fileRoutes(app, { base, workspace, chosen, registry, seen });
+}
+
+/** Where versions are live. */
+function liveOf(versions: ReadonlyArray<{ version: string; live: readonly string[] }>) {
+  const live = versions.flatMap(({ version, live }) =>
+    live.map((environment) => ({ environment, version })),
+  );
+  return live.sort((a, b) => (a.environment < b.environment ? -1 : 1));
+}
+
+interface FileParts extends ModelParts {
+  readonly base: string;
+  readonly registry: (reply: FastifyReply) => Registry;
+  readonly seen: (request: Asked) => string;
+}
+
+function fileRoutes(app: FastifyInstance, parts: FileParts): void {
+  const { base, workspace, chosen, registry, seen } = parts;
+  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen] });
+
+  app.get(
+    `${base}/:model/:version/files`,
+    { schema: schemas.files },
+    async (request: Asked, reply) => {
+      const found = await findVersion(registry(reply), seen(request), request.params.version);
+      const far = blobs();
+      try {
+        const files = await filesOf(workspace, far, found);
+        const { model, version } = found.record.value;
+        return { model, version, files };
+      } finally {
+        far.close();
+      }
+    },
+  );
+
+  const file = { schema: schemas.file, exposeHeadRoute: false };
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: `${base}/:model/:version/files/*`,
+    ...file,
+    handler: async (request: Asked, reply) => {
+      const found = await findVersion(registry(reply), seen(request), request.params.version);
+      const far = blobs();
+      try {
+        await sendFile({ workspace, far, found }, request, reply);
+      } finally {
+        far.close();
+      }
+      return reply;
+    },
+  });
+}
+
+/** Lists the files of a version by their paths in it. */
+async function filesOf(workspace: Workspace, far: FarBlobs, { record }: FoundVersion) {
+  const item: Tracked = contentOf(workspace.store, record.value, {});
+  const { entries } = await far.filesOf(item);
+  return entries.filter(isFileEntry).map(({ path, size, sha256 }) => ({ path, size, sha256 }));
+}
+
+/**
+ * Sends a file of a version, or a range of it. Its digest is its ETag. Every byte is verified before it goes out: a
+ * connection that is closed early says that the rest was damaged.
+ */
+async function sendFile(
+  parts: { workspace: Workspace; far: FarBlobs; found: FoundVersion },
+  request: Asked,
+  reply: FastifyReply,
+): Promise<void> {
+  const { workspace, far, found } = parts;
+  const wanted = request.params['*'];
+  const file = (await filesOf(workspace, far, found)).find(({ path }) => path === wanted);
+  const { model, version } = found.record.value;
+  if (file === undefined) {
+    throw new MstoreError('not-found', `${model}@${version} has no file ${printable(wanted)}`, {
+      hint: 'List its files at …/files',
+      details: { model, version, path: wanted },
+    });
+  }
+  const { size, sha256 } = file;
+  const etag = `"${sha256}"`;
+  const isExact = request.params.version === version;
+  reply.headers({
+    etag,
+    'accept-ranges': 'bytes',
+    'content-type': 'application/octet-stream',
+    // What a version is never changes; what an environment names does.
+    'cache-control': isExact ? 'private, max-age=31536000, immutable' : 'private, no-cache',
+    'mstore-version': version,
+  });
+  if (matches(request.headers['if-none-match'], etag)) return void (await reply.code(304).send());
+  // A range of what has changed since would be a part of something else.
+  const ifRange = request.headers['if-range'];
+  const isSame = ifRange === undefined || ifRange === etag;
+  const range = isSame ? rangeOf(request.headers.range, size) : undefined;
+  const { start, end } = range ?? { start: 0, end: size };
+  const headers = {
+    'content-length': end - start,
+    ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
+  };
+  const status = range === undefined ? 200 : 206;
+  if (request.method === 'HEAD') return void (await reply.code(status).headers(headers).send());
+  const blob = await far.open(sha256, size, wanted);
+  await sendBlocks(reply, blob.blocks(start, end), { status, headers });
+}
+
+/** Reads If-None-Match: a list of tags, which may be weak, or any. */
+function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false;
+  if (header.trim() === '*') return true;
+  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}

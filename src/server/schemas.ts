@@ -1,0 +1,150 @@
+/*
+ * What requests and answers look like, for the check of requests and the OpenAPI document. Answers are
+ * described, and sent as they are: what is not described here is not left out.
+ */
+
+const text = { type: 'string' } as const;
+const number = { type: 'integer' } as const;
+const model = { type: 'string', maxLength: 128, description: 'Name of a model' } as const;
+const version = {
+  type: 'string',
+  maxLength: 128,
+  description: 'A version, an environment, or latest',
+} as const;
+const security = [{ token: [] }];
+const tags = ['models'];
+
+const error = {
+  description: 'Why it was refused',
+  type: 'object',
+  properties: {
+    error: {
+      type: 'object',
+      properties: { code: text, message: text, hint: text },
+      additionalProperties: true,
+    },
+  },
+} as const;
+
+const answers = (description: string, properties: object) => ({
+  200: { description, type: 'object', properties, additionalProperties: true },
+  '4xx': error,
+  '5xx': error,
+});
+
+const list = (properties: object) => ({
+  type: 'array',
+  items: { type: 'object', properties, additionalProperties: true },
+});
+
+const ofModel = { type: 'object', properties: { model }, required: ['model'] };
+const ofVersion = { type: 'object', properties: { model, version } };
+const live = list({ environment: text, version: text });
+const flag = { type: 'boolean', default: false };
+
+/** One schema a route. */
+export const schemas = {
+  models: {
+    summary: 'All models, and what is live where',
+    tags,
+    security,
+    response: answers('Models, sorted by name', {
+      models: list({
+        model: text,
+        versions: number,
+        retired: number,
+        latest: { type: ['string', 'null'] },
+        live,
+        changed: text,
+      }),
+    }),
+  },
+  model: {
+    summary: 'One model in short',
+    tags,
+    security,
+    params: ofModel,
+    response: answers('A model', { model: text, latest: { type: ['string', 'null'] }, live }),
+  },
+  versions: {
+    summary: 'The versions of a model with their metrics',
+    tags,
+    security,
+    params: ofModel,
+    querystring: {
+      type: 'object',
+      properties: {
+        all: { ...flag, description: 'Also versions that were archived or deleted' },
+        sort: { ...text, maxLength: 256, description: 'version, created, or a metric' },
+        reverse: flag,
+      },
+    },
+    response: answers('Versions', {
+      model: text,
+      latest: { type: ['string', 'null'] },
+      versions: list({
+        version: text,
+        created: text,
+        sha256: text,
+        size: number,
+        state: text,
+        live: { type: 'array', items: text },
+        metrics: { type: 'object', additionalProperties: { type: 'number' } },
+      }),
+    }),
+  },
+  environments: {
+    summary: 'What is live in each environment',
+    tags,
+    security,
+    params: ofModel,
+    response: answers('Environments', { model: text, environments: live }),
+  },
+  history: {
+    summary: 'What was live where and when, who made it so, and why',
+    tags,
+    security,
+    params: ofModel,
+    querystring: {
+      type: 'object',
+      properties: {
+        environment: { ...text, maxLength: 128 },
+        limit: { type: 'integer', minimum: 1, maximum: 10_000, default: 100 },
+      },
+    },
+    response: answers('Entries, the newest first', {
+      model: text,
+      total: number,
+      entries: list({ environment: text, version: text, number, at: text, by: text, action: text }),
+    }),
+  },
+  version: {
+    summary: 'Everything that is known of a version',
+    tags,
+    security,
+    params: ofVersion,
+    response: answers('A version', {
+      sha256: text,
+      record: { type: 'object', additionalProperties: true },
+      states: list({}),
+      live: list({ environment: text, since: text }),
+    }),
+  },
+  files: {
+    summary: 'The files of a version',
+    tags,
+    security,
+    params: ofVersion,
+    response: answers('Files', { files: list({ path: text, size: number, sha256: text }) }),
+  },
+  file: {
+    summary: 'A file of a version, or a range of it; its SHA-256 is its ETag',
+    tags,
+    security,
+    params: { type: 'object', properties: { model, version, '*': { type: 'string' } } },
+    headers: {
+      type: 'object',
+      properties: { range: text, 'if-none-match': text, 'if-range': text },
+    },
+  },
+} as const;

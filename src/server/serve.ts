@@ -1,0 +1,140 @@
+import { homedir } from 'node:os';
+import * as path from 'node:path';
+import { sha256 } from '../base/digest.ts';
+import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
+import { ensureCacheFolder, removeFile, writeAtomically } from '../base/files.ts';
+import { withLock } from '../base/lock.ts';
+import { printable } from '../base/names.ts';
+import { chooseToClear } from '../flow/remotes.ts';
+import type { Surroundings } from '../flow/surroundings.ts';
+import { openWorkspace, plainWorkspace, type Workspace } from '../flow/workspace.ts';
+import { counting } from '../remote/wrappers/counting.ts';
+import { readHeader } from '../store/remote-store.ts';
+import { readTls, startServer } from './app.ts';
+import type { AnonymousAccess } from './callers.ts';
+import { Tokens } from './tokens.ts';
+
+/** What is served, to whom, and where. */
+export interface ServeOptions {
+  /** Absolute folder that relative paths start from. */
+  readonly cwd: string;
+  readonly surroundings: Surroundings;
+  readonly signal: AbortSignal;
+  /** Name, URL or directory of a remote; undefined for the default remote of the workspace. */
+  readonly remote: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  /** Absolute path of the file of tokens. */
+  readonly tokenFile: string | undefined;
+  /** Who may read without a token; by default everybody on this machine where there are no tokens. */
+  readonly anonymous: AnonymousAccess | undefined;
+  /** Absolute folder for what is on its way; by default one of the user's. */
+  readonly stateFolder: string | undefined;
+  readonly requestsPerMinute: number;
+  readonly uploadBytesMax: number;
+  /** Absolute paths of certificate and key. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly log: { write(line: string): void };
+  /** Absolute path of a file that says where it listens, as long as it does. */
+  readonly urlFile: string | undefined;
+  /** Told once requests are answered. */
+  readonly onListening: (facts: { readonly url: string; readonly location: string }) => void;
+}
+
+/**
+ * Serves a remote until the signal is aborted.
+ * @throws MstoreError `usage` where everybody could read by the network, and nobody said so
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { surroundings, signal, host, port } = options;
+  const access = accessOf(options);
+  const workspace = await workspaceOf(options);
+  const { name, remote, isService } = await chooseToClear(workspace, options.remote, options.cwd);
+  await readHeader(remote, { signal });
+  const stateFolder = options.stateFolder ?? defaultState(surroundings.env, remote.location);
+  prepare(stateFolder);
+  const work = async (): Promise<void> => {
+    // Where it is, is the business of those who run the server.
+    const counted = { ...counting(remote), location: 'this server' };
+    const server = await startServer(
+      {
+        remote: { ...counted, delete: remote.delete.bind(remote), uploads: undefined },
+        chosen: { name, remote: counted, isService },
+        workspace: plainWorkspace(stateFolder, surroundings),
+        stateFolder,
+        ...access,
+        requestsPerMinute: options.requestsPerMinute,
+        uploadBytesMax: options.uploadBytesMax,
+        clock: surroundings.clock,
+        random: surroundings.random,
+        log: options.log,
+        tls: options.tls && readTls(options.tls.cert, options.tls.key),
+      },
+      { host, port },
+    );
+    const { urlFile } = options;
+    try {
+      if (urlFile !== undefined) writeAtomically(urlFile, `${server.url}\n`, { unsynced: true });
+      options.onListening({ url: server.url, location: remote.location });
+      await aborted(signal);
+    } finally {
+      if (urlFile !== undefined) removeFile(urlFile);
+      await server.close();
+    }
+  };
+  const { clock } = surroundings;
+  await withLock(path.join(stateFolder, 'lock'), work, { clock, waitMsMax: 0 });
+}
+
+function accessOf(options: ServeOptions): {
+  tokens: Tokens | undefined;
+  anonymous: AnonymousAccess;
+} {
+  const { tokenFile, anonymous, host, surroundings } = options;
+  const now = () => surroundings.clock.now();
+  const tokens = tokenFile === undefined ? undefined : new Tokens(tokenFile, now);
+  const isLoopback = ['127.0.0.1', '::1', 'localhost'].includes(host);
+  if (tokens === undefined && anonymous === undefined && !isLoopback) {
+    throw new MstoreError(
+      'usage',
+      `Whoever reaches ${printable(host)} could read all models: nobody said who may`,
+      {
+        hint: 'Name a file of tokens (--token-file FILE, made by "mstore token create"), or say --anonymous read',
+      },
+    );
+  }
+  return { tokens, anonymous: anonymous ?? (tokens === undefined ? 'read' : 'none') };
+}
+
+async function workspaceOf({ cwd, surroundings, remote }: ServeOptions): Promise<Workspace> {
+  try {
+    return await openWorkspace(cwd, surroundings);
+  } catch (error) {
+    if (remote === undefined || !isMstoreError(error, 'no-workspace')) throw error;
+    return plainWorkspace(cwd, surroundings);
+  }
+}
+
+/** A folder of the user for what a server has on its way, one for each place that is served. */
+function defaultState(env: NodeJS.ProcessEnv, location: string): string {
+  // By the XDG Base Directory Specification a relative path there counts for nothing.
+  const shared = env['XDG_STATE_HOME'] ?? '';
+  const home = env['HOME'] || homedir();
+  const base = path.isAbsolute(shared) ? shared : path.join(home, '.local', 'state');
+  return path.join(base, 'mstore', 'serve', sha256(location).slice(0, 16));
+}
+
+function prepare(folder: string): void {
+  try {
+    ensureCacheFolder(folder);
+  } catch (error) {
+    throw fromSystemError(error, `making the folder ${printable(folder)}`);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { openRemote } from '../../src/remote/open.ts';
+import { allScopes, startTestServer } from '../support/http-remote.ts';
+import { makePublished } from '../support/resolving.ts';
+import { xorshiftBytes } from '../support/xorshift.ts';
+
+const weights = Buffer.from(xorshiftBytes(7, 3_000_000));
+const files = { 'config.json': '{"model_type":"bert"}', 'nested/weights.bin': weights };
+
+/** A server over a remote with a model in two versions, the first of which is live. */
+async function served() {
+  const ws = await makePublished();
+  const record = await ws.publish('v1', files);
+  await ws.deploy('v1');
+  await ws.publish('v2', { ...files, 'config.json': '{}' });
+  const remote = await openRemote(ws.remote, { base: '/' });
+  const server = await startTestServer({ remote });
+  const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+    fetch(`${server.url}/api/v1/ml-models${path}`, {
+      method,
+      headers: { authorization: `Bearer ${allScopes.token}`, ...headers },
+    });
+  const json = async (path: string) => (await get(path)).json();
+  return { ws, record, server, get, json };
+}
+
+describe('what a server tells of models', () => {
+  it('is what the command line tells', async () => {
+    const { json, record } = await served();
+    expect(await json('')).toMatchObject({
+      models: [
+        {
+          model: 'bert',
+          versions: 2,
+          latest: 'v2',
+          live: [{ environment: 'production', version: 'v1' }],
+        },
+      ],
+    });
+    expect(await json('/bert')).toMatchObject({
+      model: 'bert',
+      latest: 'v2',
+      versions: 2,
+      live: [{ environment: 'production', version: 'v1' }],
+    });
+    const versions = (await json('/bert/versions')) as { versions: { version: string }[] };
+    expect(versions.versions.map(({ version }) => version)).toEqual(['v2', 'v1']);
+    const turned = (await json('/bert/versions?reverse=true')) as typeof versions;
+    expect(turned.versions.map(({ version }) => version)).toEqual(['v1', 'v2']);
+    expect(await json('/bert/environments')).toEqual({
+      model: 'bert',
+      environments: [{ environment: 'production', version: 'v1' }],
+    });
+    expect(await json('/bert/history')).toMatchObject({
+      total: 1,
+      entries: [{ environment: 'production', version: 'v1', number: 1 }],
+    });
+    for (const name of ['v1', 'production']) {
+      expect(await json(`/bert/${name}`)).toMatchObject({
+        sha256: record,
+        record: { version: 'v1' },
+      });
+    }
+  });
+
+  it.each([
+    ['/nobody', 404, 'unknown-model'],
+    ['/bert/v9', 404, 'unknown-version'],
+    ['/bert/versions?sort=nothing', 400, 'usage'],
+    ['/bert/versions?all=perhaps', 400, 'bad-input'],
+    ['/bert/history?limit=0', 400, 'bad-input'],
+    ['/bert/history?environment=nowhere', 404, 'unknown-environment'],
+    ['/bert/v1/files/none', 404, 'not-found'],
+    ['/bert/v1/files/../config.json', 404, 'not-found'],
+    ['/..%2f..%2fx', 404, 'unknown-model'],
+  ])('answers %s with %i and why', async (path, status, code) => {
+    const { get } = await served();
+    const answer = await get(path);
+    expect(answer.status).toBe(status);
+    const { error } = (await answer.json()) as { error: Record<string, string> };
+    expect(error['code']).toBe(code);
+    expect(error['message']).not.toContain('/tmp');
+  });
+
+  it('describes itself', async () => {
+    const { server } = await served();
+    const document = (await (await fetch(`${server.url}/api/v1/openapi.json`)).json()) as {
+      openapi: string;
+      paths: object;
+    };
+    expect(document.openapi).toBe('3.1.0');
+    expect(Object.keys(document.paths)).toContain('/api/v1/ml-models/{model}/versions');
+  });
+});
+
+describe('files of a version', () => {
+  it('are given out as they are, verified, with their digest as ETag', async () => {
+    const { get, json } = await served();
+    const { files: listed } = (await json('/bert/v1/files')) as {
+      files: { path: string; size: number; sha256: string }[];
+    };
+    expect(listed.map(({ path }) => path)).toEqual(['config.json', 'nested/weights.bin']);
+    const answer = await get('/bert/production/files/nested/weights.bin');
+    expect(answer.headers.get('etag')).toBe(`"${listed[1]?.sha256}"`);
+    expect(answer.headers.get('mstore-version')).toBe('v1');
+    expect(Buffer.from(await answer.arrayBuffer()).equals(weights)).toBe(true);
+    const head = await get('/bert/v1/files/nested/weights.bin', {}, 'HEAD');
+    expect(head.headers.get('content-length')).toBe('3000000');
+    expect((await head.arrayBuffer()).byteLength).toBe(0);
+  });
+
+  it.each([
+    ['bytes=0-0', 206, 'bytes 0-0/3000000', [0, 1]],
+    ['bytes=1000000-2000000', 206, 'bytes 1000000-2000000/3000000', [1_000_000, 2_000_001]],
+    ['bytes=2999990-', 206, 'bytes 2999990-2999999/3000000', [2_999_990, 3_000_000]],
+    ['bytes=-5', 206, 'bytes 2999995-2999999/3000000', [2_999_995, 3_000_000]],
+    ['bytes=5-9999999999', 206, 'bytes 5-2999999/3000000', [5, 3_000_000]],
+    ['bytes=0-1,5-6', 200, null, [0, 3_000_000]],
+    ['lines=1-2', 200, null, [0, 3_000_000]],
+    ['bytes=9-5', 200, null, [0, 3_000_000]],
+  ])('answer the range %s', async (range, status, contentRange, [start, end]) => {
+    const { get } = await served();
+    const answer = await get('/bert/v1/files/nested/weights.bin', { range });
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get('content-range')).toBe(contentRange);
+    const bytes = Buffer.from(await answer.arrayBuffer());
+    expect(bytes.equals(weights.subarray(start, end))).toBe(true);
+  });
+
+  it('answer what one has already, and what is not there', async () => {
+    const { get } = await served();
+    const file = '/bert/v1/files/nested/weights.bin';
+    const etag = (await get(file, {}, 'HEAD')).headers.get('etag') as string;
+    for (const header of [etag, `"x", ${etag}`, `W/${etag}`, '*']) {
+      const same = await get(file, { 'if-none-match': header });
+      expect([same.status, (await same.arrayBuffer()).byteLength], header).toEqual([304, 0]);
+    }
+    expect((await get(file, { 'if-none-match': '"x"' })).status).toBe(200);
+    expect((await get(file, { range: 'bytes=3000000-' })).status).toBe(416);
+    expect((await get(file, { range: 'bytes=0-4', 'if-range': '"x"' })).status).toBe(200);
+    expect((await get(file, { range: 'bytes=0-4', 'if-range': etag })).status).toBe(206);
+  });
+});
