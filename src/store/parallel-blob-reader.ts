@@ -1,7 +1,9 @@
-import { throwIfAborted } from '../base/abort.ts';
+import { createHash } from 'node:crypto';
+import { Breather, throwIfAborted } from '../base/abort.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import { type Digest, digestBytes, digestFromRaw } from '../base/digest.ts';
 import type { DirectFile } from '../base/direct-file.ts';
+import { MstoreError } from '../base/errors.ts';
 import { makeWasmMemory, wasmPageBytes } from '../base/wasm-memory.ts';
 import { makeKernel } from '../chunk/kernel.ts';
 import type { ChunkPlace } from '../index/chunk-index.ts';
@@ -38,8 +40,9 @@ export interface WriteToOptions {
 }
 
 /**
- * Copies large blobs out of packs into files while two threads hash them: chunks and the whole side by
- * side. Packs are read to where the bytes are written from, so that nothing is copied in between.
+ * Copies large blobs out of packs into files while threads hash them: the whole blob, whose digest is that of every
+ * byte of it. Chunks are hashed as well where bytes come from elsewhere, to tell what of those is wrong, and to find what is
+ * damaged once the whole is not right. Packs are read to where the bytes are written from, so that nothing is copied in between.
  * Memory: a ring of 24 MiB, 4 MiB to read past the page cache, and some 20 MB for the threads, whatever the size of the blob.
  */
 export class ParallelBlobReader {
@@ -82,7 +85,8 @@ export class ParallelBlobReader {
     { onBytes, seed, signal }: WriteToOptions,
   ): Promise<void> {
     const file = this.#pool.beginFile();
-    const walk = new Walk(places, sharedRows(recipe, seed));
+    const shared = sharedRows(recipe, seed);
+    const walk = new Walk(places, shared);
     const done: Array<Promise<void>> = Array.from({ length: blocks }, () => Promise.resolve());
     try {
       out.reserve(recipe.size);
@@ -102,7 +106,8 @@ export class ParallelBlobReader {
             : this.#readPart(pack, offset, target);
         });
         const there = parts.every(({ pack }) => pack === undefined);
-        done[slot] = this.#finish(file, ended, bytes, there ? undefined : { out, at });
+        const verified = shared.size > 0 ? ended : [];
+        done[slot] = this.#finish(file, verified, bytes, there ? undefined : { out, at });
         // A failure is seen when the slot comes round again, or at the end.
         done[slot]?.catch(() => {});
         onBytes(bytes.length);
@@ -110,13 +115,36 @@ export class ParallelBlobReader {
       await Promise.all(done);
       const whole = await this.#pool.endFile(file);
       if (Buffer.from(whole).toString('hex') !== recipe.blob) {
-        throw recipeProblem(recipe.blob, 'it yields other bytes');
+        throw await this.#whatIsWrong(recipe, places, signal);
       }
     } finally {
       this.#pool.dropFile(file);
       // The memory is used again only when no thread and no write looks at it any more.
       await Promise.allSettled(done);
     }
+  }
+
+  /** Reads a blob again, chunk by chunk, to find why it is not right. */
+  async #whatIsWrong(
+    { blob }: Recipe,
+    places: readonly ChunkPlace[],
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    const breather = new Breather(signal);
+    const whole = createHash('sha256');
+    try {
+      for (const { bytes } of this.#chunks.read(places)) {
+        whole.update(bytes);
+        if (breather.due()) await breather.turn();
+      }
+    } catch (error) {
+      return error;
+    }
+    if (whole.digest('hex') !== blob) return recipeProblem(blob, 'it yields other bytes');
+    return new MstoreError('io', `Failed reading ${blob}: a moment later its bytes were others`, {
+      hint: 'Run the same command again; if this comes back, the memory or the disk of this machine fails',
+      details: { blob },
+    });
   }
 
   async #readPart(pack: Digest, offset: number, target: Buffer): Promise<void> {
@@ -128,7 +156,7 @@ export class ParallelBlobReader {
     }
   }
 
-  /** Hashes a block, writes it unless it is there, and verifies the chunks that ended in it. */
+  /** Hashes a block, writes it unless it is there, and verifies chunks. */
   async #finish(
     file: number,
     ended: readonly Ended[],
