@@ -6,52 +6,75 @@ import { makePages } from './wasm-memory.ts';
 /** Positions and sizes of reads past the page cache are multiples of this, which suits all common disks. */
 export const directAlignBytes = 4096;
 
-const probeBytes = 128 * 1024;
-/** Where the probes are read, from the first position on: apart, so that none brings in the next one. */
-const probeOffsets = [512 * 1024, 1024 * 1024];
-/** Bytes in memory take a fifth of this, bytes on the fastest disks twice as long. */
+const probeBytes = 16 * 1024;
+/** Reads from memory are held up now and then, on a virtual machine by what is outside of it; those from a disk all take long. */
+const probes = 9;
+const slowMin = 7;
+/** Findings that it is not in memory, so far apart, after which that is believed: one moment may hold up all reads. */
+const findings = 3;
+const findingsMsApart = 3;
+/** Bytes in memory take a tenth of this, bytes on the fastest disks twice as long. */
 const probeMsMax = 0.05;
 let probeTarget: Buffer | undefined;
 
 /**
  * Reads of an open file that go past the page cache where its bytes are not in it: bringing in what is
  * read once costs more than the reading, and pushes out what others use. What is there already is read
- * from there. Which of the two holds is measured once for a file, at its first read.
+ * from there. Which of the two holds is measured at the first reads of a file.
  */
 export class DirectReader {
   readonly #fd: number;
   readonly #file: string;
+  readonly #now: () => number;
   /** Undefined until it was measured; null where the bytes are in memory, or reads past it do not work. */
   #directFd: number | null | undefined;
+  /** Times that it was found not to be in memory, and the last of these, in milliseconds. */
+  #found = 0;
+  #lastFound = Number.NEGATIVE_INFINITY;
 
   /**
    * @param fd descriptor of the file, which stays the caller's
    * @param file its path, to open it once more
+   * @param now milliseconds, by which reads are measured
    */
-  constructor(fd: number, file: string) {
+  constructor(fd: number, file: string, now: () => number = () => performance.now()) {
     this.#fd = fd;
     this.#file = file;
+    this.#now = now;
   }
 
   /** Tells whether {@link readAligned} goes past the page cache. */
   isDirect(position: number): boolean {
-    this.#directFd ??= this.#isCold(position) ? this.#openDirect() : null;
-    return this.#directFd !== null;
+    if (this.#directFd === undefined) this.#measure(position);
+    return typeof this.#directFd === 'number';
+  }
+
+  #measure(position: number): void {
+    const now = this.#now();
+    if (now - this.#lastFound < findingsMsApart) return;
+    if (!this.#isCold(position)) this.#directFd = null;
+    else if (++this.#found >= findings) this.#directFd = this.#openDirect();
+    this.#lastFound = this.#now();
   }
 
   #isCold(position: number): boolean {
     // The first read of a process takes longer than the probe, as does the first touch of new memory.
     probeTarget ??= Buffer.alloc(probeBytes, 1);
     fs.readSync(this.#fd, probeTarget, 0, 1, position);
-    // Something else may have held up one of them; nothing makes a disk as fast as memory.
-    const times = probeOffsets.map((offset) => this.#timeRead(position + offset));
-    return Math.min(...times) > probeMsMax;
+    const { size } = fs.fstatSync(this.#fd);
+    let slow = 0;
+    for (let i = 0; i < probes; i++) {
+      // Apart, so that none brings in the next one.
+      const at = position + ((i + 0.5) / probes) * Math.max(0, size - position - probeBytes);
+      if (this.#timeRead(at - (at % directAlignBytes)) > probeMsMax) slow++;
+    }
+    return slow >= slowMin;
   }
 
   #timeRead(position: number): number {
-    const start = performance.now();
+    const start = this.#now();
     fs.readSync(this.#fd, probeTarget as Buffer, 0, probeBytes, position);
-    return performance.now() - start;
+    return this.#now() - start;
   }
 
   #openDirect(): number | null {

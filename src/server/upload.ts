@@ -65,6 +65,8 @@ export class Upload {
   #storing: Promise<void> | undefined;
   #outcome: 'created' | 'exists' | undefined;
   #failure: unknown;
+  /** What the last try to store it failed with, where another one may do better. */
+  #lastFailure: unknown;
 
   private constructor(
     folder: string,
@@ -211,6 +213,7 @@ export class Upload {
       this.#failure = digestMismatch();
       throw this.#failure;
     }
+    this.#lastFailure = undefined;
     this.#storing = this.#store().then(
       (outcome) => {
         this.#outcome = outcome;
@@ -225,8 +228,6 @@ export class Upload {
     return this.state;
   }
 
-  #lastFailure: unknown;
-
   /**
    * Waits until it is stored, for a while.
    * @throws what storing it failed with
@@ -240,8 +241,9 @@ export class Upload {
       });
       await Promise.race([storing, late]);
       clearTimeout(timer);
-      if (this.#storing === undefined) throw this.#lastFailure;
     }
+    // It can be finished again, but whoever waits for the last try is to know how that ended.
+    if (this.#storing === undefined && this.#lastFailure !== undefined) throw this.#lastFailure;
     return this.state;
   }
 

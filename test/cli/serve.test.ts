@@ -1,0 +1,209 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { type CliResult, type RunningCli, startMstore } from '../support/cli.ts';
+import { makePublished, textsBelow } from '../support/resolving.ts';
+import { testTls } from '../support/s3-remote.ts';
+import { tempFolder } from '../support/temp.ts';
+import { xorshiftBytes } from '../support/xorshift.ts';
+
+const files = { 'config.json': '{"model_type":"bert"}', 'weights.bin': 'w'.repeat(300_000) };
+
+/** A remote with a model, a host without a workspace, and servers between them. */
+async function scene() {
+  const ws = await makePublished();
+  await ws.publish('v1', files);
+  await ws.deploy('v1');
+  const host = tempFolder();
+  const env = { HOME: host };
+  const run = (args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<CliResult> =>
+    startMstore(host, args, { env: { ...env, ...more } }).done;
+  const token = async (name: string, ...more: string[]): Promise<string> => {
+    const made = await run(['token', 'create', name, '--token-file', 'tokens.json', ...more]);
+    expect(made.code, made.stderr).toBe(0);
+    return made.stdout.trim();
+  };
+  let started = 0;
+  const serve = async (...args: string[]): Promise<{ url: string; server: RunningCli }> => {
+    const urlFile = path.join(host, `url-${started++}`);
+    const all = ['serve', '--remote', ws.remote, '--port', '0', '--url-file', urlFile, ...args];
+    const server = startMstore(host, all, { env });
+    let isOver = false;
+    void server.done.then(() => {
+      isOver = true;
+    });
+    while (!fs.existsSync(urlFile) && !isOver) await delay(20);
+    if (isOver) throw new Error((await server.done).stderr);
+    return { url: fs.readFileSync(urlFile, 'utf8').trim(), server };
+  };
+  return { ws, host, run, token, serve };
+}
+
+describe('mstore serve', () => {
+  it('is a remote for hosts without credentials, for reading and writing', async () => {
+    const { ws, host, run, token, serve } = await scene();
+    const MSTORE_TOKEN = await token('alice', '--scope', 'read,push,deploy');
+    const { url, server } = await serve('--token-file', 'tokens.json');
+    const pull = ['pull', 'bert@production', '--to', 'model', '--remote', url];
+    expect(await run(pull)).toMatchObject({ code: 8 });
+    expect(fs.existsSync(path.join(host, 'model'))).toBe(false);
+    const pulled = await run(pull, { MSTORE_TOKEN });
+    expect(pulled.code, pulled.stderr).toBe(0);
+    expect(textsBelow(path.join(host, 'model'))).toEqual(files);
+    fs.writeFileSync(path.join(ws.root, 'large.bin'), xorshiftBytes(1, 20_000_000));
+    const inside = (args: string[]) =>
+      startMstore(ws.root, args, { env: { HOME: host, MSTORE_TOKEN } }).done;
+    for (const args of [
+      ['add', 'large.bin'],
+      ['register', 'large@v1', 'large.bin'],
+      ['push', '--remote', url],
+      ['deploy', 'large@v1', '--env', 'production', '--remote', url],
+      ['verify', '--remote', url],
+      ['remote', 'check', url],
+    ]) {
+      const result = await inside(args);
+      expect(result.code, `${args.join(' ')}\n${result.stdout}${result.stderr}`).toBe(0);
+    }
+    server.child.kill('SIGTERM');
+    const ended = await server.done;
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stdout + ended.stderr).not.toContain(MSTORE_TOKEN);
+    for (const line of ended.stdout.trim().split('\n')) JSON.parse(line);
+    const direct = await run(['pull', 'large@production', '--to', 'large', '--remote', ws.remote]);
+    expect(direct.code, direct.stderr).toBe(0);
+  });
+
+  it('is not handed a token where a repository names its address', async () => {
+    const { ws, host, token, serve } = await scene();
+    const MSTORE_TOKEN = await token('alice', '--scope', 'read');
+    const { url, server } = await serve('--token-file', 'tokens.json');
+    const inside = (more: NodeJS.ProcessEnv = {}) =>
+      startMstore(ws.root, ['fetch', '--remote', 'web'], {
+        env: { HOME: host, MSTORE_TOKEN, ...more },
+      }).done;
+    const config = path.join(ws.root, '.modelstore/config.toml');
+    fs.appendFileSync(config, `\n[remote.web]\nurl = "${url}"\n`);
+    const withheld = await inside();
+    expect(withheld.code).toBe(8);
+    expect(withheld.stderr).toContain(`MSTORE_TOKEN_ORIGIN=${url}`);
+    expect(await inside({ MSTORE_TOKEN_ORIGIN: 'https://elsewhere.example' })).toMatchObject({
+      code: 8,
+    });
+    expect(await inside({ MSTORE_TOKEN_ORIGIN: url })).toMatchObject({ code: 0 });
+    expect(await inside({ MSTORE_REMOTE_WEB_URL: url })).toMatchObject({ code: 0 });
+    server.interrupt();
+    const { stdout } = await server.done;
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const callers = lines.filter(({ msg }) => msg === 'request').map(({ by }) => by);
+    expect(new Set(callers)).toEqual(new Set(['anonymous', 'alice']));
+  });
+
+  it('speaks TLS', async () => {
+    const { run, serve, host } = await scene();
+    fs.writeFileSync(path.join(host, 'cert.pem'), testTls.cert);
+    fs.writeFileSync(path.join(host, 'key.pem'), testTls.key);
+    const { url } = await serve('--tls-cert', 'cert.pem', '--tls-key', 'key.pem');
+    expect(url).toMatch(/^https:/);
+    const pull = ['pull', 'bert@v1', '--to', 'model', '--remote', url];
+    const untrusted = await run(pull);
+    expect(untrusted).toMatchObject({ code: 8 });
+    expect(untrusted.stderr).toContain('NODE_EXTRA_CA_CERTS');
+    const trusted = await run(pull, { NODE_EXTRA_CA_CERTS: testTls.authority });
+    expect(trusted.code, trusted.stderr).toBe(0);
+  });
+
+  it.each([
+    [['--host', '0.0.0.0'], 2, 'nobody said who may'],
+    [['--token-file', 'nowhere.json'], 3, 'no file of tokens'],
+    [['--port', '70000'], 2, '--port takes a whole number'],
+    [['--tls-cert', 'cert.pem'], 2, 'a certificate and its key'],
+    [['--remote', './nothing-there'], 8, 'nothing-there'],
+  ])('refuses %j', async (args, code, text) => {
+    const { run, ws } = await scene();
+    const result = await run(['serve', '--remote', ws.remote, '--port', '0', ...args]);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain(text);
+  });
+
+  it('says what is wrong with an address that is none of it', async () => {
+    const { run, serve } = await scene();
+    const { url } = await serve();
+    const elsewhere = await run(['pull', 'bert@v1', '--to', 'm', '--remote', `${url}/nowhere`]);
+    expect(elsewhere).toMatchObject({ code: 8 });
+    const refused = await run(['pull', 'bert@v1', '--to', 'm', '--remote', 'http://127.0.0.1:1']);
+    expect(refused).toMatchObject({ code: 8 });
+    const offline = await run(['pull', 'bert@v1', '--to', 'm', '--remote', url, '--offline']);
+    expect(offline).toMatchObject({ code: 8 });
+    expect(offline.stderr).toContain('[offline]');
+  });
+
+  it('lets one server at a time use a folder for uploads', async () => {
+    const { run, ws, serve } = await scene();
+    await serve('--state', 'state');
+    const second = await run(['serve', '--remote', ws.remote, '--port', '0', '--state', 'state']);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain('[locked]');
+  });
+});
+
+describe('mstore token', () => {
+  it('makes, lists and takes back tokens, and keeps none of them', async () => {
+    const { run, token, host } = await scene();
+    const alice = await token('alice', '--scope', 'read,push', '--model', 'bert');
+    const bob = await token('bob', '--scope', 'read', '--expires-in', '30');
+    expect(alice).toMatch(/^mst_[\w-]{43}$/);
+    const file = path.join(host, 'tokens.json');
+    expect(fs.statSync(file).mode & 0o777).toBe(0o600);
+    const text = fs.readFileSync(file, 'utf8');
+    for (const secret of [alice, bob]) expect(text).not.toContain(secret.slice(8));
+    const listed = await run(['token', 'list', '--token-file', 'tokens.json']);
+    expect(listed.stdout).toMatch(
+      /^alice +read,push +bert +does not end\nbob +read +all models +ends \d{4}-/,
+    );
+    const json = await run(['token', 'list', '--token-file', 'tokens.json', '--json']);
+    expect(json.stdout).not.toContain('sha256');
+    expect(await run(['token', 'revoke', 'alice', '--token-file', 'tokens.json'])).toMatchObject({
+      code: 0,
+    });
+    const left = await run(['token', 'list', '--token-file', 'tokens.json']);
+    expect(left.stdout).not.toContain('alice');
+  });
+
+  it.each([
+    [['create', 'Alice', '--scope', 'read'], 2, '[bad-name]'],
+    [['create', 'x'], 2, 'without a scope'],
+    [['create', 'x', '--scope', 'reed'], 2, 'no scope reed'],
+    [['create', 'x', '--scope', 'read', '--expires-in', '-1'], 2, 'number of days'],
+    [['create'], 2, 'name of the token is missing'],
+    [['create', 'taken', '--scope', 'read'], 6, '[name-taken]'],
+    [['revoke', 'nobody'], 3, '[not-found]'],
+  ])('refuses %j', async (args, code, text) => {
+    const { run, token } = await scene();
+    await token('taken', '--scope', 'read');
+    const result = await run(['token', ...args, '--token-file', 'tokens.json']);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain(text);
+  });
+
+  it('changes a file that is no file of tokens in no way', async () => {
+    const { run, host } = await scene();
+    const file = path.join(host, 'tokens.json');
+    for (const text of [
+      '{',
+      '[]',
+      '{"format":2,"tokens":[]}',
+      '{"format":1,"tokens":[{"name":"a"}]}',
+    ]) {
+      fs.writeFileSync(file, text);
+      const create = ['token', 'create', 'x', '--scope', 'read', '--token-file', 'tokens.json'];
+      const result = await run(create);
+      expect(result.code, text).toBe(2);
+      expect(result.stderr).toContain('[config-invalid]');
+      expect(fs.readFileSync(file, 'utf8')).toBe(text);
+    }
+  });
+});
