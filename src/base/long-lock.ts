@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { sleep } from './abort.ts';
+import { sleep, throwIfAborted } from './abort.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { fromSystemError, MstoreError, systemCode } from './errors.ts';
 import { readBounded, removeFile, tempName, writeAtomically } from './files.ts';
@@ -65,7 +65,7 @@ export class LongLock {
       else if (now - begun > waitMsMax && (state === 'lives' || moved)) {
         throw lockedBy(file, options.of);
       } else await sleep(100, signal);
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
     }
   }
 

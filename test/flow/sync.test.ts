@@ -1,8 +1,19 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { deploy } from '../../src/flow/environments.ts';
+import { pushWithVersions } from '../../src/flow/push-versions.ts';
+import { register } from '../../src/flow/register.ts';
+import { chooseRemote } from '../../src/flow/remotes.ts';
+import { findTargets } from '../../src/flow/targets.ts';
+import { setVersionState } from '../../src/flow/version-states.ts';
 import { noise } from '../support/flow-scratch.ts';
-import { goBack, publishedAndFollowed } from '../support/syncing.ts';
+import { callOf, globalOp, pickleOf } from '../support/pickles.ts';
+import { makePublished } from '../support/resolving.ts';
+import { goBack, makeFollower, publishedAndFollowed } from '../support/syncing.ts';
+import { tempFolder } from '../support/temp.ts';
+
+const evilPickle = pickleOf(2, callOf(globalOp('os', 'system')));
 
 const one = { 'config.json': '{"v":1}', 'weights.bin': 'one '.repeat(50_000), 'same.txt': 'same' };
 const two = { 'config.json': '{"v":2}', 'weights.bin': 'two '.repeat(50_000), 'same.txt': 'same' };
@@ -88,6 +99,66 @@ describe('sync', () => {
     expect(fs.readFileSync(follower.at('current/weights.bin')).equals(edited)).toBe(true);
     // The store has given up what is in the versions.
     expect(fs.existsSync(follower.at('.mstore-sync/store/packs'))).toBe(false);
+  });
+
+  it('tells of versions that are out of use, and keeps what is live', async () => {
+    const { ws, follower } = await followed();
+    await follower.once();
+    const workspace = await ws.open();
+    const remote = await chooseRemote(workspace, undefined, ws.root);
+    const change = (state: 'archived' | 'deleted') =>
+      setVersionState(
+        workspace,
+        { model: 'bert', version: 'v1', state },
+        { remote, force: true, reason: 'Slow' },
+      );
+    await change('archived');
+    expect(await follower.once()).toMatchObject({ switched: false, done: 'kept' });
+    expect(follower.warnings).toEqual(['bert@v1 is archived']);
+    await change('deleted');
+    expect(await follower.once()).toMatchObject({ done: 'kept' });
+    expect(follower.warnings[1]).toBe('bert@v1 is deleted');
+    // Where it is not yet, it is taken no more.
+    const other = makeFollower(ws.remote);
+    expect(await other.refused()).toMatchObject({ code: 'unknown-version' });
+    expect(other.live()).toBeUndefined();
+  });
+
+  it('takes a file for a directory, and versions by the policy', async () => {
+    const ws = await makePublished();
+    const workspace = await ws.open();
+    ws.write('model.pkl', evilPickle);
+    await ws.add('model.pkl');
+    await register(workspace, { model: 'evil', version: 'v1', path: 'model.pkl' });
+    const remote = await chooseRemote(workspace, undefined, ws.root);
+    const { tracked } = await findTargets(workspace, [], ws.root);
+    await pushWithVersions(workspace, tracked, remote, { registry: 'all' });
+    await deploy(
+      workspace,
+      { model: 'evil', version: 'v1', environment: 'production' },
+      { remote },
+    );
+    const denying = makeFollower(ws.remote, {}, { MSTORE_VALIDATE_POLICY: 'deny' });
+    expect(await denying.refused({ model: 'evil' })).toMatchObject({ code: 'validation-refused' });
+    expect(denying.live()).toBeUndefined();
+    const follower = makeFollower(ws.remote);
+    await follower.once({ model: 'evil' });
+    expect(follower.warnings.join()).toContain('model.pkl is dangerous');
+    expect(fs.readdirSync(follower.at('current/'))).toEqual(['model.pkl']);
+  });
+
+  it('keeps what was fetched in a store that the environment names', async () => {
+    const { ws, follower } = await followed();
+    const store = path.join(tempFolder(), 'store');
+    const sharing = (to: string) => makeFollower(to, {}, { MSTORE_STORE_PATH: store });
+    const [first, other] = [sharing(ws.remote), sharing(ws.remote)];
+    expect((await first.once()).bytesReceived).toBeGreaterThan(5_000);
+    expect((await other.once()).bytesReceived).toBeLessThan(5_000);
+    expect(other.texts()).toEqual(one);
+    expect(fs.readdirSync(store)).toContain('packs');
+    await follower.once();
+    const relative = makeFollower(ws.remote, {}, { MSTORE_STORE_PATH: 'store' });
+    expect(await relative.refused()).toMatchObject({ code: 'usage' });
   });
 
   it('keeps as many versions as it is told to', async () => {

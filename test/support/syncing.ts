@@ -42,8 +42,12 @@ export interface Watching {
 }
 
 /** Makes a {@link Follower}; time goes on only where it is waited for. */
-function makeFollower(remote: string, more: Partial<Surroundings> = {}): Follower {
-  const { folder, surroundings } = makeHost({}, more);
+export function makeFollower(
+  remote: string,
+  more: Partial<Surroundings> = {},
+  env: NodeJS.ProcessEnv = {},
+): Follower {
+  const { folder, surroundings } = makeHost(env, more);
   const directory = path.join(folder, 'srv');
   const warnings: string[] = [];
   const output: Buffer[] = [];
@@ -91,7 +95,11 @@ function startWatching(
   surroundings: Surroundings,
 ): Watching {
   const events: SyncEvent[] = [];
-  const waiting: Array<{ event: string; done: (event: SyncEvent) => void }> = [];
+  const waiting: Array<{
+    event: string;
+    done: (event: SyncEvent) => void;
+    fail: (error: unknown) => void;
+  }> = [];
   const ending = new AbortController();
   let wake = (): void => {};
   // Rests for a moment only, so that a test does not wait for the usual time.
@@ -113,11 +121,12 @@ function startWatching(
         events.push(event);
         for (const one of waiting.splice(0)) {
           if (one.event === event.event) one.done(event);
+          else if (event.event === 'failed') one.fail(event.error);
           else waiting.push(one);
         }
       },
     },
-    { ...surroundings, sleep, ...(given.everyMs === undefined ? {} : {}) },
+    { ...surroundings, sleep },
   );
   let failure: unknown;
   done.catch((error: unknown) => {
@@ -127,7 +136,7 @@ function startWatching(
     events,
     next: (event) =>
       new Promise((resolve, reject) => {
-        waiting.push({ event, done: resolve });
+        waiting.push({ event, done: resolve, fail: reject });
         done.then(() => reject(failure ?? new Error(`It ended before ${event}`)), reject);
       }),
     wake: () => wake(),

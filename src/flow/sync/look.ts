@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { exitCodes, isMstoreError, type MstoreError } from '../../base/errors.ts';
+import { exitCodes, isMstoreError, MstoreError } from '../../base/errors.ts';
 import { isTempName } from '../../base/files.ts';
 import { printable } from '../../base/names.ts';
 import { isFileEntry } from '../../base/tree.ts';
@@ -57,6 +57,8 @@ export async function look(session: SyncSession): Promise<LookResult> {
     answer.location,
   );
   const removed = await pruneVersions(session);
+  // What was live under the name of a directory that is being built may go now.
+  session.place.clear(session.surroundings);
   const bytesReceived = session.bytesReceived() - before;
   return { ...resultOf(provided), receipt, switched, previous, bytesReceived, removed };
 }
@@ -96,11 +98,22 @@ function liveHere({ place, state }: SyncSession, wanted: string): string | undef
 /** Has the version here. One that was deleted from the registry is taken only where it is live here already. */
 async function provideAnswer(
   session: SyncSession,
-  { record }: LiveAnswer,
+  { record, state }: LiveAnswer,
   previous: string | undefined,
 ): Promise<ProvidedVersion> {
+  const { model, version } = record.value;
+  if (state === 'deleted' && previous !== version) {
+    throw new MstoreError(
+      'unknown-version',
+      `${model}@${version} was deleted, and ${session.options.environment} still names it`,
+      {
+        hint: `Deploy another version: mstore deploy ${model}@VERSION --env ${session.options.environment}`,
+        details: { model, name: version },
+      },
+    );
+  }
   // Those that nobody would go back to make room first.
-  if (previous !== record.value.version) await pruneVersions(session, record.value.version);
+  if (previous !== version) await pruneVersions(session, version);
   return provide(session, record);
 }
 
@@ -131,6 +144,10 @@ async function switchTo(
   const owed = state.value.owed;
   if (isLive) {
     place.point(version);
+    // A crash may have come between the link and this.
+    if (state.value.versions[0]?.version !== version) {
+      state.write({ versions: state.livesNow(version) });
+    }
     if (owed?.version !== version) return false;
     await afterSwitch(session, { ...facts, previous: owed.previous ?? undefined });
     return false;

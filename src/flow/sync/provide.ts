@@ -56,6 +56,8 @@ export async function provide(
   const about = { version, record: record.sha256, tree, content };
   const checked = await checkDirectory(session, directory, tree);
   if (checked !== undefined && 'entries' in checked) {
+    // What came of another version that did not get here is not waited for.
+    tidyStore(session, checked.entries);
     return { ...keepAsItIs(session, directory, about, checked.entries), done: 'kept' };
   }
   if (checked !== undefined) refuseForeign(session, directory, kept, checked.problem);
@@ -158,8 +160,12 @@ async function buildTwice(
   try {
     return await build(session, directory, about, { isDamaged, reuses: true });
   } catch (error) {
-    if (!isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe', 'file-changed'))
-      throw error;
+    const others = session.state.value.versions.some(({ version }) => version !== about.version);
+    const mayBeOurs = isMstoreError(
+      error,
+      ...(['corrupt-chunk', 'corrupt-pack', 'corrupt-recipe', 'file-changed'] as const),
+    );
+    if (!mayBeOurs || !(others || isDamaged)) throw error;
     session.options.warn(
       `a version here has other bytes than it should; all of ${about.version} is fetched`,
     );
@@ -181,14 +187,17 @@ async function build(
   const { clock } = surroundings;
   const entries = await bringList(session, about);
   checkNames(session.workspace, entries);
-  const counts = await writeWhole(target, { force: isDamaged && !isLive, clock }, async (temp) => {
+  const counts = await writeWhole(target, { force: false, clock }, async (temp) => {
     const shared = reuses
       ? await reusable(session, about, isDamaged ? directory : undefined, entries)
       : undefined;
     const counts = await fill(session, temp, about, { entries, shared });
-    // The directory is known before it has its name, so that a crash in between leaves none that nobody owns.
-    const identity = place.identity(temp);
-    if (identity !== undefined && !isLive) state.put(keptAs(about, identity));
+    if (!isLive) {
+      if (isDamaged) place.remove(directory);
+      // It is known before it has its name, so that a crash in between leaves no directory that is nobody's.
+      const identity = place.identity(temp);
+      if (identity !== undefined) state.put(keptAs(about, identity));
+    }
     const names = entries.filter(isFileEntry).map(({ path: name }) => name);
     return { files: names, result: counts };
   });

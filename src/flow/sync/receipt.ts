@@ -1,9 +1,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fromSystemError } from '../../base/errors.ts';
-import { removeFile, syncFolder, writeAtomically } from '../../base/files.ts';
+import { readBounded, removeFile, syncFolder, writeAtomically } from '../../base/files.ts';
+import { isJsonObject, parseJsonBytes } from '../../base/json.ts';
+import { limits } from '../../base/limits.ts';
 import { printable } from '../../base/names.ts';
 import { withoutPassword } from '../../worktree/config.ts';
+import { inTheWay } from './place.ts';
 import type { SyncSession } from './session.ts';
 
 /** The number of the form of receipts. */
@@ -63,6 +66,30 @@ export function writeReceipt(
   };
   writeAtomically(file, `${JSON.stringify(receipt, undefined, 2)}\n`, { mode: 0o644 });
   return receipt;
+}
+
+/**
+ * Makes sure that what stands in the place of the receipt is one.
+ * @throws MstoreError `destination-exists`
+ */
+export function checkReceipt(receipt: string): void {
+  const stat = fs.lstatSync(receipt, { throwIfNoEntry: false });
+  if (stat === undefined || (stat.isFile() && isReceipt(receipt))) return;
+  throw inTheWay(
+    receipt,
+    'is in the way: it is no receipt of sync',
+    'Move it away, or name another file with --receipt',
+  );
+}
+
+function isReceipt(file: string): boolean {
+  const bytes = readBounded(file, limits.registryObjectBytesMax) ?? Buffer.alloc(0);
+  try {
+    const value = parseJsonBytes(bytes);
+    return isJsonObject(value) && 'mstore' in value && 'verified' in value;
+  } catch {
+    return false;
+  }
 }
 
 /** Takes away what an earlier run said. */

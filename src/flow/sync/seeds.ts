@@ -105,7 +105,7 @@ export function tidyStore(
   if (!hasOwnStore) return;
   const { store } = workspace;
   store.giveBack();
-  for (const name of ['packs', 'index', 'tables', 'tmp']) {
+  for (const name of ['packs', 'index', 'tables']) {
     fs.rmSync(path.join(store.folder, name), { recursive: true, force: true });
   }
   store.reopen();

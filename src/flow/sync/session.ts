@@ -1,4 +1,6 @@
+import { homedir } from 'node:os';
 import * as path from 'node:path';
+import { MstoreError } from '../../base/errors.ts';
 import { LongLock } from '../../base/long-lock.ts';
 import { printable } from '../../base/names.ts';
 import { checkRegistryName } from '../../registry/names.ts';
@@ -12,7 +14,7 @@ import { Workspace, workspaceFolderName } from '../workspace.ts';
 import type { ShareKind } from './build.ts';
 import type { HookCommands } from './hooks.ts';
 import { receiptName, SyncPlace } from './place.ts';
-import { removeReceipt } from './receipt.ts';
+import { checkReceipt, removeReceipt } from './receipt.ts';
 import { StateFile } from './state.ts';
 
 /** What {@link openSync} is told. */
@@ -90,6 +92,7 @@ export async function openSync(
   });
   const receipt = options.receipt ?? place.at(receiptName);
   try {
+    checkReceipt(receipt);
     if (options.failsClosed) removeReceipt(receipt);
     place.checkLinks();
     const state = new StateFile(place, { model, environment });
@@ -130,12 +133,15 @@ function workspaceIn(
   const root = place.folder;
   const { clock, random, env } = surroundings;
   const config = readConfig(path.join(root, workspaceFolderName), env);
-  const kept = config.string('store.path');
-  const store = new Store(
-    kept === undefined ? place.storeFolder : path.resolve(root, kept),
-    clock,
-    random,
-  );
+  const kept = config.string('store.path')?.replace(/^~(?=[\\/]|$)/, homedir());
+  if (kept !== undefined && !path.isAbsolute(kept)) {
+    throw new MstoreError(
+      'usage',
+      'MSTORE_STORE_PATH is relative, and there is no workspace that it starts from',
+      { hint: 'Write an absolute path' },
+    );
+  }
+  const store = new Store(kept ?? place.storeFolder, clock, random);
   const workspace = new Workspace({ root, config, git: undefined, store, surroundings });
   return { workspace, hasOwnStore: kept === undefined };
 }

@@ -118,6 +118,7 @@ class Watch {
     if (isMstoreError(error, 'check-refused')) {
       this.#reached();
       this.#refused = this.#session.state.value.seen?.number;
+      this.#failures = 0;
       onEvent({ event: 'refused', error });
       return;
     }
