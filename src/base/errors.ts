@@ -88,6 +88,7 @@ const exitOfCode = {
   'histories-differ': exitCodes.conflict,
   'not-pushed': exitCodes.conflict,
   'gate-refused': exitCodes.gateRefused,
+  'check-refused': exitCodes.gateRefused,
   'remote-unreachable': exitCodes.remote,
   'remote-refused': exitCodes.remote,
   'remote-full': exitCodes.remote,

@@ -152,6 +152,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/resolve.ts')).resolveCommand,
   },
   {
+    name: 'sync',
+    about: 'Have what is live in an environment in a directory, verified, and follow it',
+    load: async () => (await import('./commands/sync.ts')).syncCommand,
+  },
+  {
     name: 'package',
     about: 'Make one file of a version, to be carried elsewhere',
     load: async () => (await import('./commands/package.ts')).packageCommand,

@@ -34,6 +34,12 @@ export interface Context {
    * @param lines the answer asked for, on standard output
    */
   result(document: object, lines: readonly string[]): void;
+  /** Tells of something that happened in long work: one line of JSON with `--json`, otherwise of text. */
+  event(document: { readonly event: string }, line: string): void;
+  /** The signal that asked this program to end, if one did. */
+  endedBy(): NodeJS.Signals | undefined;
+  /** Has SIGHUP do something else than end the program. */
+  onHangup(work: () => void): void;
   /** Says something to people, on standard error; silent with `-q`. */
   note(line: string): void;
   /** Warns people, on standard error, even with `-q`. */

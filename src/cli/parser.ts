@@ -25,7 +25,7 @@ export type ParsedCommandLine =
 
 const exitCodeHelp = [
   'Exit codes: 0 done, 1 failed, 2 usage, 3 no such path or reference, 4 objects missing here,',
-  '5 corrupt data, 6 conflict, 7 the gate said no, 8 remote unreachable or refused, 130 interrupted.',
+  '5 corrupt data, 6 conflict, 7 the gate or a check said no, 8 remote unreachable or refused, 130 interrupted.',
 ].join('\n');
 
 /**

@@ -57,15 +57,21 @@ async function runCommand(
   directory: string | undefined,
 ): Promise<number> {
   const abort = new AbortController();
-  const interrupt = (): void => {
+  const signals: Signals = { endedBy: undefined, hangup: undefined };
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && signals.hangup !== undefined) {
+      signals.hangup();
+      return;
+    }
     // The second signal does not wait for tidying up; nothing visible is half-written at any moment.
     if (abort.signal.aborted) process.exit(exitCodes.interrupted);
+    signals.endedBy = signal;
     abort.abort();
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   process.on('SIGHUP', interrupt);
-  const context = makeContext(options, directory, abort.signal);
+  const context = makeContext(options, directory, { signal: abort.signal, signals });
   try {
     return (await command.run(context, args)) ?? exitCodes.done;
   } catch (error) {
@@ -84,6 +90,12 @@ async function runCommand(
   }
 }
 
+/** What became of signals, and what is to become of one. */
+interface Signals {
+  endedBy: NodeJS.Signals | undefined;
+  hangup: (() => void) | undefined;
+}
+
 /** How long a signal may take to come here that a child got at the same time. */
 const signalMsMax = 250;
 
@@ -95,7 +107,7 @@ function endedBySignal(error: unknown): boolean {
 function makeContext(
   options: GlobalOptions,
   directory: string | undefined,
-  signal: AbortSignal,
+  { signal, signals }: { readonly signal: AbortSignal; readonly signals: Signals },
 ): Context {
   const env = process.env;
   // Which Node to run on is this program's to say: the SDK would print a warning with every command.
@@ -121,6 +133,12 @@ function makeContext(
         process.stdout.write(`${jsonText({ event: 'result', ...document })}\n`);
       else if (options.json) process.stdout.write(`${jsonText(document, 2)}\n`);
       else for (const line of lines) process.stdout.write(`${safeLine(line, colours.out)}\n`);
+    },
+    event: (document, line) =>
+      machine ? void process.stdout.write(`${jsonText(document)}\n`) : options.quiet || note(line),
+    endedBy: () => signals.endedBy,
+    onHangup(work) {
+      signals.hangup = work;
     },
     note: (line) => (options.quiet || machine ? undefined : note(line)),
     warn: (line) => note(`warning: ${line}`),

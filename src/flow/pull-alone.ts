@@ -113,12 +113,23 @@ export async function findOnRemotes(
   text: string,
   options: RemoteCallOptions,
 ): Promise<{ found: FoundVersion; failures: RegistryFailure[] }> {
+  return askInTurn(choices, (choice) => findIn(workspace, choice, reference, text, options));
+}
+
+/**
+ * Asks remotes one after the other until one answers and has the model that is asked for.
+ * @throws MstoreError `unknown-model`, or why the first remote could not be asked, where none does
+ */
+export async function askInTurn<T>(
+  choices: readonly RemoteChoice[],
+  ask: (choice: ChosenRemote) => Promise<T>,
+): Promise<{ found: T; failures: RegistryFailure[] }> {
   const failures: RegistryFailure[] = [];
   let unknown: MstoreError | undefined;
   for (const choice of choices) {
     try {
       if ('error' in choice) throw choice.error;
-      return { found: await findIn(workspace, choice, reference, text, options), failures };
+      return { found: await ask(choice), failures };
     } catch (error) {
       if (isMstoreError(error, 'unknown-model')) unknown ??= error;
       else if (isRemoteFailure(error)) failures.push({ remote: choice.name, error });

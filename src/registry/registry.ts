@@ -128,7 +128,7 @@ export class Registry {
 
   /** Reads the entry of a log that counts: undefined where there is none. */
   async last<E extends LogEntry>(log: LogName): Promise<Sealed<E> | undefined> {
-    const number = await this.#lastNumber(log);
+    const number = await this.lastNumber(log);
     return number === 0 ? undefined : this.entry<E>(log, number);
   }
 
@@ -148,7 +148,7 @@ export class Registry {
    * @throws MstoreError `corrupt-registry`
    */
   async log<E extends LogEntry>(log: LogName): Promise<Array<Sealed<E>>> {
-    const count = await this.#lastNumber(log);
+    const count = await this.lastNumber(log);
     const entries = new Array<Sealed<E>>(count);
     await mapConcurrently([...entries.keys()], readsAtOnce, async (i) => {
       entries[i] = await this.entry<E>(log, i + 1);
@@ -229,7 +229,7 @@ export class Registry {
   }
 
   /** Returns the number of the last entry of a log, 0 where there is none; a gap before it is damage. */
-  async #lastNumber(log: LogName): Promise<number> {
+  async lastNumber(log: LogName): Promise<number> {
     let count = 0;
     for await (const { key } of this.place.list(logPrefix(log), this.#options)) {
       const named = parseRegistryKey(key);

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import { clearDeadTemps } from '../base/dead-temps.ts';
-import { type Digest, digestToRaw } from '../base/digest.ts';
+import { type Digest, digestBytes, digestToRaw } from '../base/digest.ts';
 import { fromSystemError, isMstoreError } from '../base/errors.ts';
 import {
   ensureCacheFolder,
@@ -14,10 +14,10 @@ import {
 import { limits } from '../base/limits.ts';
 import { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack } from '../index/indexed-pack.ts';
-import { type PackFooter, packProblem } from '../pack/format.ts';
+import { FooterBuilder, type PackFooter, packProblem } from '../pack/format.ts';
 import { formatHeader, parseHeader } from './header.ts';
 import { missingPack } from './hints.ts';
-import { headerKey, recipeKey } from './keys.ts';
+import { headerKey, indexKey, packKey, recipeKey } from './keys.ts';
 import { PackFiles } from './pack-files.ts';
 import { emptyBlob, parseRecipe, type Recipe, recipeBytesMax, soleChunkRecipe } from './recipe.ts';
 import { TableFolder } from './table-folder.ts';
@@ -43,6 +43,8 @@ export class Store {
   #writable = false;
   /** Folders of recipes that were found here, as long as their names may not be flushed. */
   readonly #unsettled = new Set<string>();
+  /** Plain files that stand for packs, by the keys of those. */
+  readonly #lent = new Map<string, { readonly file: string; readonly footer: PackFooter }>();
 
   constructor(folder: string, clock: Clock = systemClock, random: Random = systemRandom) {
     this.folder = folder;
@@ -55,7 +57,37 @@ export class Store {
 
   /** Returns the path of an object by its key. */
   file(key: string): string {
-    return path.join(this.folder, key);
+    return this.#lent.get(key)?.file ?? path.join(this.folder, key);
+  }
+
+  /**
+   * Takes the chunks of a plain file as if they lay in a pack, as long as this object lives: they are read from
+   * there and verified like all others, so that a file which is not what it was taken for is found out. For a
+   * store that one process has for itself.
+   * @param recipe of what the file holds
+   * @param file absolute path
+   */
+  lend(recipe: Recipe, file: string): void {
+    const builder = new FooterBuilder();
+    for (let row = 0, offset = 0; row < recipe.count; row++) {
+      const length = recipe.length(row);
+      const at = recipe.idOffset(row);
+      const place = { offset, storedLength: length, rawLength: length, encoding: 0 };
+      builder.add(recipe.rows.subarray(at, at + digestBytes), place);
+      offset += length;
+    }
+    const footer = builder.finish();
+    if (this.index().pack(footer.id) !== undefined) return;
+    this.#lent.set(packKey(footer.id), { file, footer });
+    // Where there are so many that a table covers them, footers are read again from here.
+    this.keep(indexKey(footer.id), footer.bytes);
+    this.index().addPack(footer);
+  }
+
+  /** Takes nothing more from the files of {@link lend}. */
+  giveBack(): void {
+    this.#lent.clear();
+    this.reopen();
   }
 
   /** Folder of all files under construction, in which the next writer clears those of the dead. */
@@ -160,6 +192,7 @@ export class Store {
       const footer = this.#packs.load(pack, size);
       if (footer !== undefined) index.addPack(footer, time);
     }
+    for (const { footer } of this.#lent.values()) index.addPack(footer);
     index.settle();
     return index;
   }

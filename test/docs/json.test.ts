@@ -97,6 +97,15 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'untrack', 'untrack', 'model');
   });
 
+  it('have the fields that the guide names, on a host that follows', async () => {
+    const workspace = await makeModel();
+    await workspace.ok('register', 'ranker@v1', 'model');
+    await workspace.ok('push');
+    await workspace.ok('deploy', 'ranker@v1', '--env', 'production');
+    const args = ['sync', 'ranker', '--env', 'production', '--to', '../srv'];
+    await expectDocumented(workspace, 'sync', ...args, '--remote', workspace.remote);
+  });
+
   it('are errors where something fails', async () => {
     const workspace = await makeModel();
     const { stdout, code } = await workspace.run('add', 'nothing', '--json');

@@ -47,6 +47,9 @@ export async function runHere(
     result: (found) => {
       document = { ...found };
     },
+    event: () => {},
+    endedBy: () => undefined,
+    onHangup: () => {},
     note: () => {},
     warn: (line) => void told.push(line),
     fail: (error) => {

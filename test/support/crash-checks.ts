@@ -17,6 +17,7 @@ export function checkFiles(
   { before, after }: { readonly before: WorldView; readonly after: WorldView },
   except: (name: string, now: string | undefined) => boolean,
 ): void {
+  world.checkLive();
   const now = world.files();
   for (const name of Object.keys({ ...before.files, ...after.files, ...now })) {
     if (now[name] === before.files[name] || now[name] === after.files[name]) continue;

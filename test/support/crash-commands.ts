@@ -18,6 +18,8 @@ export interface CrashCommand {
   readonly again?: number;
   /** Files that may be gone for a moment: the system has no call that swaps two folders. */
   readonly mayBeGone?: RegExp;
+  /** Files that stay until the next run, where they could not be removed. */
+  readonly mayStay?: RegExp;
   /** Whether what was done on the remote may be missing in the local registry until the next command. */
   readonly followsLater?: boolean;
   /** Whether it removes data, so that index objects and recipes may be left that lead to nothing. */
@@ -103,6 +105,35 @@ function damage(world: World, store: string): void {
   flipBit(files('recipes')[0] ?? '', 70);
 }
 
+const syncArgs = [
+  'sync',
+  'ranker',
+  '--env',
+  'production',
+  '--to',
+  '../out',
+  '--remote',
+  '../remote',
+];
+/** It is there only when all went well. */
+const receipt = /^out\/receipt\.json$/;
+const goneWithSync = /^out\/(?:receipt\.json|v1\.1\.0\/.*)$/;
+
+async function followAndGoBack(world: World): Promise<void> {
+  await world.run('fresh', ...syncArgs);
+  await world.run('work', 'rollback', 'ranker', '--env', 'production', '--to', 'v1.0.0');
+}
+
+/** Two versions are here, and neither is live any more where the environment goes on. */
+async function followAndGoOn(world: World): Promise<void> {
+  await followAndGoBack(world);
+  await world.run('fresh', ...syncArgs);
+  await addNext(world);
+  await world.run('work', 'register', 'ranker@v1.2.0', 'model');
+  await world.run('work', 'push');
+  await world.run('work', 'deploy', 'ranker@v1.2.0', '--env', 'production');
+}
+
 /** All commands that write; a new one needs an entry here and nothing else. */
 export const crashCommands: readonly CrashCommand[] = [
   { name: 'init', place: 'fresh', args: ['init'] },
@@ -180,6 +211,22 @@ export const crashCommands: readonly CrashCommand[] = [
     name: 'resolve --lock --to',
     place: 'work',
     args: ['resolve', 'local:model', '--to', '../out', '--lock', '../fresh/models.json'],
+  },
+  { name: 'sync', place: 'fresh', args: syncArgs, mayBeGone: receipt },
+  {
+    name: 'sync, to another version',
+    place: 'fresh',
+    args: [...syncArgs, '--check', 'true', '--after', 'true'],
+    prepare: followAndGoBack,
+    mayBeGone: receipt,
+  },
+  {
+    name: 'sync, what is not kept goes',
+    place: 'fresh',
+    args: syncArgs,
+    prepare: followAndGoOn,
+    mayBeGone: goneWithSync,
+    mayStay: /^out\/v1\.1\.0\//,
   },
   {
     name: 'register',

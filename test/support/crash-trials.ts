@@ -66,7 +66,15 @@ function checkDone({ command, before, after }: Prepared, view: WorldView): void 
   const here = localStore;
   const lags = command.followsLater && view.registries[here] === before.registries[here];
   const registries = { ...after.registries, [here]: before.registries[here] as string };
-  checkView(view, lags ? { ...after, registries } : after, command);
+  const must = lags ? { ...after, registries } : after;
+  checkView(without(view, command), without(must, command), command);
+}
+
+/** A view without the files that may stay until the next run. */
+function without(view: WorldView, { mayStay }: CrashCommand): WorldView {
+  if (mayStay === undefined) return view;
+  const files = Object.entries(view.files).filter(([name]) => !mayStay.test(name));
+  return { ...view, files: Object.fromEntries(files) };
 }
 
 /** What a failure of this machine or of a directory remote is called. */

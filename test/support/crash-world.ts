@@ -36,6 +36,8 @@ const storeFolders = [
 const otherHost = 'ffffffffffff';
 const otherStart = 'another-start';
 
+/** The receipt of `sync` into `out`. */
+const syncReceipt = 'out/receipt.json';
 const madeConfig = 'fresh/.modelstore/config.toml';
 
 /** What a folder of a version holds, by path. */
@@ -217,13 +219,15 @@ export class World {
   /** The files that belong to users: of workspaces and of what was checked out elsewhere. */
   files(): Record<string, string> {
     // Of the cache the models count: all else may be missing, or differs from run to run.
-    const skipped = /^(?:\.git|\.modelstore\/(?:store|cache|tmp)|uses|lists|pins|work|tmp)$/;
+    const skipped =
+      /^(?:\.git|\.modelstore\/(?:store|cache|tmp)|\.mstore-sync|uses|lists|pins|work|tmp)$/;
     const found: Record<string, string> = {};
     for (const place of ['work', 'clone', 'fresh', 'out', 'cache']) {
       const files = describeFolder(this.at(place), place, (relative) => skipped.test(relative));
       for (const [name, what] of Object.entries(files)) {
         if (what === 'folder' || isTemp(name)) continue;
-        found[name] = name === madeConfig ? this.#madeConfig() : what;
+        found[name] =
+          name === madeConfig ? this.#madeConfig() : name === syncReceipt ? this.#receipt() : what;
       }
     }
     return found;
@@ -232,6 +236,31 @@ export class World {
   /** The configuration that `init` makes, without the name that it draws for the repository. */
   #madeConfig(): string {
     return fs.readFileSync(this.at(madeConfig), 'utf8').replace(/"[0-9a-f]{32}"/, 'DRAWN');
+  }
+
+  /**
+   * Checks that what `sync` says is live is a whole version, with nothing beside it: at any moment.
+   * @returns whether something is
+   */
+  checkLive(): boolean {
+    const live = this.at('out/current');
+    if (fs.lstatSync(live, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return false;
+    const there = digestsOf(Object.entries(stateOf(fs.realpathSync(live))));
+    const versions = [...this.#versions.values()].map((state) =>
+      digestsOf(
+        Object.entries(state).flatMap(([name, file]) =>
+          name.startsWith('model/') ? [[name.slice('model/'.length), file] as const] : [],
+        ),
+      ),
+    );
+    if (versions.includes(there)) return true;
+    throw new Error(`What is live is no version: ${fs.readlinkSync(live)} holds ${there}`);
+  }
+
+  /** What a receipt says, without its time and without where this world is. */
+  #receipt(): string {
+    const text = fs.readFileSync(this.at(syncReceipt), 'utf8');
+    return text.replace(/"\/[^"]*\/world\//g, '"').replace(/"at": "[^"]*"/, '"at": "…"');
   }
 
   async view(): Promise<WorldView> {
@@ -307,6 +336,12 @@ export class World {
   temps(): string[] {
     return filesBelow(this.folder).filter((name) => !name.includes('.git/') && isTemp(name));
   }
+}
+
+/** Files with their digests, without their modes, as text. */
+function digestsOf(files: ReadonlyArray<readonly [string, string]>): string {
+  const lines = files.map(([name, file]) => `${name} ${file.slice(file.lastIndexOf(' ') + 1)}`);
+  return lines.sort().join('\n');
 }
 
 /** Tells whether a path is that of a file under construction or of a lock. */
