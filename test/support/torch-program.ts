@@ -5,7 +5,6 @@ import { installDebianPackages } from './debian.ts';
 
 /** Python as Debian has it: what is installed as a package of Debian is imported by that alone. */
 const program = '/usr/bin/python3';
-/** The newest one that reads tensors of the PyTorch that Debian has. */
 const safetensors = 'safetensors==0.8.0';
 const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-torch', import.meta.url));
 const place = path.join(kept, safetensors);
@@ -32,6 +31,6 @@ function environment(): NodeJS.ProcessEnv {
 /** Runs a program that may import `torch` and `safetensors` in a folder, and returns what it prints. */
 export function runTorch(script: string, cwd: string, args: readonly string[] = []): string {
   const env = { ...environment(), HOME: cwd };
-  const how = { cwd, env, encoding: 'utf8', timeout: 240_000 } as const;
+  const how = { cwd, env, encoding: 'utf8', stdio: 'pipe', timeout: 240_000 } as const;
   return execFileSync(program, ['-W', 'ignore', '-c', script, ...args], how);
 }
