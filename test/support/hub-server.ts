@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { sha256 } from '../../src/base/digest.ts';
 
 /** How an answer goes wrong. */
 export type HubFaultKind =
@@ -255,9 +256,13 @@ export class HubServer {
       return;
     }
     if (file.lfs && how.cdn === undefined) {
+      // Clients name what they keep of a file by this; that of the content network is another.
+      response.setHeader('x-linked-etag', `"${sha256(file.bytes)}"`);
+      response.setHeader('x-linked-size', file.bytes.length);
       response.writeHead(302, { location: `${this.#cdnHost}/cdn${how.asked.url}` }).end();
       return;
     }
+    response.setHeader('etag', file.lfs ? '"of-the-network"' : `"${gitBlob(file.bytes)}"`);
     sendBytes(file.bytes, how.asked, how.fault, response);
   }
 }
@@ -279,6 +284,10 @@ function sendBytes(
     ...(isPart ? { 'content-range': `bytes ${first}-${bytes.length - 1}/${bytes.length}` } : {}),
     ...(fault === 'packed' ? { 'content-encoding': 'gzip' } : {}),
   });
+  if (asked.method === 'HEAD') {
+    response.end();
+    return;
+  }
   const isCut = fault === 'truncate' || fault === 'stall';
   const cut = isCut ? Math.floor(body.length / 2) : body.length;
   asked.sent = cut;
@@ -297,7 +306,7 @@ function flipped(bytes: Buffer): Buffer {
 function entryOf(path: string, bytes: Buffer, lfs: boolean): object {
   const size = bytes.length;
   if (!lfs) return { type: 'file', path, size, oid: gitBlob(bytes) };
-  const oid = createHash('sha256').update(bytes).digest('hex');
+  const oid = sha256(bytes);
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${size}\n`;
   return {
     type: 'file',
