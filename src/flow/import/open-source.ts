@@ -19,7 +19,7 @@ import { openFolder } from './folder.ts';
 import { Staging } from './staging.ts';
 
 /** A branch of the Hub that is meant where none is named. */
-const hubRevision = 'main';
+export const hubRevision = 'main';
 
 /** A reference to a place that models are imported from. */
 export type SourceReference = Extract<

@@ -11,7 +11,7 @@ import { treeEntries } from '../tracked.ts';
 import { checkDestination, refuseProtected } from '../whole-directory.ts';
 import { type Asked, exactForm, treeSaid } from './asked.ts';
 import { fromDirectory } from './copied.ts';
-import { fromHubCache } from './hub-cache.ts';
+import { fromHubCache, noteHubCache } from './hub-cache.ts';
 import { locateSource } from './locate-source.ts';
 import { fromStore, locateVersion, pinnedHere } from './locate-version.ts';
 import { type Brought, drifted, type Located } from './located.ts';
@@ -59,7 +59,7 @@ export async function obtain(
       const record = known?.record ?? (await pinnedHere(session, asked))?.version?.record;
       return remembered(session, { exact, tree: wanted, ...placed, record });
     }
-  }
+  } else noteHubCache(session, asked);
   const located = await locate(session, asked);
   try {
     return await fromLocated(session, destination, { asked, located, wanted });

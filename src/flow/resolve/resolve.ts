@@ -273,9 +273,11 @@ function explained(session: Session, asked: Asked, error: unknown): unknown {
   if (!isMstoreError(error) || !placesMatter.has(error.code)) return error;
   const { surroundings, looked, warnings } = session;
   const { code, message, hint, details } = error;
+  // Variables of the Hub's clients forbid the network too.
+  const isOffline = surroundings.offline || code === 'offline';
   const places = [...new Set(looked)];
   const parts = warnings.map((warning) => warning.charAt(0).toUpperCase() + warning.slice(1));
-  if (surroundings.offline) {
+  if (isOffline) {
     if (places.length > 0) parts.push(`Looked at: ${places.join('; ')}`);
     const word = shellWord(asked.text);
     parts.push(
@@ -284,7 +286,7 @@ function explained(session: Session, asked: Asked, error: unknown): unknown {
   }
   if (parts.length === 0) return error;
   if (hint !== undefined) parts.push(hint);
-  const more = surroundings.offline ? { looked: places } : {};
+  const more = isOffline ? { looked: places } : {};
   return new MstoreError(code, message, {
     hint: parts.map(printable).join('. '),
     details: { ...details, ...more },
