@@ -173,14 +173,15 @@ class Destination {
    * cache of the Hub's clients.
    */
   async fromHere(tree: Digest, asked: Asked): Promise<Placed | undefined> {
-    const placed = (await this.#fromStore(tree)) ?? (await this.#fromOwnCache(tree));
+    const placed = (await this.#fromStore(tree, asked)) ?? (await this.#fromOwnCache(tree));
     if (placed !== undefined) return placed;
     const brought = await fromHubCache(this.#session, asked, tree);
     return brought && this.put(brought);
   }
 
-  async #fromStore(tree: Digest): Promise<Placed | undefined> {
-    const { workspace, looked } = this.#session;
+  /** @throws MstoreError what is damaged there, where remotes may have it whole */
+  async #fromStore(tree: Digest, { reference }: Asked): Promise<Placed | undefined> {
+    const { workspace, looked, hasRemotes } = this.#session;
     const entries = storedEntries(this.#session, tree);
     if (entries !== undefined) {
       const tracked = [{ path: 'model', pointer: treePointer('model', entries) }];
@@ -188,7 +189,7 @@ class Destination {
         try {
           return await this.put(fromStore(this.#session, tracked));
         } catch (error) {
-          if (!isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe')) throw error;
+          if (!isStoreDamage(error) || (hasRemotes && !isSource(reference))) throw error;
           looked.push(`the store ${workspace.store.folder} (damaged: ${error.message})`);
           return undefined;
         }
@@ -227,6 +228,11 @@ class Destination {
     const done = !isBuilt ? 'kept' : this.#wasDamaged ? 'healed' : 'written';
     return { directory: cache.directoryOf(tree), entries, done };
   }
+}
+
+/** Tells whether a failure is one of the bytes that a store holds. */
+export function isStoreDamage(error: unknown): error is MstoreError {
+  return isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe');
 }
 
 /** The entries of a tree that the local store has. */

@@ -10,7 +10,7 @@ import { type Asked, exactForm, lockName, parseAsked } from './asked.ts';
 import { referenceFrom, withEnvFile } from './environment.ts';
 import { drifted } from './located.ts';
 import { clearLeftovers, type LockFile, type Pin, pinOf, readLock, writePin } from './lock-file.ts';
-import { locate, obtain, refuseUnreadable } from './obtain.ts';
+import { isStoreDamage, locate, obtain, refuseUnreadable } from './obtain.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 
 /** Options of {@link resolveModel}. */
@@ -94,9 +94,41 @@ export async function resolveModel(
   try {
     return await resolve(session, asked, options);
   } catch (error) {
+    if (isStoreDamage(error) && session.hasRemotes) {
+      return await resolveAnew(session, asked, options, error);
+    }
     throw explained(session, asked, error);
   } finally {
     session.close();
+  }
+}
+
+/**
+ * Resolves as a host would that has nothing in its store: what is damaged in that of the workspace is not in the way, and
+ * stays as it is.
+ * @throws MstoreError `fault`, with why it could not be had elsewhere
+ */
+async function resolveAnew(
+  session: Session,
+  asked: Asked,
+  options: ResolveOptions,
+  fault: MstoreError,
+): Promise<ResolvedModel> {
+  const { folder } = session.workspace.store;
+  const apart = session.apart();
+  const mend = session.hasWorkspace ? 'Run "mstore verify --repair"' : 'Remove it, or name another';
+  apart.warnings.push(
+    `the store ${folder} is damaged, and was not used: ${fault.message}. ${mend}`,
+  );
+  try {
+    return await resolve(apart, asked, options);
+  } catch (error) {
+    if (isMstoreError(error, 'interrupted') || !isMstoreError(error)) throw error;
+    throw new MstoreError(fault.code, fault.message, {
+      hint: [`It is not to be had elsewhere: ${error.message}`, fault.hint ?? ''].join('. '),
+      details: fault.details,
+      cause: error,
+    });
   }
 }
 
