@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { sha256 } from '../../src/base/digest.ts';
@@ -55,6 +56,12 @@ export interface HubRequest {
   sent: number;
 }
 
+/** With what a server speaks TLS. */
+export interface HubTls {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+}
+
 /** A server that speaks the Hub's protocol for models: revisions, listings in pages, files with a host of their own. */
 export class HubServer {
   readonly repositories = new Map<string, HubRepository>();
@@ -68,15 +75,23 @@ export class HubServer {
   onRequest: (request: HubRequest) => void = () => {};
   /** Changes the entries of a listing. */
   spoil: (entries: object[]) => object[] = (entries) => entries;
-  readonly #server = http.createServer((request, response) => this.#answer(request, response));
+  readonly #protocol: 'http' | 'https';
+  readonly #server: http.Server;
   /** Files of LFS come from here, as from the content network of the Hub. */
-  readonly #cdn = http.createServer((request, response) => this.#answer(request, response));
+  readonly #cdn: http.Server;
 
-  private constructor() {}
+  private constructor(tls: HubTls | undefined) {
+    const answer: http.RequestListener = (request, response) => this.#answer(request, response);
+    const make = () =>
+      tls === undefined ? http.createServer(answer) : https.createServer(tls, answer);
+    this.#protocol = tls === undefined ? 'http' : 'https';
+    this.#server = make();
+    this.#cdn = make();
+  }
 
   /** Starts a server on loopback; it ends with the test. */
-  static async start(): Promise<HubServer> {
-    const server = new HubServer();
+  static async start(tls?: HubTls): Promise<HubServer> {
+    const server = new HubServer(tls);
     for (const one of [server.#server, server.#cdn]) {
       await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
       onTestFinished(() => {
@@ -88,11 +103,11 @@ export class HubServer {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#protocol}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   get #cdnHost(): string {
-    return `http://127.0.0.1:${(this.#cdn.address() as AddressInfo).port}`;
+    return `${this.#protocol}://127.0.0.1:${(this.#cdn.address() as AddressInfo).port}`;
   }
 
   /**

@@ -92,12 +92,16 @@ const parts = {
   'yaml-parser': 'src/registry/yaml-parser.ts',
   'tar-stream': 'src/archive/tar-stream.ts',
   'hub-sdk': 'src/source/hub-sdk.ts',
+  'proxy-sdk': 'src/source/proxy-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
   setup({ onResolve }) {
     onResolve(
-      { filter: /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk)\.ts$/ },
+      {
+        filter:
+          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk)\.ts$/,
+      },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
           ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }

@@ -54,7 +54,7 @@ export async function openSource(
   const { signal, cwd } = options;
   const web = (): Web => {
     if (offline) throw needsNetwork(reference, '--offline');
-    return new Web({ clock, random, sleep: surroundings.sleep });
+    return new Web({ clock, random, sleep: surroundings.sleep, env });
   };
   switch (reference.kind) {
     case 'local':
