@@ -46,6 +46,7 @@ describe.each(Object.entries(buckets))('mstore import from %s', (_, { url, put }
     expect(taken.stderr).toMatch(/Imported (s3|gs):.* as bert@v1: 5 files, .* received/);
     await ok('checkout', 'bert@v1');
     expectFiles(path.join(root, 'models/bert'), model);
+    expect((await ok('info', 'bert@v1')).stdout).toContain(`  imported    ${url}\n`);
     expect((await ok('import', 'bert@v1', '--refresh')).stderr).toMatch(
       /bert@v1 is what .* is now/,
     );
