@@ -9,6 +9,32 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
+/**
+ * Waits for work that cannot be stopped, no longer than until `signal` is aborted. What the work comes to then is of no interest.
+ * @throws MstoreError `interrupted`, and what the work throws
+ */
+export async function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return work;
+  let stop = (): void => {};
+  const aborted = new Promise<void>((resolve) => {
+    const done = (): void => resolve();
+    if (signal.aborted) done();
+    signal.addEventListener('abort', done, { once: true });
+    stop = () => signal.removeEventListener('abort', done);
+  });
+  try {
+    await Promise.race([work, aborted]);
+    throwIfAborted(signal);
+    return await work;
+  } finally {
+    stop();
+    work.catch(() => {});
+  }
+}
+
 /** Waits `ms` milliseconds, or until `signal` is aborted. */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {

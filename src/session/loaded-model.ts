@@ -1,3 +1,4 @@
+import { throwIfAborted, untilAborted } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { type ModelEvents, tell } from './model-events.ts';
@@ -35,6 +36,8 @@ export interface LoadedFacts {
 export interface PredictOptions {
   /** Names of the outputs that are wanted; by default all. */
   readonly outputs?: readonly string[];
+  /** Ends the wait. The runtime cannot be stopped: it runs to its end, and {@link LoadedModel.close} waits for that. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -74,7 +77,7 @@ export class LoadedModel {
    * Runs the model. May be called while it runs.
    * @param feeds for each input a tensor: `{ data, dims }`, or one of the runtime
    * @returns the outputs by name
-   * @throws MstoreError `bad-input` before the runtime is asked, `runtime-failed`, `usage` after {@link close}
+   * @throws MstoreError `bad-input` before the runtime is asked, `runtime-failed`, `interrupted`, `usage` after {@link close}
    */
   async predict(
     feeds: Readonly<Record<string, InputTensor | object>>,
@@ -102,12 +105,15 @@ export class LoadedModel {
         hint: 'Load it again, or close it after the last prediction',
       });
     }
+    throwIfAborted(options.signal);
     const outputs = checkOutputs(options.outputs, this.outputs);
     const checked = checkFeeds(feeds, this.inputs, this.#session.own);
     const run = this.#session.run(checked, outputs);
     this.#running.add(run);
+    const ended = () => void this.#running.delete(run);
+    run.then(ended, ended);
     try {
-      return await run;
+      return await untilAborted(run, options.signal);
     } catch (error) {
       if (isMstoreError(error)) throw error;
       const message = `${this.info.runtime} failed to run the model: ${reasonOf(error)}`;
@@ -116,8 +122,6 @@ export class LoadedModel {
         cause: error,
         details: { runtime: this.info.runtime, file: this.info.file },
       });
-    } finally {
-      this.#running.delete(run);
     }
   }
 

@@ -40,11 +40,15 @@ export function sourceError(
   });
 }
 
-/** Makes the error of a connection that failed; what is no such failure is handed back as it is. */
-export function connectionError(error: unknown, where: string): unknown {
+/**
+ * Makes the error of a connection that failed; what is no such failure is handed back as it is.
+ * @param proxy host of the proxy that stands in between
+ */
+export function connectionError(error: unknown, where: string, proxy?: string): unknown {
   const code = systemCode(error);
   const kind = kindOfSystemCode(code);
-  return kind === undefined ? error : sourceError(kind, where, { said: code, cause: error });
+  const said = proxy === undefined ? code : `${code}, by the proxy ${proxy}`;
+  return kind === undefined ? error : sourceError(kind, where, { said, cause: error });
 }
 
 /** Makes the error of an answer that another try may mend; undefined for one that is final. */

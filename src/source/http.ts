@@ -1,3 +1,4 @@
+import type * as http from 'node:http';
 import { throwIfAborted } from '../base/abort.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
@@ -6,6 +7,7 @@ import { exchange, type HttpAnswer, keepAliveAgents } from '../remote/http-excha
 import { refused, unreachable } from '../remote/service-errors.ts';
 import { type RetryPolicy, retryPolicy } from '../remote/wrappers/retry.ts';
 import { connectionError, passingError, sourceError } from './failures.ts';
+import { proxyAgent, proxyError, proxyFor } from './proxy.ts';
 import { corruptSource, sourceChanged } from './snapshot.ts';
 
 /** Silence after which a connection is given up. */
@@ -20,6 +22,8 @@ export interface WebOptions {
   readonly triesMax?: number | undefined;
   readonly sleep?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
   readonly stallMsMax?: number;
+  /** Names proxies. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** One request, without its address. */
@@ -47,10 +51,12 @@ export interface WebFile {
 export class Web {
   readonly policy: RetryPolicy;
   readonly #agentFor = keepAliveAgents();
+  readonly #proxyAgents = new Map<string, Promise<http.Agent>>();
   readonly #stallMs: number;
+  readonly #env: NodeJS.ProcessEnv;
 
   constructor({ clock = systemClock, random = systemRandom, ...rest }: WebOptions = {}) {
-    const { triesMax, sleep, stallMsMax = stallMs } = rest;
+    const { triesMax, sleep, stallMsMax = stallMs, env = {} } = rest;
     this.policy = retryPolicy({
       clock,
       random,
@@ -58,6 +64,7 @@ export class Web {
       ...(sleep === undefined ? {} : { sleep }),
     });
     this.#stallMs = stallMsMax;
+    this.#env = env;
   }
 
   /**
@@ -85,20 +92,28 @@ export class Web {
     const own = Object.entries(headers).filter(
       ([name]) => at.origin === first.origin || name !== 'authorization',
     );
+    const proxy = proxyFor(at, this.#env);
     try {
       return await exchange({
         method,
         url: at,
         headers: { 'accept-encoding': 'identity', ...Object.fromEntries(own) },
         body: body === undefined ? [] : [body],
-        agent: this.#agentFor(at),
+        agent: proxy === undefined ? this.#agentFor(at) : await this.#agentBy(proxy),
         signal,
         stallMsMax: this.#stallMs,
       });
     } catch (error) {
       throwIfAborted(signal);
-      throw connectionError(error, where);
+      if (proxy === undefined) throw connectionError(error, where);
+      throw proxyError(error, where, proxy) ?? connectionError(error, where, proxy.host);
     }
+  }
+
+  #agentBy(proxy: URL): Promise<http.Agent> {
+    const agent = this.#proxyAgents.get(proxy.href) ?? proxyAgent(proxy);
+    this.#proxyAgents.set(proxy.href, agent);
+    return agent;
   }
 
   #follow(at: URL, location: string, where: string): URL {

@@ -56,6 +56,13 @@ const commonNames = new Set(
     numpy.random._pickle.__generator_ctor numpy.random._pickle.__bit_generator_ctor`),
 );
 
+/** What TorchScript calls in the pickles of its archives: each gives back what it is given. Source: torch/jit/_pickle.py. */
+const scriptNames = new Set(
+  words(`
+    build_intlist build_tensorlist build_doublelist build_boollist build_tensor_from_id
+    restore_type_tag`).map((name) => `torch.jit._pickle.${name}`),
+);
+
 const dtypeNames = words(`
   float64 double float32 float float16 half bfloat16 complex32 chalf complex64 cfloat complex128 cdouble
   uint8 uint16 uint32 uint64 int8 int16 short int32 int int64 long bool quint8 qint8 qint32 quint4x2
@@ -90,7 +97,7 @@ const allowedNames = new Set([
 const storageName = /^torch\.(?:[a-z]+\.)?[A-Z][A-Za-z0-9]*Storage$/;
 
 /** Names that only `torch.load` without `weights_only` takes. */
-const beyondWeights = /^(?:numpy\.|builtins\.bytes$)/;
+const beyondWeights = /^(?:numpy\.|torch\.jit\.|builtins\.bytes$)/;
 
 /** Modules of Python 2 by what Python 3 imports in their place. Source: Lib/_compat_pickle.py. */
 const modulesOfPython2: Readonly<Record<string, string>> = {
@@ -153,6 +160,7 @@ export function judgeImport(module: string, name: string): Judgement {
   const now = importedName(module, name);
   const then = `${module}.${name}`;
   if (commonNames.has(now)) return 'suspicious';
+  if (scriptNames.has(now)) return 'allowed';
   if (isDenied(now) || isDenied(then)) return 'denied';
   return allowedNames.has(now) || storageName.test(now) ? 'allowed' : 'suspicious';
 }

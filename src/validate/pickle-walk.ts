@@ -21,7 +21,7 @@ import {
 } from './pickle-values.ts';
 import type { Rule } from './rules.ts';
 import { BudgetSpent } from './source.ts';
-import { storageOf, tensorOf } from './torch-objects.ts';
+import { layerClassOf, storageOf, tensorOf } from './torch-objects.ts';
 
 /** Names of modules and attributes, and texts that may become them. */
 const textBytesMax = 4096;
@@ -280,6 +280,8 @@ export class PickleMachine {
 
   /** Asks the loader for an object of its own, such as a storage of PyTorch. */
   persistent(id: Value): void {
+    const layer = layerClassOf(id);
+    if (layer !== undefined) return void this.push(layer);
     const storage = storageOf(id);
     if (storage !== undefined) this.#notes.storage(storage);
     else this.problem('pickle-persistent', 'The loader is asked for an object by an id');

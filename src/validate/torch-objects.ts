@@ -42,6 +42,16 @@ export function storageOf(id: Value | undefined): TorchStorage | undefined {
   return { key, dtype: known?.[0] ?? type.name, bytes };
 }
 
+/**
+ * Reads the persistent id of the class of a layer, which files of whole models before PyTorch 1.6 have: a tuple of "module",
+ * the class, and the file and the text of its source, which loaders compare and never run.
+ */
+export function layerClassOf(id: Value | undefined): ImportedValue | undefined {
+  if (!(id instanceof Box) || id.items.length !== 4) return undefined;
+  const [word, found] = id.items;
+  return word === 'module' && found instanceof ImportedValue ? found : undefined;
+}
+
 /** Reads the call that makes a tensor of a storage: storage, offset, size and more. */
 export function tensorOf(
   { module, name }: ImportedValue,

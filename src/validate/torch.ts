@@ -65,7 +65,7 @@ export function checkMembers(
     if (content === undefined) continue;
     const member = `member ${quoted(name)}`;
     const stream = { file: content, start: 0, end: content.size, member };
-    if (/\.(?:pkl|pickle|p|joblib)$/i.test(name)) {
+    if (/\.(?:pkl|debug_pkl|pickle|p|joblib)$/i.test(name)) {
       found++;
       checkPickles(stream, report, tally);
     } else if (checkHiddenPickle(stream, report, tally)) found++;

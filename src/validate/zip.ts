@@ -29,7 +29,8 @@ const descriptorBytesMax = 24;
 const flagDescriptor = 8;
 /** Encrypted, strongly encrypted, and names in the central directory encrypted. */
 const flagsEncrypted = 0x2041;
-const stored = 0;
+/** Methods by which members may be packed. */
+export const stored = 0;
 const deflated = 8;
 
 /** A member of an archive, its content as a file. */
@@ -37,6 +38,8 @@ export interface ZipMember {
   readonly name: string;
   /** Bytes of its content. */
   readonly size: number;
+  /** Where and how it is stored; `start` is undefined where that cannot be told. */
+  readonly placed: Pick<Placed, 'start' | 'bytes' | 'method' | 'crc' | 'attributes'>;
   /** Reads the first bytes of the content, none where it cannot be had. */
   head(): Uint8Array;
   /** Opens the content; undefined where it cannot be had. */
@@ -83,6 +86,7 @@ export function checkZip(file: ByteReader, report: Report): ZipMember[] {
   return members.map((member) => ({
     name: member.name,
     size: member.rawBytes,
+    placed: member,
     head: () => headOf(file, member),
     open: () => openMember(file, member, budget, report),
   }));

@@ -1,24 +1,13 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CliResult, startMstore } from '../support/cli.ts';
-import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
 import { HubServer } from '../support/hub-server.ts';
-import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
+import { plainBuckets } from '../support/plain-buckets.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
-const s3 = await testS3Server();
-const gcs = await testGcsServer();
-const env = {
-  ...s3Environment(s3),
-  AWS_ENDPOINT_URL: s3.endpoint,
-  AWS_REGION: s3.region,
-  NODE_EXTRA_CA_CERTS: testTls.authority,
-  ...gcsEnvironment(gcs),
-  STORAGE_EMULATOR_HOST: gcs.endpoint,
-};
+const { env, buckets } = await plainBuckets();
 
 /** Names that no remote would have. */
 const model: Record<string, Buffer> = {
@@ -48,26 +37,7 @@ function expectFiles(folder: string, files: Record<string, Buffer>): void {
   }
 }
 
-const services = {
-  s3: {
-    url: 's3://models/some folder/bert',
-    put(key: string, bytes: Buffer, modified = new Date('2026-01-01T00:00:00Z')) {
-      const etag = `"${createHash('md5').update(bytes).digest('hex')}"`;
-      const object = { bytes, etag, headers: {}, modified };
-      s3.buckets.get('models')?.set(`some folder/bert/${key}`, object);
-    },
-  },
-  gs: {
-    // An emulator gets no credentials: anybody may read this one.
-    url: 'gs://public/some folder/bert',
-    put(key: string, bytes: Buffer, modified = new Date('2026-01-01T00:00:00Z')) {
-      const object = { bytes, generation: 1, resource: {}, created: modified };
-      gcs.buckets.get('public')?.set(`some folder/bert/${key}`, object);
-    },
-  },
-};
-
-describe.each(Object.entries(services))('mstore import from %s', (_, { url, put }) => {
+describe.each(Object.entries(buckets))('mstore import from %s', (_, { url, put }) => {
   it('takes plain files of any name, and tells what has changed since', async () => {
     for (const [name, bytes] of Object.entries(model)) put(name, bytes);
     put('folder/', Buffer.alloc(0));
@@ -76,6 +46,7 @@ describe.each(Object.entries(services))('mstore import from %s', (_, { url, put 
     expect(taken.stderr).toMatch(/Imported (s3|gs):.* as bert@v1: 5 files, .* received/);
     await ok('checkout', 'bert@v1');
     expectFiles(path.join(root, 'models/bert'), model);
+    expect((await ok('info', 'bert@v1')).stdout).toContain(`  imported    ${url}\n`);
     expect((await ok('import', 'bert@v1', '--refresh')).stderr).toMatch(
       /bert@v1 is what .* is now/,
     );

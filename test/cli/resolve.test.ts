@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type CliResult, cliEnv, startMstore } from '../support/cli.ts';
 import { HubServer } from '../support/hub-server.ts';
+import { plainBuckets } from '../support/plain-buckets.ts';
 import { damage, makePublished, textsBelow } from '../support/resolving.ts';
-import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 import { tempFolder } from '../support/temp.ts';
 import { withTmpfs } from '../support/tmpfs.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
@@ -14,6 +13,7 @@ import { xorshiftBytes } from '../support/xorshift.ts';
 const files = { 'config.json': '{"model_type":"bert"}', 'weights.bin': 'w'.repeat(300_000) };
 const noSockets = { NODE_OPTIONS: `--import ${path.resolve('test/support/no-sockets.js')}` };
 const bin = path.resolve('bin/mstore.js');
+const { env: bucketEnv, buckets } = await plainBuckets();
 
 /** A host without a workspace. */
 function host(env: NodeJS.ProcessEnv = {}) {
@@ -33,6 +33,11 @@ function host(env: NodeJS.ProcessEnv = {}) {
     return result.stdout.trim();
   };
   return { folder, cache, env: all, start, run, ok };
+}
+
+/** The places that an error lists. */
+function lookedAt({ json }: CliResult): string[] {
+  return (json.error?.details?.['looked'] ?? []) as string[];
 }
 
 async function published() {
@@ -84,29 +89,35 @@ describe('mstore resolve', () => {
     expect(refused.code).toBe(3);
   });
 
-  it('takes plain files of a bucket, and finds out when they have changed', async () => {
-    const s3 = await testS3Server();
-    for (const [name, text] of Object.entries(files)) {
-      const bytes = Buffer.from(text);
-      const etag = `"${createHash('md5').update(bytes).digest('hex')}"`;
-      const modified = new Date('2026-01-01T00:00:00Z');
-      s3.buckets.get('models')?.set(`bert/${name}`, { bytes, etag, headers: {}, modified });
-    }
-    const { ok, run } = host({
-      ...s3Environment(s3),
-      AWS_ENDPOINT_URL: s3.endpoint,
-      AWS_REGION: s3.region,
-      NODE_EXTRA_CA_CERTS: testTls.authority,
-    });
-    const directory = await ok(['s3://models/bert', '--lock', 'm.lock']);
-    expect(textsBelow(directory)).toEqual(files);
-    const offline = { ...noSockets, MSTORE_OFFLINE: '1' };
-    expect(await ok(['s3://models/bert', '--lock', 'm.lock'], offline)).toBe(directory);
-    s3.buckets.get('models')?.delete('bert/config.json');
-    const frozen = await run(['s3://models/bert', '--lock', 'm.lock', '--frozen', '--json']);
-    expect(frozen.json.error?.code).toBe('drift');
-    expect(frozen.code).toBe(6);
-  });
+  it.each(Object.entries(buckets))(
+    'takes plain files of a bucket of %s, and finds out when they have changed',
+    async (_, { url, put, remove }) => {
+      for (const [name, text] of Object.entries(files)) put(name, Buffer.from(text));
+      put('folder/', Buffer.alloc(0));
+      const { ok, run } = host(bucketEnv);
+      const directory = await ok([url, '--lock', 'm.lock']);
+      expect(textsBelow(directory)).toEqual(files);
+      const offline = { ...noSockets, MSTORE_OFFLINE: '1' };
+      expect(await ok([url, '--lock', 'm.lock'], offline)).toBe(directory);
+      const unpinned = await run([url, '--json'], offline);
+      expect(unpinned.json.error).toMatchObject({
+        code: 'offline',
+        details: { looked: [`the place itself, ${url} (not asked: it needs the network)`] },
+      });
+      remove('config.json');
+      const frozen = await run([url, '--lock', 'm.lock', '--frozen', '--json']);
+      expect([frozen.json.error?.code, frozen.code]).toEqual(['drift', 6]);
+      // The pin is in the cache still, and nowhere else.
+      expect(await ok([url, '--lock', 'm.lock'])).toBe(directory);
+      damage(path.join(directory, 'config.json'), fs.rmSync);
+      const lost = await run([url, '--lock', 'm.lock', '--json']);
+      expect([lost.json.error?.code, lost.code]).toEqual(['drift', 6]);
+      const moved = await ok([url, '--lock', 'm.lock', '--update']);
+      expect(textsBelow(moved)).toEqual({ 'weights.bin': files['weights.bin'] });
+      const none = await run([`${url}/nowhere`, '--json']);
+      expect(none.json.error?.code).toBe('not-found');
+    },
+  );
 
   it('goes on after it was killed, and leaves no half model at any time', async () => {
     const hub = await HubServer.start();
@@ -165,7 +176,7 @@ describe('mstore resolve --offline', () => {
     const hub = await HubServer.start();
     const commit = hub.commit('org/bert', files);
     const ws = await published();
-    const { ok, run, folder } = host({ HF_ENDPOINT: hub.endpoint });
+    const { ok, run, folder, env } = host({ HF_ENDPOINT: hub.endpoint });
     // What forbids sockets does so.
     expect((await run(['hf:org/bert'], noSockets)).code).toBe(99);
     const directory = await ok(['hf:org/bert', '--lock', 'l']);
@@ -182,6 +193,28 @@ describe('mstore resolve --offline', () => {
       code: 'offline',
       hint: expect.stringMatching(/Looked at: .*mstore resolve hf:org\/bert/),
     });
+    const kept = `${env.HOME}/.cache/huggingface/hub/models--org--bert`;
+    const place = 'the place itself, hf:org/bert (not asked: it needs the network)';
+    const clients = (where: string, said: string) =>
+      `the cache of the Hub's clients, ${where} (${said})`;
+    const looks = (...args: string[]) => run([...args, '--json'], offline).then(lookedAt);
+    expect(lookedAt(moving)).toEqual([clients(kept, 'not there'), place]);
+    fs.mkdirSync(`${kept}/snapshots/${commit}`, { recursive: true });
+    const alone = 'is told by the Hub or a lock file alone';
+    const branch = clients(kept, `there, but which commit main is ${alone}`);
+    expect(await looks('hf:org/bert')).toEqual([branch, place]);
+    const byHub = { ...noSockets, HF_HUB_OFFLINE: '1' };
+    const refused = await run(['hf:org/bert@main', '--json'], byHub);
+    expect(refused.json.error?.code).toBe('offline');
+    expect(lookedAt(refused)[0]).toBe(branch);
+    const other = commit.replace(/^./, commit.startsWith('0') ? '1' : '0');
+    const unseen = clients(`${kept}/snapshots/${other}`, 'not there');
+    expect((await looks(`hf:org/bert@${other}`))[0]).toBe(unseen);
+    fs.mkdirSync(`${kept}/snapshots/${other}`);
+    expect((await looks(`hf:org/bert@${other}`))[0]).toBe(
+      clients(`${kept}/snapshots/${other}`, `there, but which files that commit has ${alone}`),
+    );
+    fs.rmSync(kept, { recursive: true });
     const remotes = ['--remote', ws.remote, '--remote', 's3://bucket/models'];
     const absent = await run(['other@v1', ...remotes, '--json'], offline);
     expect(absent.json.error?.details?.['looked']).toEqual(

@@ -4,9 +4,12 @@ import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../src/base/digest.ts';
+import { treeDigest } from '../../src/base/tree.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { contentOf, makeImporter } from '../support/importing.ts';
 import { tempFolder } from '../support/temp.ts';
+import { zipFile } from '../support/zip.ts';
 
 const large = randomBytes(400_000);
 
@@ -134,6 +137,15 @@ async function tar(entries: readonly Entry[]): Promise<Buffer> {
   return Buffer.concat(blocks);
 }
 
+/** A zip archive that Python wrote into a pipe, with sizes behind the members, and its members packed but for one. */
+const packed = fs.readFileSync(new URL('../fixtures/web/streamed.zip', import.meta.url));
+
+function changedAt(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at] = (copy[at] ?? 0) ^ 1;
+  return copy;
+}
+
 /** A server with one file behind an address. */
 async function webWith(bytes: Buffer, name: string) {
   const hub = await HubServer.start();
@@ -225,6 +237,50 @@ describe('import of an address', () => {
     const bomb = gzipSync(Buffer.alloc(300 * 1024 * 1024));
     const { reference } = await webWith(bomb, 'm.tar.gz');
     await expect(one.take(reference, 'm@v1')).rejects.toMatchObject({ code: 'corrupt-package' });
+  });
+
+  it('takes what is in a zip archive, as programs write it', async () => {
+    const { reference } = await webWith(packed, 'm.ZIP');
+    const one = await makeImporter();
+    const { record } = await one.take(reference, 'm@v1');
+    const weights = 'w'.repeat(300_000);
+    expect(await one.files('m@v1')).toEqual({
+      'a/weights.bin': contentOf(weights),
+      'labels ü.txt': 'cat\n',
+      run: 'echo',
+      zero: '',
+    });
+    const file = (name: string, text: string) => ({
+      path: name,
+      size: text.length,
+      sha256: sha256(text),
+    });
+    const entries = [
+      file('a/weights.bin', weights),
+      { path: 'empty', directory: true } as const,
+      file('labels ü.txt', 'cat\n'),
+      { ...file('run', 'echo'), executable: true } as const,
+      file('zero', ''),
+    ];
+    expect(record.value.content.sha256).toBe(treeDigest(entries));
+    expect(one.kept()).toEqual([]);
+  });
+
+  it.each<[string, Buffer]>([
+    ['a path outside', zipFile([{ name: '../x', bytes: Buffer.from('x') }])],
+    ['the folder of Git', zipFile([{ name: '.git/hooks/x', bytes: Buffer.from('x') }])],
+    ['a file twice', zipFile(['1', '2'].map((text) => ({ name: 'a', bytes: Buffer.from(text) })))],
+    ['bytes before it', Buffer.concat([Buffer.from('PK'), packed])],
+    ['a changed byte that is packed', changedAt(packed, packed.indexOf('weights.bin') + 40)],
+    ['a changed byte that is stored', changedAt(packed, packed.indexOf('cat'))],
+    ['its end cut off', packed.subarray(0, -30)],
+    ['no member', zipFile([])],
+    ['nothing of a zip archive', large],
+  ])('refuses a zip archive with %s', async (_, bytes) => {
+    const { reference } = await webWith(bytes, 'm.zip');
+    const one = await makeImporter();
+    await expect(one.take(reference, 'm@v1')).rejects.toMatchObject({ code: 'corrupt-source' });
+    expect(one.kept()).toEqual([]);
   });
 
   it('asks for a digest, a file and no password', async () => {

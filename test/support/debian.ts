@@ -8,6 +8,11 @@ import { promisify } from 'node:util';
  */
 export async function installDebian(program: string, ...packages: string[]): Promise<void> {
   if (spawnSync(program, ['--version']).error === undefined) return;
+  await installDebianPackages(...packages);
+}
+
+/** Installs packages of Debian, as root alone may. Throws when that fails. */
+export async function installDebianPackages(...packages: string[]): Promise<void> {
   // Waited for without holding up this thread: the test runner wants to hear from it meanwhile.
   const run = promisify(execFile);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { sha256 } from '../../src/base/digest.ts';
 
 /** How an answer goes wrong. */
 export type HubFaultKind =
@@ -54,6 +56,12 @@ export interface HubRequest {
   sent: number;
 }
 
+/** With what a server speaks TLS. */
+export interface HubTls {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+}
+
 /** A server that speaks the Hub's protocol for models: revisions, listings in pages, files with a host of their own. */
 export class HubServer {
   readonly repositories = new Map<string, HubRepository>();
@@ -67,15 +75,23 @@ export class HubServer {
   onRequest: (request: HubRequest) => void = () => {};
   /** Changes the entries of a listing. */
   spoil: (entries: object[]) => object[] = (entries) => entries;
-  readonly #server = http.createServer((request, response) => this.#answer(request, response));
+  readonly #protocol: 'http' | 'https';
+  readonly #server: http.Server;
   /** Files of LFS come from here, as from the content network of the Hub. */
-  readonly #cdn = http.createServer((request, response) => this.#answer(request, response));
+  readonly #cdn: http.Server;
 
-  private constructor() {}
+  private constructor(tls: HubTls | undefined) {
+    const answer: http.RequestListener = (request, response) => this.#answer(request, response);
+    const make = () =>
+      tls === undefined ? http.createServer(answer) : https.createServer(tls, answer);
+    this.#protocol = tls === undefined ? 'http' : 'https';
+    this.#server = make();
+    this.#cdn = make();
+  }
 
   /** Starts a server on loopback; it ends with the test. */
-  static async start(): Promise<HubServer> {
-    const server = new HubServer();
+  static async start(tls?: HubTls): Promise<HubServer> {
+    const server = new HubServer(tls);
     for (const one of [server.#server, server.#cdn]) {
       await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
       onTestFinished(() => {
@@ -87,11 +103,11 @@ export class HubServer {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#protocol}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   get #cdnHost(): string {
-    return `http://127.0.0.1:${(this.#cdn.address() as AddressInfo).port}`;
+    return `${this.#protocol}://127.0.0.1:${(this.#cdn.address() as AddressInfo).port}`;
   }
 
   /**
@@ -255,9 +271,13 @@ export class HubServer {
       return;
     }
     if (file.lfs && how.cdn === undefined) {
+      // Clients name what they keep of a file by this; that of the content network is another.
+      response.setHeader('x-linked-etag', `"${sha256(file.bytes)}"`);
+      response.setHeader('x-linked-size', file.bytes.length);
       response.writeHead(302, { location: `${this.#cdnHost}/cdn${how.asked.url}` }).end();
       return;
     }
+    response.setHeader('etag', file.lfs ? '"of-the-network"' : `"${gitBlob(file.bytes)}"`);
     sendBytes(file.bytes, how.asked, how.fault, response);
   }
 }
@@ -279,6 +299,10 @@ function sendBytes(
     ...(isPart ? { 'content-range': `bytes ${first}-${bytes.length - 1}/${bytes.length}` } : {}),
     ...(fault === 'packed' ? { 'content-encoding': 'gzip' } : {}),
   });
+  if (asked.method === 'HEAD') {
+    response.end();
+    return;
+  }
   const isCut = fault === 'truncate' || fault === 'stall';
   const cut = isCut ? Math.floor(body.length / 2) : body.length;
   asked.sent = cut;
@@ -297,7 +321,7 @@ function flipped(bytes: Buffer): Buffer {
 function entryOf(path: string, bytes: Buffer, lfs: boolean): object {
   const size = bytes.length;
   if (!lfs) return { type: 'file', path, size, oid: gitBlob(bytes) };
-  const oid = createHash('sha256').update(bytes).digest('hex');
+  const oid = sha256(bytes);
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${size}\n`;
   return {
     type: 'file',

@@ -1,11 +1,13 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 /** Packages that load models, each of one version, and small enough to be installed for a test. */
 const packages = [
+  'huggingface_hub==2.4.0',
   'numpy==2.4.6',
   'onnxruntime==1.31.1',
   'safetensors==0.8.0',
@@ -23,7 +25,8 @@ export function installPython(): void {
   if (fs.existsSync(program)) return;
   const made = `${place}-${process.pid}`;
   execFileSync('python3', ['-m', 'venv', made], { stdio: 'inherit' });
-  const pip = ['-m', 'pip', 'install', '--quiet', ...packages];
+  // Compiling all of it takes longer than what the tests import of it.
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-compile', ...packages];
   execFileSync(path.join(made, 'bin/python'), pip, { stdio: 'inherit' });
   fs.rmSync(place, { recursive: true, force: true });
   // Programs of such a folder name it; a link in its place keeps them right.
@@ -42,4 +45,15 @@ export function python(
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+}
+
+/** The same without holding up this thread, for a script that asks a Hub of this process. */
+export async function pythonAside(
+  script: string,
+  args: readonly string[],
+  { cwd, env }: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
+): Promise<string> {
+  const how = { cwd, env: { ...env, PYTHONDONTWRITEBYTECODE: '1' }, encoding: 'utf8' } as const;
+  const { stdout } = await promisify(execFile)(program, ['-c', script, ...args], how);
+  return stdout;
 }

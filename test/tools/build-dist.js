@@ -93,6 +93,7 @@ const parts = {
   'tar-stream': 'src/archive/tar-stream.ts',
   'hub-sdk': 'src/source/hub-sdk.ts',
   framework: 'src/server/framework.ts',
+  'proxy-sdk': 'src/source/proxy-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
@@ -100,7 +101,7 @@ const lazyParts = {
     onResolve(
       {
         filter:
-          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|framework)\.ts$/,
+          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|framework)\.ts$/,
       },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'

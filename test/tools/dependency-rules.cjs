@@ -133,6 +133,10 @@ module.exports = {
       home: 'loading the client takes longer than most commands: it is loaded by one module, lazily',
       when: 'only a model of the Hub may load its client',
     }),
+    ...lazily('proxy', 'https-proxy-agent', 'source/proxy-sdk', {
+      home: 'few machines have a proxy: it is loaded by one module, lazily',
+      when: 'only an address that is asked by a proxy may load it',
+    }),
     ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
       home: 'only commands for packages read archives: it is loaded by one module, lazily',
       when: 'only reading or writing an archive may load it',

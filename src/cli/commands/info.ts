@@ -1,6 +1,7 @@
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { InfoResult, ModelInfo } from '../../flow/info.ts';
+import { textAt } from '../../weights/json-text.ts';
 import { type Command, listOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, table } from '../text.ts';
@@ -52,8 +53,9 @@ function lines(context: Context, { version, source, models }: InfoResult): strin
       : [
           `  source      commit ${commit.slice(0, 12)}${branch === undefined ? '' : ` of ${branch}`}${dirty ? ', with changes' : ''}`,
         ];
-  const others = Object.keys(source ?? {}).filter((key) => key !== 'git');
-  const more = others.length === 0 ? [] : [`  imported    ${others.join(', ')}`];
+  const others = Object.entries(source ?? {}).filter(([key]) => key !== 'git');
+  // What an import was from names its exact revision.
+  const more = others.map(([key, origin]) => `  imported    ${textAt(origin, 'from') ?? key}`);
   return [
     ...head,
     ...[...from, ...more].map(printable),

@@ -1,5 +1,6 @@
 import * as path from 'node:path';
 import type { Argv } from 'yargs';
+import { errorDocument } from '../../base/error-document.ts';
 import { exitCodes, isMstoreError, MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
@@ -9,7 +10,7 @@ import type { SyncOptions } from '../../flow/sync/session.ts';
 import type { SyncEvent } from '../../flow/sync/watch.ts';
 import { rateAbout } from '../../worktree/rate.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
-import { type Context, errorDocument } from '../context.ts';
+import type { Context } from '../context.ts';
 import { count, formatSeconds } from '../text.ts';
 import { chooseOptions } from './moving.ts';
 

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { gunzipped } from '../../archive/gunzip.ts';
-import { type ReadEntry, tarEntries } from '../../archive/tar-read.ts';
+import { tarEntries } from '../../archive/tar-read.ts';
 import { throwIfAborted } from '../../base/abort.ts';
 import { ensureCacheFolder, writeOn } from '../../base/files.ts';
 import { limits } from '../../base/limits.ts';
@@ -13,10 +13,11 @@ import {
   type SourceFile,
   sourceChanged,
 } from '../../source/snapshot.ts';
+import { type ArchiveEntry, zipEntries } from './zip-entries.ts';
 
 /** Tells by its name whether a file is an archive that is unpacked. */
 export function isArchive(name: string): boolean {
-  return /\.(?:tar|tar\.gz|tgz)$/i.test(name);
+  return /\.(?:tar|tar\.gz|tgz|zip)$/i.test(name);
 }
 
 /**
@@ -34,15 +35,11 @@ export async function unpackArchive(
 ): Promise<Snapshot> {
   const { reference, facts } = whole;
   const taken = new Unpacking(reference, folder, signal);
-  const bytes = fs.createReadStream(archive, { highWaterMark: 1024 * 1024 });
-  try {
-    const blocks = (await startsAsGzip(archive)) ? gunzipped(bytes, reference) : bytes;
-    for await (const entry of tarEntries(blocks, reference)) {
-      throwIfAborted(signal);
-      await taken.take(entry);
-    }
-  } finally {
-    bytes.destroy();
+  const isZip = whole.files[0]?.path.toLowerCase().endsWith('.zip') ?? false;
+  const entries = isZip ? zipEntries(archive, reference) : entriesOfTar(archive, reference);
+  for await (const entry of entries) {
+    throwIfAborted(signal);
+    await taken.take(entry);
   }
   return {
     reference,
@@ -54,6 +51,19 @@ export async function unpackArchive(
     },
     localCopy: ({ path: name }) => taken.places.get(name),
   };
+}
+
+async function* entriesOfTar(
+  archive: string,
+  where: string,
+): AsyncGenerator<ArchiveEntry, void, undefined> {
+  const bytes = fs.createReadStream(archive, { highWaterMark: 1024 * 1024 });
+  try {
+    const blocks = (await startsAsGzip(archive)) ? gunzipped(bytes, where) : bytes;
+    yield* tarEntries(blocks, where);
+  } finally {
+    bytes.destroy();
+  }
 }
 
 async function startsAsGzip(file: string): Promise<boolean> {
@@ -83,7 +93,7 @@ class Unpacking {
     ensureCacheFolder(folder);
   }
 
-  async take({ header, blocks }: ReadEntry): Promise<void> {
+  async take({ header, blocks }: ArchiveEntry): Promise<void> {
     if (++this.#entries > limits.treeEntriesMax) {
       throw corruptSource(this.#where, `it holds more than ${limits.treeEntriesMax} entries`);
     }

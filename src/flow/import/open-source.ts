@@ -19,7 +19,7 @@ import { openFolder } from './folder.ts';
 import { Staging } from './staging.ts';
 
 /** A branch of the Hub that is meant where none is named. */
-const hubRevision = 'main';
+export const hubRevision = 'main';
 
 /** A reference to a place that models are imported from. */
 export type SourceReference = Extract<
@@ -54,7 +54,7 @@ export async function openSource(
   const { signal, cwd } = options;
   const web = (): Web => {
     if (offline) throw needsNetwork(reference, '--offline');
-    return new Web({ clock, random, sleep: surroundings.sleep });
+    return new Web({ clock, random, sleep: surroundings.sleep, env });
   };
   switch (reference.kind) {
     case 'local':

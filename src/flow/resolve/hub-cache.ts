@@ -14,6 +14,7 @@ import {
   treeDigest,
 } from '../../base/tree.ts';
 import { type HubPlace, hubPlace, hubSnapshotFolder } from '../../source/hub-place.ts';
+import { hubRevision } from '../import/open-source.ts';
 import type { Asked } from './asked.ts';
 import { fromDirectory } from './copied.ts';
 import type { Brought } from './located.ts';
@@ -57,6 +58,24 @@ export async function fromHubCache(
     return undefined;
   }
   return fromDirectory(session, folder, tree, entries);
+}
+
+/**
+ * Notes that the cache of the Hub's clients was looked at for a model of which nothing here tells what it has to be: a branch may
+ * have moved, and of a commit the cache does not say which files it has.
+ */
+export function noteHubCache({ surroundings, looked }: Session, { reference }: Asked): void {
+  if (reference.kind !== 'hf') return;
+  const { env } = surroundings;
+  const { repository, revision = hubRevision } = reference;
+  const snapshot = hubSnapshotFolder(hubPlace(env, env['HOME'] ?? homedir()), repository, revision);
+  const isCommit = /^[0-9a-f]{40}$/.test(revision);
+  const folder = isCommit ? snapshot : path.dirname(path.dirname(snapshot));
+  const unknown = isCommit ? 'which files that commit has' : `which commit ${revision} is`;
+  const said = fs.existsSync(folder)
+    ? `there, but ${unknown} is told by the Hub or a lock file alone`
+    : 'not there';
+  looked.push(`the cache of the Hub's clients, ${folder} (${said})`);
 }
 
 /** The files of a snapshot, which are links into a folder beside it; undefined where there are none that a version could have. */

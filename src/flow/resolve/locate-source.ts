@@ -36,8 +36,12 @@ export async function locateSource(
   session: Session,
   asked: Asked & { readonly reference: SourceReference },
 ): Promise<Located> {
-  const { workspace, work, cwd, cache } = session;
-  session.looked.push(`the place itself, ${printable(asked.bare.replace(/\?.*(?=#)/s, ''))}`);
+  const { workspace, work, cwd, cache, surroundings } = session;
+  const isFar = asked.reference.kind !== 'local' && surroundings.offline;
+  const place = printable(asked.bare.replace(/\?.*(?=#)/s, ''));
+  session.looked.push(
+    `the place itself, ${place}${isFar ? ' (not asked: it needs the network)' : ''}`,
+  );
   ensureFolderFor(workspace.tempFolder);
   const { snapshot, scratch } = await openSource(workspace, asked.reference, { ...work, cwd });
   checkListing(snapshot);

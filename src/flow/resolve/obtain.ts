@@ -11,7 +11,7 @@ import { treeEntries } from '../tracked.ts';
 import { checkDestination, refuseProtected } from '../whole-directory.ts';
 import { type Asked, exactForm, treeSaid } from './asked.ts';
 import { fromDirectory } from './copied.ts';
-import { fromHubCache } from './hub-cache.ts';
+import { fromHubCache, noteHubCache } from './hub-cache.ts';
 import { locateSource } from './locate-source.ts';
 import { fromStore, locateVersion, pinnedHere } from './locate-version.ts';
 import { type Brought, drifted, type Located } from './located.ts';
@@ -59,7 +59,7 @@ export async function obtain(
       const record = known?.record ?? (await pinnedHere(session, asked))?.version?.record;
       return remembered(session, { exact, tree: wanted, ...placed, record });
     }
-  }
+  } else noteHubCache(session, asked);
   const located = await locate(session, asked);
   try {
     return await fromLocated(session, destination, { asked, located, wanted });
@@ -173,14 +173,15 @@ class Destination {
    * cache of the Hub's clients.
    */
   async fromHere(tree: Digest, asked: Asked): Promise<Placed | undefined> {
-    const placed = (await this.#fromStore(tree)) ?? (await this.#fromOwnCache(tree));
+    const placed = (await this.#fromStore(tree, asked)) ?? (await this.#fromOwnCache(tree));
     if (placed !== undefined) return placed;
     const brought = await fromHubCache(this.#session, asked, tree);
     return brought && this.put(brought);
   }
 
-  async #fromStore(tree: Digest): Promise<Placed | undefined> {
-    const { workspace, looked } = this.#session;
+  /** @throws MstoreError what is damaged there, where remotes may have it whole */
+  async #fromStore(tree: Digest, { reference }: Asked): Promise<Placed | undefined> {
+    const { workspace, looked, hasRemotes } = this.#session;
     const entries = storedEntries(this.#session, tree);
     if (entries !== undefined) {
       const tracked = [{ path: 'model', pointer: treePointer('model', entries) }];
@@ -188,7 +189,7 @@ class Destination {
         try {
           return await this.put(fromStore(this.#session, tracked));
         } catch (error) {
-          if (!isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe')) throw error;
+          if (!isStoreDamage(error) || (hasRemotes && !isSource(reference))) throw error;
           looked.push(`the store ${workspace.store.folder} (damaged: ${error.message})`);
           return undefined;
         }
@@ -227,6 +228,11 @@ class Destination {
     const done = !isBuilt ? 'kept' : this.#wasDamaged ? 'healed' : 'written';
     return { directory: cache.directoryOf(tree), entries, done };
   }
+}
+
+/** Tells whether a failure is one of the bytes that a store holds. */
+export function isStoreDamage(error: unknown): error is MstoreError {
+  return isMstoreError(error, 'corrupt-chunk', 'corrupt-pack', 'corrupt-recipe');
 }
 
 /** The entries of a tree that the local store has. */

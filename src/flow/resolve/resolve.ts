@@ -10,7 +10,7 @@ import { type Asked, exactForm, lockName, parseAsked } from './asked.ts';
 import { referenceFrom, withEnvFile } from './environment.ts';
 import { drifted } from './located.ts';
 import { clearLeftovers, type LockFile, type Pin, pinOf, readLock, writePin } from './lock-file.ts';
-import { locate, obtain, refuseUnreadable } from './obtain.ts';
+import { isStoreDamage, locate, obtain, refuseUnreadable } from './obtain.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 
 /** Options of {@link resolveModel}. */
@@ -94,9 +94,41 @@ export async function resolveModel(
   try {
     return await resolve(session, asked, options);
   } catch (error) {
+    if (isStoreDamage(error) && session.hasRemotes) {
+      return await resolveAnew(session, asked, options, error);
+    }
     throw explained(session, asked, error);
   } finally {
     session.close();
+  }
+}
+
+/**
+ * Resolves as a host would that has nothing in its store: what is damaged in that of the workspace is not in the way, and
+ * stays as it is.
+ * @throws MstoreError `fault`, with why it could not be had elsewhere
+ */
+async function resolveAnew(
+  session: Session,
+  asked: Asked,
+  options: ResolveOptions,
+  fault: MstoreError,
+): Promise<ResolvedModel> {
+  const { folder } = session.workspace.store;
+  const apart = session.apart();
+  const mend = session.hasWorkspace ? 'Run "mstore verify --repair"' : 'Remove it, or name another';
+  apart.warnings.push(
+    `the store ${folder} is damaged, and was not used: ${fault.message}. ${mend}`,
+  );
+  try {
+    return await resolve(apart, asked, options);
+  } catch (error) {
+    if (isMstoreError(error, 'interrupted') || !isMstoreError(error)) throw error;
+    throw new MstoreError(fault.code, fault.message, {
+      hint: [`It is not to be had elsewhere: ${error.message}`, fault.hint ?? ''].join('. '),
+      details: fault.details,
+      cause: error,
+    });
   }
 }
 
@@ -273,9 +305,11 @@ function explained(session: Session, asked: Asked, error: unknown): unknown {
   if (!isMstoreError(error) || !placesMatter.has(error.code)) return error;
   const { surroundings, looked, warnings } = session;
   const { code, message, hint, details } = error;
+  // Variables of the Hub's clients forbid the network too.
+  const isOffline = surroundings.offline || code === 'offline';
   const places = [...new Set(looked)];
   const parts = warnings.map((warning) => warning.charAt(0).toUpperCase() + warning.slice(1));
-  if (surroundings.offline) {
+  if (isOffline) {
     if (places.length > 0) parts.push(`Looked at: ${places.join('; ')}`);
     const word = shellWord(asked.text);
     parts.push(
@@ -284,7 +318,7 @@ function explained(session: Session, asked: Asked, error: unknown): unknown {
   }
   if (parts.length === 0) return error;
   if (hint !== undefined) parts.push(hint);
-  const more = surroundings.offline ? { looked: places } : {};
+  const more = isOffline ? { looked: places } : {};
   return new MstoreError(code, message, {
     hint: parts.map(printable).join('. '),
     details: { ...details, ...more },

@@ -38,6 +38,8 @@ export interface Session {
   remotes(): Promise<readonly RemoteChoice[]>;
   /** Whether there is any remote to be asked. */
   readonly hasRemotes: boolean;
+  /** The same with a store of its own, which is empty at first, and no warnings yet; it ends with this one. */
+  apart(): Session;
   close(): void;
 }
 
@@ -53,7 +55,7 @@ export async function openSession(
   const workspace = found ?? emptyWorkspace(cache, scratch, surroundings);
   const { remotes: given = [], choose, signal, progress = silentProgress, jobs } = options;
   let opened: Promise<RemoteChoice[]> | undefined;
-  return {
+  const session: Session = {
     surroundings,
     cwd,
     cache,
@@ -67,11 +69,19 @@ export async function openSession(
       return opened;
     },
     hasRemotes: given.length > 0 || workspace.config.remotes().length > 0,
+    apart() {
+      const { clock, random } = surroundings;
+      const { root, config, git } = workspace;
+      const store = new Store(path.join(scratch, 'apart'), clock, random);
+      const emptied = new Workspace({ root, config, git, store, surroundings });
+      return { ...session, workspace: emptied, warnings: [] };
+    },
     close() {
       removeTree(scratch);
       cache.clear();
     },
   };
+  return session;
 }
 
 async function workspaceOrNone(

@@ -492,4 +492,32 @@ describe('a pickle that is made to be overlooked', () => {
     const called = pickleOf(2, text('name'), op.binpersid, op.emptyTuple, op.reduce);
     expect(rulesOf(called)).toEqual(['pickle-persistent', 'pickle-unresolved']);
   });
+
+  it('asks the loader for a class, as whole models before PyTorch 1.6 do', () => {
+    const made = (imported: Buffer, word = 'module', ...source: Buffer[]) => {
+      const id = [op.mark, text(word), imported, ...source, op.tuple, op.binpersid];
+      return pickleOf(2, ...id, op.emptyTuple, op.reduce);
+    };
+    const source = [text('m.py'), longText('x'.repeat(100_000))];
+    expect(rulesOf(made(unknown, 'module', ...source))).toEqual(['pickle-suspicious']);
+    expect(rulesOf(made(unknown, 'module', op.none, op.none))).toEqual(['pickle-suspicious']);
+    expect(rulesOf(made(system, 'module', ...source))).toEqual(['pickle-denied']);
+    const others = [made(unknown, 'model', ...source), made(unknown), made(text('x'), 'module')];
+    for (const other of others) expect(rulesOf(other)).toContain('pickle-unresolved');
+  });
+
+  it('calls what TorchScript calls, which gives back what it is given', () => {
+    const script = globalOp('torch.jit._pickle', 'build_intlist');
+    const { verdict, summary } = validateBytes('m.pkl', pickleOf(2, callOf(script)));
+    expect([verdict, summary.weightsOnly]).toEqual(['ok', false]);
+    const others = [
+      'torch.jit._pickle\nbuild_intlist.__globals__',
+      'torch.jit._pickle\nos',
+      'torch.jit\nload',
+    ];
+    for (const other of others) {
+      const [module = '', name = ''] = other.split('\n');
+      expect(rulesOf(pickleOf(2, callOf(globalOp(module, name))))).toEqual(['pickle-denied']);
+    }
+  });
 });

@@ -77,6 +77,14 @@ describe('a whole archive of PyTorch', () => {
     const bytes = torch([{ name: 'archive/code/m.py', bytes: Buffer.from('x = 1') }]);
     expect(rulesOf(bytes)).toEqual(['torch-code']);
     expect(validate(bytes).verdict).toBe('warning');
+    const places = pickleOf(2, callOf(globalOp('torch.jit._pickle', 'build_intlist')));
+    const debug = torch([{ name: 'archive/code/m.py.debug_pkl', bytes: places }]);
+    expect(validate(debug)).toMatchObject({ verdict: 'warning', summary: { weightsOnly: false } });
+    expect(rulesOf(debug)).toEqual(['torch-code']);
+    expect(rulesOf(torch([{ name: 'archive/code/m.py.debug_pkl', bytes: evil }]))).toEqual([
+      'pickle-denied',
+      'torch-code',
+    ]);
   });
 });
 
