@@ -15,6 +15,8 @@ export interface ChangeOptions extends RemoteCallOptions {
   /** Where it is decided; without it the local registry alone is changed. */
   readonly remote?: ChosenRemote | undefined;
   readonly reason?: string | undefined;
+  /** Who acts, where that is not the author that the workspace knows. */
+  readonly by?: string | undefined;
   /** Passes what the rules refuse; needs a reason, and is recorded. */
   readonly force?: boolean;
   /** Tells of the change by annotated Git tags too, in GTO's convention. */

@@ -267,7 +267,7 @@ class Mover {
       version,
       record: found.record.sha256,
       at: new Date(this.#workspace.surroundings.clock.now()).toISOString(),
-      by: await authorOf(this.#workspace),
+      by: this.#options.by ?? (await authorOf(this.#workspace)),
       ...(reason === undefined ? {} : { reason }),
       ...(from === undefined ? {} : { from }),
       ...(force ? { forced: true as const } : {}),

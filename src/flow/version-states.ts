@@ -65,7 +65,7 @@ export async function setVersionState(
     version,
     state,
     at: new Date(workspace.surroundings.clock.now()).toISOString(),
-    by: await authorOf(workspace),
+    by: options.by ?? (await authorOf(workspace)),
     ...(reason === undefined ? {} : { reason }),
     ...(force ? { forced: true as const } : {}),
   };

@@ -15,6 +15,7 @@ import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from '.
 import type { Framework } from './framework.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
+import { moveRoutes } from './moves.ts';
 import { objectRoutes, wholeBytesMax } from './objects.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
@@ -47,7 +48,7 @@ export interface ServerOptions {
   readonly remote: RemotePruner;
   /** The same, counted and without the power to delete. */
   readonly chosen: ChosenRemote;
-  /** What is known of it is kept there. */
+  /** What is known of it is kept there, and its rules hold for who moves environments. */
   readonly workspace: Workspace;
   /** Absolute folder that belongs to this server alone. */
   readonly stateFolder: string;
@@ -133,6 +134,7 @@ async function makeApp(
   const memory = new PartMemory(bodyMemoryBytes, wholeBytesMax);
   objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
   modelRoutes(app, options);
+  moveRoutes(app, options);
   commonRoutes(app, { remote, metrics });
   await app.ready();
   return { app, uploads };
@@ -151,6 +153,8 @@ function appOptions(
     connectionTimeout: idleMsMax,
     keepAliveTimeout: 75_000,
     routerOptions: { maxParamLength: 2048 },
+    // What is not known is refused: a slip of the hand is not to be left out silently.
+    ajv: { customOptions: { removeAdditional: false } },
     genReqId: () => random.hex(8),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',

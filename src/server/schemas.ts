@@ -38,9 +38,44 @@ const list = (properties: object) => ({
 });
 
 const ofModel = { type: 'object', properties: { model }, required: ['model'] };
-const ofVersion = { type: 'object', properties: { model, version } };
 const live = list({ environment: text, version: text });
 const flag = { type: 'boolean', default: false };
+const name = { ...text, maxLength: 128 };
+const force = { ...flag, description: 'Pass the rules; needs a reason' };
+
+const move = (
+  summary: string,
+  properties: Readonly<Record<string, object>>,
+  required: readonly string[],
+) => ({
+  summary,
+  tags: ['environments'],
+  security,
+  params: ofModel,
+  body: {
+    type: 'object',
+    properties: {
+      ...properties,
+      reason: { ...text, maxLength: 2000, description: 'Why; the history keeps it' },
+      dryRun: { ...flag, description: 'Say what would be done, and change nothing' },
+    },
+    required,
+    additionalProperties: false,
+  },
+  response: answers('What was done', {
+    model: text,
+    environment: text,
+    action: text,
+    version: text,
+    before: text,
+    number,
+    unchanged: { type: 'boolean' },
+    dryRun: { type: 'boolean' },
+    warnings: { type: 'array', items: text },
+  }),
+});
+
+const ofVersion = { type: 'object', properties: { model, version } };
 
 /** One schema a route. */
 export const schemas = {
@@ -137,6 +172,21 @@ export const schemas = {
     params: ofVersion,
     response: answers('Files', { files: list({ path: text, size: number, sha256: text }) }),
   },
+  deploy: move(
+    'Make a version live in an environment',
+    { version: name, environment: name, force },
+    ['version', 'environment'],
+  ),
+  promote: move(
+    'Make what is live in one environment live in the next',
+    { from: name, to: name, force },
+    [],
+  ),
+  rollback: move(
+    'Go back to the version that was live before, or to a given one',
+    { environment: name, to: name },
+    ['environment'],
+  ),
   file: {
     summary: 'A file of a version, or a range of it; its SHA-256 is its ETag',
     tags,

@@ -48,7 +48,7 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<void> {
   const { surroundings, signal, host, port } = options;
   const access = accessOf(options);
-  const workspace = await workspaceOf(options);
+  const { workspace, isPlain } = await workspaceOf(options);
   const { name, remote, isService } = await chooseToClear(workspace, options.remote, options.cwd);
   await readHeader(remote, { signal });
   const stateFolder = options.stateFolder ?? defaultState(surroundings.env, remote.location);
@@ -60,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       {
         remote: { ...counted, delete: remote.delete.bind(remote), uploads: undefined },
         chosen: { name, remote: counted, isService },
-        workspace: plainWorkspace(stateFolder, surroundings),
+        workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
         stateFolder,
         ...access,
         requestsPerMinute: options.requestsPerMinute,
@@ -106,12 +106,17 @@ function accessOf(options: ServeOptions): {
   return { tokens, anonymous: anonymous ?? (tokens === undefined ? 'read' : 'none') };
 }
 
-async function workspaceOf({ cwd, surroundings, remote }: ServeOptions): Promise<Workspace> {
+/** The workspace that the server is started in, whose rules hold for it too; a plain one where there is none. */
+async function workspaceOf({
+  cwd,
+  surroundings,
+  remote,
+}: ServeOptions): Promise<{ workspace: Workspace; isPlain: boolean }> {
   try {
-    return await openWorkspace(cwd, surroundings);
+    return { workspace: await openWorkspace(cwd, surroundings), isPlain: false };
   } catch (error) {
     if (remote === undefined || !isMstoreError(error, 'no-workspace')) throw error;
-    return plainWorkspace(cwd, surroundings);
+    return { workspace: plainWorkspace(cwd, surroundings), isPlain: true };
   }
 }
 

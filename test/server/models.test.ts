@@ -93,6 +93,83 @@ describe('what a server tells of models', () => {
   });
 });
 
+describe('environments', () => {
+  const post = (url: string, path: string, body: object, token = allScopes.token) =>
+    fetch(`${url}/api/v1/ml-models/bert/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+
+  it('are moved in the name of the token, and the history tells of it', async () => {
+    const { server, json } = await served();
+    const moves: Array<[string, object, object]> = [
+      [
+        'deploy',
+        { version: 'v2', environment: 'staging', reason: 'try it' },
+        { number: 1, version: 'v2' },
+      ],
+      [
+        'promote',
+        { from: 'staging', to: 'production', dryRun: true },
+        { dryRun: true, before: 'v1' },
+      ],
+      [
+        'promote',
+        { from: 'staging', to: 'production' },
+        { number: 2, version: 'v2', before: 'v1' },
+      ],
+      ['deploy', { version: 'latest', environment: 'production' }, { unchanged: true }],
+      ['rollback', { environment: 'production', reason: 'errors' }, { number: 3, version: 'v1' }],
+    ];
+    for (const [path, body, expected] of moves) {
+      const answer = await post(server.url, path, body);
+      expect(answer.status, path).toBe(200);
+      expect(await answer.json()).toMatchObject(expected);
+    }
+    const history = (await json('/bert/history?environment=production')) as { entries: object[] };
+    expect(history.entries).toMatchObject([
+      { number: 3, action: 'rollback', version: 'v1', by: 'everything (token)', reason: 'errors' },
+      { number: 2, action: 'promote', version: 'v2', from: 'staging' },
+      { number: 1, action: 'deploy', version: 'v1' },
+    ]);
+  });
+
+  it.each([
+    ['deploy', { version: 'v9', environment: 'production' }, 404, 'unknown-version'],
+    ['deploy', { version: 'v1' }, 400, 'bad-input'],
+    ['deploy', { version: 'v1', environment: 'NOT A NAME' }, 400, 'bad-name'],
+    ['deploy', { version: 'v1', environment: 'production', other: 1 }, 400, 'bad-input'],
+    ['deploy', { version: 'v2', environment: 'production', force: true }, 400, 'usage'],
+    ['promote', {}, 400, 'usage'],
+    ['rollback', { environment: 'production' }, 404, 'no-earlier-version'],
+  ])('are not moved by %s of %j', async (path, body, status, code) => {
+    const { server, json } = await served();
+    const answer = await post(server.url, path, body);
+    expect(answer.status).toBe(status);
+    expect(await answer.json()).toMatchObject({ error: { code } });
+    expect(await json('/bert/history')).toMatchObject({ total: 1 });
+  });
+
+  it('are moved by one of many who try at once', async () => {
+    const { server, json } = await served();
+    const tries = Array.from({ length: 6 }, () =>
+      post(server.url, 'deploy', { version: 'v2', environment: 'production' }),
+    );
+    const statuses = (await Promise.all(tries)).map(({ status }) => status);
+    // Whoever comes late finds it done, or is told that somebody was faster.
+    for (const status of statuses) expect([200, 409]).toContain(status);
+    expect(await json('/bert/history')).toMatchObject({ total: 2 });
+  });
+
+  it('are not moved without the scope, whatever the body', async () => {
+    const { server } = await served();
+    expect((await post(server.url, 'deploy', {}, 'mst_unknown')).status).toBe(401);
+    const anonymous = await fetch(`${server.url}/api/v1/ml-models/bert/deploy`, { method: 'POST' });
+    expect(anonymous.status).toBe(401);
+  });
+});
+
 describe('files of a version', () => {
   it('are given out as they are, verified, with their digest as ETag', async () => {
     const { get, json } = await served();
