@@ -47,7 +47,11 @@ export function tensorDiffLines(found: TensorsDiff, { paint, options }: Context)
     ...(more > 0 ? [`  and ${count(more, 'more tensor')} (-v shows them)`] : []),
     totalsLine(found),
     ...(otherFiles > 0
-      ? [`${count(otherFiles, 'other file')} differ; mstore diff names them`]
+      ? [
+          otherFiles === 1
+            ? '1 other file differs; mstore diff names it'
+            : `${count(otherFiles, 'other file')} differ; mstore diff names them`,
+        ]
       : []),
   ];
 }

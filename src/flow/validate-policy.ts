@@ -140,6 +140,20 @@ function verdictOf(policy: 'warn' | 'deny', files: readonly FileValidation[]): s
   });
 }
 
+/**
+ * Gives a refusal of files that come from elsewhere a hint that can be followed: they are at no path here.
+ * @param other what else could be done, as a half sentence that ends with a comma; empty for nothing
+ * @returns other errors as they are
+ */
+export function refusedElsewhere(error: unknown, other: string): unknown {
+  if (!(error instanceof MstoreError) || error.code !== 'validation-refused') return error;
+  return new MstoreError(error.code, error.message, {
+    hint: `Nothing was taken. Ask whoever made it,${other} or see all that was found: run "mstore validate" on a copy where nobody loads it`,
+    details: error.details,
+    cause: error,
+  });
+}
+
 /** What is not seen whole may hold anything: it is refused as well, and not worth a warning. */
 function isBad({ verdict, findings }: FileValidation, policy: ValidatePolicy): boolean {
   if (verdict === 'invalid' || verdict === 'dangerous') return true;

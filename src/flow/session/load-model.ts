@@ -7,6 +7,7 @@ import { type ResolveOptions, resolveModel, surroundingsOf } from '../resolve/re
 import { judgeValidated } from '../validate-policy.ts';
 import { openWorkspace, workspaceFolderName } from '../workspace.ts';
 import { type OpenModelOptions, openModel, readPlaceLabels } from './open-model.ts';
+import { versionLabels } from './version-labels.ts';
 
 /** Options of {@link loadModel}: where the model is looked for, and how it is opened. */
 export interface LoadModelOptions extends ResolveOptions, OpenModelOptions {}
@@ -59,7 +60,8 @@ async function load(
 }
 
 /**
- * Reads the labels that a classifier tells apart: `id2label` of a `config.json`, else the lines of a `labels.txt`.
+ * Reads the labels that a classifier tells apart: `id2label` of a `config.json`, else the lines of a `labels.txt`. Of a version
+ * that the workspace here knows by its name nothing else is fetched.
  * @returns by number; null where the version has none
  * @throws MstoreError those of {@link resolveModel}
  */
@@ -67,6 +69,11 @@ export async function loadLabels(
   ...args: ModelArguments<ResolveOptions>
 ): Promise<readonly string[] | null> {
   const { reference, options } = argumentsOf(args);
+  const { lock, envFile } = options;
+  // What stands in a lock file may be another version.
+  const isNamed = reference !== undefined && lock === undefined && envFile === undefined;
+  const found = isNamed ? await versionLabels(reference, options) : undefined;
+  if (found !== undefined) return found.labels;
   return readPlaceLabels(await resolveModel(reference, options), options.signal);
 }
 
