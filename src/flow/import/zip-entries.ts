@@ -47,7 +47,8 @@ export async function* zipEntries(
   const wrong = report.findings.find(({ severity }) => severity === 'dangerous');
   if (wrong !== undefined) {
     const place = wrong.where === undefined ? '' : ` (${wrong.where})`;
-    throw corruptSource(where, `as a zip archive it is not sound: ${wrong.message}${place}`);
+    const told = printable(`${wrong.message}${place}`);
+    throw corruptSource(where, `as a zip archive it is not sound: ${told}`);
   }
   const bytes = members.reduce((sum, { size }) => sum + size, 0);
   if (bytes > limits.packageSpareBytes + limits.packageRatioMax * file.size) {

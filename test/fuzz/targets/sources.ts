@@ -8,6 +8,7 @@ import { Web } from '../../../src/source/http.ts';
 import { openHub } from '../../../src/source/hub.ts';
 import { checkListing, type Snapshot } from '../../../src/source/snapshot.ts';
 import { paxRecord, rawTar } from '../../support/packages.ts';
+import { zipFile } from '../../support/zip.ts';
 import {
   asFile,
   type FuzzTarget,
@@ -128,25 +129,50 @@ export const foreignArchive: FuzzTarget = {
     };
   },
   words: ['ustar', './', '../', ' path=', ' size=', ' linkpath='],
-  async run(bytes) {
-    const archive = asFile('foreign.tar', bytes);
-    const top = path.join(fuzzFolder(), 'unpacked');
-    const folder = path.join(top, 'inside');
-    fs.rmSync(top, { recursive: true, force: true });
-    const whole = { reference: 'https://a.test/m.tar', facts: {} } as unknown as Snapshot;
-    const found = await refusedLater(['corrupt-source', 'corrupt-package'], async () => {
-      const snapshot = await unpackArchive(whole, archive, folder, undefined);
-      checkListing(snapshot);
-      return snapshot;
-    });
-    promise(fs.readdirSync(top).join() === 'inside', 'nothing is written beside the folder');
-    for (const name of fs.readdirSync(folder)) {
-      promise(/^\d+$/.test(name), 'nothing of an archive says where it is written');
-    }
-    for (const file of found?.files ?? []) {
-      const place = found?.localCopy?.(file);
-      promise(place !== undefined, 'every file was written');
-      promise(fs.statSync(place).size === file.size, 'a file has as many bytes as it says');
-    }
-  },
+  run: (bytes) => unpacked('foreign.tar', bytes),
 };
+
+/** A zip archive of an address. */
+export const foreignZip: FuzzTarget = {
+  name: 'foreign-zip',
+  bytesMax: 64 * 1024,
+  seeds: () => {
+    const members = ['model/a.bin', 'model/empty/', 'b'].map((name, i) => ({
+      name,
+      bytes: Buffer.from(name.endsWith('/') ? '' : 'one'.repeat(i + 1)),
+    }));
+    const streamed = new URL('../../fixtures/web/streamed.zip', import.meta.url);
+    return {
+      plain: zipFile(members),
+      wide: zipFile(members, { wide: true, comment: 'c' }),
+      packed: fs.readFileSync(streamed),
+    };
+  },
+  words: ['PK\x01\x02', 'PK\x03\x04', 'PK\x05\x06', 'PK\x06\x06', '../', '/'],
+  run: (bytes) => unpacked('foreign.zip', bytes),
+};
+
+/** Unpacks an archive: all of it is in its folder, under numbers, or it is refused. */
+async function unpacked(name: string, bytes: Buffer): Promise<void> {
+  const archive = asFile(name, bytes);
+  const top = path.join(fuzzFolder(), 'unpacked');
+  const folder = path.join(top, 'inside');
+  fs.rmSync(top, { recursive: true, force: true });
+  const reference = `https://a.test/${name}`;
+  const files = [{ path: name, size: bytes.length }];
+  const whole = { reference, facts: {}, files } as unknown as Snapshot;
+  const found = await refusedLater(['corrupt-source', 'corrupt-package'], async () => {
+    const snapshot = await unpackArchive(whole, archive, folder, undefined);
+    checkListing(snapshot);
+    return snapshot;
+  });
+  promise(fs.readdirSync(top).join() === 'inside', 'nothing is written beside the folder');
+  for (const inside of fs.readdirSync(folder)) {
+    promise(/^\d+$/.test(inside), 'nothing of an archive says where it is written');
+  }
+  for (const file of found?.files ?? []) {
+    const place = found?.localCopy?.(file);
+    promise(place !== undefined, 'every file was written');
+    promise(fs.statSync(place).size === file.size, 'a file has as many bytes as it says');
+  }
+}
