@@ -9,14 +9,14 @@ import type { ChosenRemote } from '../flow/remotes.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
 import { PartMemory } from '../remote/part-memory.ts';
-import type { RemotePruner } from '../remote/remote.ts';
+import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { asMstoreError, statusOf } from './answers.ts';
 import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
 import type { Framework } from './framework.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
-import { objectRoutes, wholeBytesMax } from './objects.ts';
+import { objectRoutes, type ServedRemote, wholeBytesMax } from './objects.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
 import { Uploads } from './uploads.ts';
@@ -45,7 +45,9 @@ const connectionsMax = 4096;
 /** What a server is made from. */
 export interface ServerOptions {
   /** What is served; each call to it is tried again by it alone. */
-  readonly remote: RemotePruner;
+  readonly remote: ServedRemote;
+  /** Numbers of what is kept of it here, where it is kept. */
+  readonly cache?: CachedRemote['counts'] | undefined;
   /** The same, counted and without the power to delete. */
   readonly chosen: ChosenRemote;
   /** What is known of it is kept there, and its rules hold for who moves environments. */
@@ -127,6 +129,7 @@ async function makeApp(
   });
   metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
   metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);
+  countCache(metrics, options);
   metrics.watch(app);
   answerErrors(app);
   await guard(app, framework, options);
@@ -138,6 +141,14 @@ async function makeApp(
   commonRoutes(app, { remote, metrics });
   await app.ready();
   return { app, uploads };
+}
+
+function countCache(metrics: Metrics, { cache }: ServerOptions): void {
+  if (cache === undefined) return;
+  const about = 'Blocks of objects that were read';
+  metrics.gauge('mstore_cache_hits', `${about} from the cache`, () => cache.hits);
+  metrics.gauge('mstore_cache_misses', `${about} from the place behind it`, () => cache.misses);
+  metrics.gauge('mstore_cache_bytes', 'Bytes that the cache takes', () => cache.bytes);
 }
 
 function appOptions(
@@ -285,7 +296,7 @@ class Guesses {
 
 function commonRoutes(
   app: FastifyInstance,
-  { remote, metrics }: { readonly remote: RemotePruner; readonly metrics: Metrics },
+  { remote, metrics }: { readonly remote: ServedRemote; readonly metrics: Metrics },
 ): void {
   const hide = { schema: { hide: true } };
   app.get('/livez', hide, async () => ({ status: 'ok' }));

@@ -10,6 +10,7 @@ import {
   type RemotePruner,
   readObject as readSmallObject,
 } from '../remote/remote.ts';
+import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { cleanUpPrefix, probesPrefix, quarantinePrefix } from '../store/keys.ts';
 import { bodyBytes, clientSignal, rangeOf, sendBlocks } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
@@ -25,9 +26,12 @@ export const wholeBytesMax = 8 * 1024 * 1024;
 const partBytesMax = 64 * 1024 * 1024;
 const octets = 'application/octet-stream';
 
+/** A remote that is served; one whose reads are kept may know sizes without asking. */
+export type ServedRemote = RemotePruner & Partial<Pick<CachedRemote, 'sizeOf'>>;
+
 /** What the routes of objects work with. */
 export interface ObjectParts {
-  readonly remote: RemotePruner;
+  readonly remote: ServedRemote;
   readonly uploads: Uploads;
   readonly outcomes: Outcomes;
   /** Memory for bodies that are on their way in. */
@@ -145,13 +149,13 @@ function uploadRoutes(app: FastifyInstance, { remote, uploads }: ObjectParts): v
 
 /** Sends an object, or the range of it that a request asks for. */
 async function sendObject(
-  remote: RemotePruner,
+  remote: ServedRemote,
   key: string,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
   const signal = clientSignal(reply);
-  const size = await remote.stat(key, { signal });
+  const size = await (remote.sizeOf?.(key, { signal }) ?? remote.stat(key, { signal }));
   if (size === undefined) throw noObject(key, 'it');
   const range = rangeOf(request.headers.range, size);
   const length = range === undefined ? size : range.end - range.start;

@@ -8,7 +8,10 @@ import { printable } from '../base/names.ts';
 import { chooseToClear } from '../flow/remotes.ts';
 import type { Surroundings } from '../flow/surroundings.ts';
 import { openWorkspace, plainWorkspace, type Workspace } from '../flow/workspace.ts';
+import type { RemotePruner } from '../remote/remote.ts';
 import { counting } from '../remote/wrappers/counting.ts';
+import { type CachedRemote, diskCached } from '../remote/wrappers/disk-cache.ts';
+import { packOfIndexKey, packOfKey } from '../store/keys.ts';
 import { readHeader } from '../store/remote-store.ts';
 import { readTls, startServer } from './app.ts';
 import type { AnonymousAccess } from './callers.ts';
@@ -32,6 +35,8 @@ export interface ServeOptions {
   readonly stateFolder: string | undefined;
   readonly requestsPerMinute: number;
   readonly uploadBytesMax: number;
+  /** Absolute folder in which packs that are read are kept, and its size at most; undefined for none. */
+  readonly cache: { readonly folder: string; readonly bytesMax: number } | undefined;
   /** Absolute paths of certificate and key. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly log: { write(line: string): void };
@@ -55,10 +60,12 @@ export async function serve(options: ServeOptions): Promise<void> {
   prepare(stateFolder);
   const work = async (): Promise<void> => {
     // Where it is, is the business of those who run the server.
-    const counted = { ...counting(remote), location: 'this server' };
+    const read = keptIn(remote, options);
+    const counted = { ...counting(read), location: 'this server' };
     const server = await startServer(
       {
-        remote: { ...counted, delete: remote.delete.bind(remote), uploads: undefined },
+        remote: { ...counted, ...('sizeOf' in read ? { sizeOf: read.sizeOf } : {}) },
+        cache: 'counts' in read ? read.counts : undefined,
         chosen: { name, remote: counted, isService },
         workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
         stateFolder,
@@ -84,6 +91,17 @@ export async function serve(options: ServeOptions): Promise<void> {
   };
   const { clock } = surroundings;
   await withLock(path.join(stateFolder, 'lock'), work, { clock, waitMsMax: 0 });
+}
+
+/** Keeps packs and their indexes on the disk: their keys are digests. What comes and goes is always asked for. */
+function keptIn(
+  remote: RemotePruner,
+  { cache, surroundings }: ServeOptions,
+): RemotePruner | CachedRemote {
+  if (cache === undefined) return remote;
+  const isContent = (key: string): boolean =>
+    packOfKey(key) !== undefined || packOfIndexKey(key) !== undefined;
+  return diskCached(remote, { ...cache, clock: surroundings.clock, isContent });
 }
 
 function accessOf(options: ServeOptions): {

@@ -129,6 +129,25 @@ describe('mstore serve', () => {
     expect(result.stderr).toContain(text);
   });
 
+  it('keeps what was read, so that the place behind is read once', async () => {
+    const { ws, host, run, serve } = await scene();
+    const { url } = await serve('--cache', 'cache', '--cache-space', '1');
+    const pulls = ['a', 'b', 'c'].map((to) => run(['pull', 'bert@v1', '--to', to, '--remote', url]));
+    for (const pull of await Promise.all(pulls)) expect(pull.code, pull.stderr).toBe(0);
+    expect(textsBelow(path.join(host, 'c'))).toEqual(files);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const number = (name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1]);
+    expect(number('mstore_cache_bytes')).toBeGreaterThan(0);
+    // The pack alone, whose index is in it, or both.
+    expect(number('mstore_cache_misses')).toBeLessThanOrEqual(6);
+    // The packs are needed no more by those who read what was read before.
+    const packs = path.join(ws.remote, 'packs');
+    fs.renameSync(packs, `${packs}-away`);
+    const last = await run(['pull', 'bert@v1', '--to', 'd', '--remote', url]);
+    expect(last.code, last.stderr).toBe(0);
+    expect(textsBelow(path.join(host, 'd'))).toEqual(files);
+  });
+
   it('says what is wrong with an address that is none of it', async () => {
     const { run, serve } = await scene();
     const { url } = await serve();

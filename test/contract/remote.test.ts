@@ -2,6 +2,7 @@ import { systemClock, systemRandom } from '../../src/base/clock.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
+import { diskCached } from '../../src/remote/wrappers/disk-cache.ts';
 import { rateLimit, rateLimited } from '../../src/remote/wrappers/rate.ts';
 import { retrying, retryPolicy } from '../../src/remote/wrappers/retry.ts';
 import { newGcsRemote, testGcsServer } from '../support/gcs-remote.ts';
@@ -44,4 +45,12 @@ remoteContract('S3 with a limit', () => {
   const limit = rateLimit(fast);
   return rateLimited(newS3Remote(server, { limit, partBytes: 64 * 1024 }), limit, 'reads');
 });
+remoteContract('kept on the disk', () =>
+  diskCached(memoryRemote(), {
+    folder: tempFolder(),
+    bytesMax: 1024 ** 3,
+    clock: systemClock,
+    isContent: (key) => key.startsWith('packs/'),
+  }),
+);
 remoteContract('faulty without faults', () => faulty(memoryRemote()));

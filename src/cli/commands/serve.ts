@@ -42,6 +42,17 @@ export const serveCommand: Command = {
         requiresArg: true,
         describe: 'Folder for uploads that are under way',
       })
+      .option('cache', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Keep what is read in this folder, for all who read it',
+      })
+      .option('cache-space', {
+        type: 'number',
+        default: 50,
+        requiresArg: true,
+        describe: 'GiB that --cache may take',
+      })
       .option('url-file', {
         type: 'string',
         requiresArg: true,
@@ -84,6 +95,7 @@ export const serveCommand: Command = {
       urlFile: fileOf(context, args, 'url-file'),
       requestsPerMinute: numberOf(args, 'requests-per-minute', 1, 1e9),
       uploadBytesMax: numberOf(args, 'upload-space', 1, 1e6) * gib,
+      cache: cacheOf(context, args),
       tls: tlsOf(context, args),
       log: { write: (line) => void context.write(Buffer.from(line)).catch(() => {}) },
       onListening({ url, location }) {
@@ -105,6 +117,12 @@ function numberOf(args: Args, name: string, least: number, most: number): number
 function fileOf({ cwd }: Context, args: Args, name: string): string | undefined {
   const given = textOf(args, name);
   return given === undefined ? undefined : path.resolve(cwd, given);
+}
+
+function cacheOf(context: Context, args: Args) {
+  const folder = fileOf(context, args, 'cache');
+  const bytesMax = numberOf(args, 'cache-space', 1, 1e6) * gib;
+  return folder === undefined ? undefined : { folder, bytesMax };
 }
 
 function tlsOf(context: Context, args: Args): { cert: string; key: string } | undefined {
