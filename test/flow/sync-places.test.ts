@@ -113,6 +113,15 @@ describe('sync and what it did not make', () => {
     expect(await follower.refused({ model: '../x' })).toMatchObject({ code: 'bad-name' });
   });
 
+  it('refuses repositories, workspaces, stores and remotes', async () => {
+    const { ws, follower } = await followed();
+    for (const to of [ws.root, ws.remote, ws.store]) {
+      const before = fs.readdirSync(to);
+      expect(await follower.refused({ to })).toMatchObject({ code: 'usage' });
+      expect(fs.readdirSync(to)).toEqual(before);
+    }
+  });
+
   it('keeps a file that is no receipt, and writes through no link', async () => {
     const { follower } = await followed();
     const other = path.join(tempFolder(), 'other');

@@ -5,8 +5,10 @@ import { fromSystemError, MstoreError, systemCode } from '../../base/errors.ts';
 import { ensureFolder, isTempName, removeFile, syncFolder, tempName } from '../../base/files.ts';
 import { checkWritableOn, type NamePlatform, printable } from '../../base/names.ts';
 import { registryNameProblem } from '../../registry/names.ts';
+import { headerKey } from '../../store/keys.ts';
 import { removeTree } from '../read-only.ts';
 import type { Surroundings } from '../surroundings.ts';
+import { workspaceFolderName } from '../workspace.ts';
 
 /** The link to the version that is live. */
 export const currentName = 'current';
@@ -38,7 +40,7 @@ export class SyncPlace {
   /**
    * Opens a directory, and makes it where it is missing.
    * @param directory absolute
-   * @throws MstoreError `destination-exists` when something else stands where a folder of ours must be
+   * @throws MstoreError `destination-exists` when something else stands where a folder of ours must be, `usage`
    */
   static open(directory: string, { platform }: Surroundings): SyncPlace {
     const wrong = (place: string): MstoreError =>
@@ -47,6 +49,7 @@ export class SyncPlace {
       const stat = fs.statSync(directory, { throwIfNoEntry: false });
       if (stat === undefined) ensureFolder(directory);
       else if (!stat.isDirectory()) throw wrong(directory);
+      refuseOthers(directory);
       const place = new SyncPlace(fs.realpathSync(directory), platform);
       // A link would have us keep, and remove, files elsewhere.
       for (const own of [place.folder, place.storeFolder]) {
@@ -201,6 +204,19 @@ export class SyncPlace {
     }
     for (const dead of deadTemps(this.folder, '', clock)) removeTree(dead);
   }
+}
+
+/** Versions among the files of a repository, a store or a remote would be in each other's way. */
+function refuseOthers(directory: string): void {
+  const found = ['.git', workspaceFolderName, headerKey].find((name) =>
+    fs.existsSync(path.join(directory, name)),
+  );
+  if (found === undefined) return;
+  const what = found === headerKey ? 'a store or a remote' : 'a repository or a workspace';
+  throw new MstoreError('usage', `${printable(directory)} is ${what}`, {
+    hint: 'Give the versions a directory of their own: --to DIR',
+    details: { path: directory },
+  });
 }
 
 /** Builds the error of something that sync did not make, where it has to make something. */
