@@ -132,7 +132,9 @@ describe('mstore serve', () => {
   it('keeps what was read, so that the place behind is read once', async () => {
     const { ws, host, run, serve } = await scene();
     const { url } = await serve('--cache', 'cache', '--cache-space', '1');
-    const pulls = ['a', 'b', 'c'].map((to) => run(['pull', 'bert@v1', '--to', to, '--remote', url]));
+    const pulls = ['a', 'b', 'c'].map((to) =>
+      run(['pull', 'bert@v1', '--to', to, '--remote', url]),
+    );
     for (const pull of await Promise.all(pulls)) expect(pull.code, pull.stderr).toBe(0);
     expect(textsBelow(path.join(host, 'c'))).toEqual(files);
     const metrics = await (await fetch(`${url}/metrics`)).text();
@@ -140,9 +142,12 @@ describe('mstore serve', () => {
     expect(number('mstore_cache_bytes')).toBeGreaterThan(0);
     // The pack alone, whose index is in it, or both.
     expect(number('mstore_cache_misses')).toBeLessThanOrEqual(6);
-    // The packs are needed no more by those who read what was read before.
+    // The bytes of the packs are needed no more by those who read what was read before.
     const packs = path.join(ws.remote, 'packs');
-    fs.renameSync(packs, `${packs}-away`);
+    for (const entry of fs.readdirSync(packs, { recursive: true, withFileTypes: true })) {
+      const pack = path.join(entry.parentPath, entry.name);
+      if (entry.isFile()) fs.writeFileSync(pack, Buffer.alloc(fs.statSync(pack).size));
+    }
     const last = await run(['pull', 'bert@v1', '--to', 'd', '--remote', url]);
     expect(last.code, last.stderr).toBe(0);
     expect(textsBelow(path.join(host, 'd'))).toEqual(files);
