@@ -230,11 +230,12 @@ async function guard(
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
     });
-    guesses.check(request.ip);
     try {
       request.caller = callers.of(request);
     } catch (error) {
       request.caller = { name: 'refused', scopes: new Set(), models: undefined };
+      // Tokens that are right are let in all the same: behind one address may be a proxy, and many clients.
+      guesses.check(request.ip);
       guesses.count(request.ip);
       throw error;
     }
@@ -262,7 +263,7 @@ const guessesMax = 20;
 const guessWindowMs = 60_000;
 const addressesMax = 10_000;
 
-/** Addresses that sent tokens which let nobody in: after some in a minute they have to wait. */
+/** Addresses that sent tokens which let nobody in: after some in a minute they are told to wait. */
 class Guesses {
   readonly #clock: Clock;
   readonly #counts = new Map<string, { count: number; since: number }>();

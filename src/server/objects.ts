@@ -115,9 +115,9 @@ function uploadRoutes(app: FastifyInstance, { remote, uploads }: ObjectParts): v
   });
 
   app.get('/api/v1/uploads/:id', hidden, async (request: IdRequest) => {
-    requireScope(request.caller, 'read');
     const seconds = Number(request.query['wait'] ?? 0);
     const upload = uploads.find(request.params.id, request.caller.name);
+    requireScope(request.caller, scopeToCreate(upload.facts.key));
     return upload.wait(Math.min(20, Math.max(0, seconds || 0)) * 1000);
   });
 
@@ -190,6 +190,11 @@ async function createWhole(
   const size = Number(request.headers['content-length'] ?? Number.NaN);
   if (!Number.isSafeInteger(size)) {
     throw new RequestError(411, 'bad-input', 'The length of the body is not known');
+  }
+  if (size > wholeBytesMax) {
+    throw new RequestError(413, 'bad-input', `One request creates ${wholeBytesMax} bytes at most`, {
+      hint: 'Begin an upload, and send it in parts',
+    });
   }
   const bytes = await memory.take(size, signal);
   try {

@@ -169,7 +169,8 @@ describe('who may do what', () => {
       statuses.push(await statusOf(server, '/livez', bearer(`guess-${i}`)));
     expect(statuses.slice(0, 20)).toEqual(Array(20).fill(401));
     expect(statuses.slice(20)).toEqual(Array(5).fill(429));
-    expect(await statusOf(server, '/metrics', bearer(reader.token))).toBe(429);
+    // Others may be behind the same address.
+    expect(await statusOf(server, '/metrics', bearer(reader.token))).toBe(200);
     const log = server.log.join('');
     expect(log).not.toContain('guess-');
     expect(log).not.toContain(reader.token);

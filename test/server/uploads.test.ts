@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as net from 'node:net';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MstoreError } from '../../src/base/errors.ts';
@@ -18,6 +19,7 @@ const part = 64 * 1024;
 const bytes = testBytes(5 * part + 17);
 const key = 'packs/ab/large.pack';
 const digestOf = (value: Uint8Array) => createHash('sha256').update(value).digest('base64');
+const pushOnly: TestToken = { name: 'sender', token: 'mst_sender', scopes: ['push'] };
 const other: TestToken = { ...allScopes, name: 'other', token: 'mst_other' };
 
 /** What a request of the protocol comes to. */
@@ -169,6 +171,13 @@ describe('an upload', () => {
     expect((await ask(server, 'GET', 'uploads/0123456789abcdef')).status).toBe(410);
   });
 
+  it('is sent by a token that may do nothing else', async () => {
+    const server = await startTestServer({ allowed: [pushOnly] });
+    const token = { value: pushOnly.token, isWithheld: false };
+    const client = httpRemoteOf(server, { partBytes: part, token });
+    expect(await client.create(key, bytesSource(bytes))).toBe('created');
+  });
+
   it('is refused where there is no room for it', async () => {
     const server = await startTestServer({ uploadBytesMax: 2 * bytes.length });
     expect((await begin(server, 1)).status).toBe(201);
@@ -221,6 +230,40 @@ describe('a small object', () => {
     });
     expect(await client.create('refs/a', source)).toBe('created');
     expect(await client.create('refs/a', bytesSource(Buffer.from('mine')))).toBe('exists');
+  });
+
+  it('is no larger than one request may be, whatever its length is said to be', async () => {
+    const server = await startTestServer();
+    const { port, hostname } = new URL(server.url);
+    for (const length of ['8388609', '99999999999', '9'.repeat(30), '-1', 'x']) {
+      const answer = await new Promise<string>((resolve, reject) => {
+        const socket = net.connect(Number(port), hostname, () =>
+          socket.write(
+            [
+              'PUT /api/v1/objects/refs/a HTTP/1.1',
+              'host: x',
+              `authorization: Bearer ${allScopes.token}`,
+              'content-type: application/octet-stream',
+              `content-digest: sha-256=:${digestOf(Buffer.from('x'))}:`,
+              'idempotency-key: 0123456789abcdef',
+              'if-none-match: *',
+              `content-length: ${length}`,
+              '',
+              'x',
+            ].join('\r\n'),
+          ),
+        );
+        let text = '';
+        socket.on('data', (chunk) => {
+          text += chunk;
+          if (text.includes('\r\n\r\n')) socket.destroy();
+        });
+        socket.on('error', reject);
+        socket.on('close', () => resolve(text));
+      });
+      expect(answer, length).toMatch(/^HTTP\/1\.1 (400|411|413) /);
+    }
+    expect(await server.remote.stat('refs/a')).toBeUndefined();
   });
 
   it('needs the condition, a digest and a number', async () => {

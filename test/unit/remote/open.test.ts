@@ -170,7 +170,7 @@ describe('openRemote', () => {
     });
   });
 
-  it.each(['ftp://host/x', 'https://host/x'])('says that it has no %s', async (url) => {
+  it.each(['ftp://host/x', 'ssh://host/x'])('says that it has no %s', async (url) => {
     const scheme = url.slice(0, url.indexOf(':'));
     await expect(openRemote(url, { base })).rejects.toMatchObject({
       code: 'usage',
@@ -178,7 +178,30 @@ describe('openRemote', () => {
     });
   });
 
-  it.each(['s3://bucket/x', 's3://bucket/a b', 'gs://bucket'])(
+  it.each(['http://127.0.0.1:1', 'https://host:8443/a/b/', 'HTTPS://host'])(
+    'opens %s without asking anybody',
+    async (url) => {
+      const remote = await openRemote(url, { base });
+      expect(remote.location).toBe(new URL(url).href.replace(/\/+$/, ''));
+    },
+  );
+
+  it.each(['https://host/x?token=hunter2', 'https://host/#hunter2', 'https://', 'http://a b'])(
+    'refuses %s, which names more or less than a server',
+    async (url) => {
+      await expect(openRemote(url, { base })).rejects.toMatchObject({
+        code: 'usage',
+        message: expect.not.stringContaining('hunter2'),
+      });
+    },
+  );
+
+  it('refuses settings that mean nothing to a server', async () => {
+    const opened = openRemote('https://host', { base, settings: { region: 'eu-central-1' } });
+    await expect(opened).rejects.toMatchObject({ code: 'config-invalid' });
+  });
+
+  it.each(['s3://bucket/x', 's3://bucket/a b', 'gs://bucket', 'https://host'])(
     'refuses %s offline',
     async (url) => {
       await expect(openRemote(url, { base, offline: true })).rejects.toMatchObject({
