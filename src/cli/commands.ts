@@ -187,6 +187,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/info.ts')).infoCommand,
   },
   {
+    name: 'health',
+    about: 'Look whether what is live can be had and loaded',
+    load: async () => (await import('./commands/health.ts')).healthCommand,
+  },
+  {
     name: 'serve',
     about: 'Serve a remote over HTTP: models, their files, and a remote for hosts without its keys',
     load: async () => (await import('./commands/serve.ts')).serveCommand,

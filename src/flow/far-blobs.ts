@@ -1,18 +1,14 @@
-import { type Digest, digestToRaw, sha256 } from '../base/digest.ts';
+import { type Digest, sha256 } from '../base/digest.ts';
 import { isMstoreError, type MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { parseTree } from '../base/tree.ts';
-import type { IndexedPack } from '../index/indexed-pack.ts';
 import { BlobReader } from '../store/blob-reader.ts';
 import { ChunkSpans } from '../store/chunk-spans.ts';
-import { type Recipe, recipeProblem, soleChunkRecipe } from '../store/recipe.ts';
-import { readRemoteRows } from '../store/remote-rows.ts';
-import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
+import { type Recipe, recipeProblem } from '../store/recipe.ts';
 import type { ByteReader } from '../weights/byte-reader.ts';
 import type { WorkOptions } from './add.ts';
-import { isRemoteFailure } from './fetch-receive.ts';
+import { FarSource } from './far-source.ts';
 import { missingError } from './missing.ts';
-import { type ChosenRemote, chosenJobs, requestJobs } from './remotes.ts';
 import { chooseFetchRemotes, type RemoteChoice } from './several-remotes.ts';
 import { type Tracked, type TrackedFiles, trackedFiles } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
@@ -99,6 +95,28 @@ export class FarBlobs {
       open: (absent) => this.#reader.openRecipe(recipe, absent),
       fetch: (rows, take) => this.#fetch(recipe, rows, take, shown),
     });
+  }
+
+  /**
+   * Counts the bytes of a blob that are neither here nor on a remote that was asked, by their indexes: all of them where
+   * nobody knows how it is put together.
+   * @throws MstoreError the failure of the first remote that failed, where something is lacking
+   */
+  async missingBytes(blob: Digest, size: number): Promise<number> {
+    const { store } = this.#workspace;
+    const recipe = store.recipe(blob) ?? (await this.#farRecipe(blob));
+    let lacking: number[] = [];
+    if (recipe !== undefined) {
+      const rows = Array.from({ length: recipe.count }, (_, row) => row);
+      lacking = rows.filter((row) => !store.index().has(recipe.rows, recipe.idOffset(row)));
+      for (const source of await this.#opened()) {
+        if (lacking.length > 0) lacking = await source.lacks(recipe, lacking);
+      }
+      if (lacking.length === 0) return 0;
+    }
+    const failure = (await this.#opened()).find((source) => source.failure !== undefined)?.failure;
+    if (failure !== undefined) throw failure;
+    return recipe === undefined ? size : lacking.reduce((sum, row) => sum + recipe.length(row), 0);
   }
 
   async #farRecipe(blob: Digest): Promise<Recipe | undefined> {
@@ -284,102 +302,4 @@ export class FarBlob {
     if (rows.length === 0) return;
     await this.#parts.fetch(rows, (row, bytes) => this.#came.set(row, bytes));
   }
-}
-
-/** One remote as a source of chunks; what fails is noted, and nothing more is asked of it then. */
-class FarSource {
-  /** What ended the work with it, or kept a part from it. */
-  failure: MstoreError | undefined;
-  readonly #workspace: Workspace;
-  readonly #choice: RemoteChoice;
-  readonly #options: WorkOptions;
-  #there: RemoteStore | undefined;
-  #givenUp = false;
-
-  constructor(workspace: Workspace, choice: RemoteChoice, options: WorkOptions) {
-    this.#workspace = workspace;
-    this.#choice = choice;
-    this.#options = options;
-  }
-
-  get bytes(): number {
-    return 'remote' in this.#choice ? this.#choice.remote.counts().get.bytes : 0;
-  }
-
-  /** Finds how a blob is put together; undefined where the remote does not tell. */
-  recipe(blob: Digest): Promise<Recipe | undefined> {
-    return this.#asking(async (there, transfer) => {
-      const place = (await there.index(transfer)).find(digestToRaw(blob));
-      return place === undefined
-        ? there.recipe(blob, transfer)
-        : soleChunkRecipe(blob, place.rawLength);
-    });
-  }
-
-  /** Gives what the remote has of some chunks of a blob. */
-  async give(
-    recipe: Recipe,
-    rows: readonly number[],
-    take: (row: number, bytes: Uint8Array) => void,
-  ): Promise<void> {
-    await this.#asking(async (there, transfer) => {
-      let wanted = await placesOf(there, recipe, rows, transfer);
-      const found = [...wanted.values()].reduce((sum, { size }) => sum + size, 0);
-      if (found < rows.length && (await there.recheck(transfer)))
-        wanted = await placesOf(there, recipe, rows, transfer);
-      for (const [pack, numbers] of wanted) {
-        const footer = await there.footerOf(pack, transfer);
-        const ascending = [...numbers.keys()].sort((a, b) => a - b);
-        for await (const one of readRemoteRows(there.remote, footer, ascending, transfer)) {
-          if (one.damage !== undefined) this.failure ??= one.damage;
-          if (one.raw === undefined) continue;
-          for (const row of numbers.get(one.row) ?? []) take(row, Buffer.from(one.raw));
-        }
-      }
-    });
-  }
-
-  async #asking<T>(
-    work: (there: RemoteStore, transfer: TransferOptions) => Promise<T>,
-  ): Promise<T | undefined> {
-    if (this.#givenUp) return undefined;
-    try {
-      if ('error' in this.#choice) throw this.#choice.error;
-      this.#there ??= await RemoteStore.open(this.#choice.remote, this.#workspace.store);
-      return await work(this.#there, this.#transfer(this.#choice));
-    } catch (error) {
-      if (!isRemoteFailure(error)) throw error;
-      this.failure ??= error;
-      this.#givenUp = true;
-      return undefined;
-    }
-  }
-
-  #transfer(choice: ChosenRemote): TransferOptions {
-    const { signal, jobs } = this.#options;
-    return {
-      signal,
-      jobs: requestJobs(this.#workspace, jobs, choice),
-      requestsMax: chosenJobs(this.#workspace, jobs),
-    };
-  }
-}
-
-/** Finds chunks of a blob in packs of a remote: rows of the blob by the rows of the pack. */
-async function placesOf(
-  there: RemoteStore,
-  recipe: Recipe,
-  rows: readonly number[],
-  transfer: TransferOptions,
-): Promise<Map<IndexedPack, Map<number, number[]>>> {
-  const index = await there.index(transfer);
-  const wanted = new Map<IndexedPack, Map<number, number[]>>();
-  for (const row of rows) {
-    const place = index.find(recipe.rows, recipe.idOffset(row));
-    if (place === undefined || place.rawLength !== recipe.length(row)) continue;
-    const inPack = wanted.get(place.pack) ?? new Map<number, number[]>();
-    inPack.set(place.number, [...(inPack.get(place.number) ?? []), row]);
-    wanted.set(place.pack, inPack);
-  }
-  return wanted;
 }

@@ -141,7 +141,8 @@ const weightFormats: readonly Format[] = [
   ...(['saved-model', 'tfjs', 'tflite', 'hdf5', 'npz', 'npy', 'pickle'] as const),
 ];
 
-function modelTypeOf(files: readonly FileValidation[]): string | null {
+/** The model type of `config.json`, else the architecture or the format of the weights. */
+export function modelTypeOf(files: readonly FileValidation[]): string | null {
   const named = (name: string): string | undefined =>
     files.find(({ path, format }) => format === 'config' && path.split('/').at(-1) === name)
       ?.summary.architecture;

@@ -3,6 +3,7 @@ import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { isFileEntry } from '../base/tree.ts';
 import { FarBlobs } from '../flow/far-blobs.ts';
+import { modelHealth } from '../flow/health.ts';
 import { readHistory, readVersion } from '../flow/registry-history.ts';
 import { listModels, readVersions } from '../flow/registry-read.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
@@ -76,6 +77,16 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     return readHistory(registry(reply), seen(request), {
       ...(environment === undefined ? {} : { environment: String(environment) }),
       limit: Number(limit),
+    });
+  });
+
+  app.get(`${base}/:model/health`, { schema: schemas.health }, async (request: Asked, reply) => {
+    const { environment, version } = request.query;
+    return modelHealth(workspace, registry(reply), {
+      model: seen(request),
+      selector: String(version ?? environment),
+      remotes: async () => [chosen],
+      signal: clientSignal(reply),
     });
   });
 

@@ -153,6 +153,33 @@ export const schemas = {
       entries: list({ environment: text, version: text, number, at: text, by: text, action: text }),
     }),
   },
+  health: {
+    summary: 'Whether a version can be had and loaded',
+    tags,
+    security,
+    params: ofModel,
+    querystring: {
+      type: 'object',
+      properties: {
+        environment: { ...name, default: 'production', description: 'Whose version is meant' },
+        version: { ...name, description: 'A version, in the place of an environment' },
+      },
+    },
+    response: answers('How it is', {
+      model: text,
+      model_type: { type: ['string', 'null'] },
+      version: text,
+      status: { type: 'string', enum: ['healthy', 'degraded', 'unavailable'] },
+      available: { type: 'boolean' },
+      loadable: { type: 'boolean' },
+      metadata: {
+        type: 'object',
+        properties: { version: text, deployed_at: { type: ['string', 'null'] } },
+        additionalProperties: true,
+      },
+      problems: { type: 'array', items: text },
+    }),
+  },
   version: {
     summary: 'Everything that is known of a version',
     tags,

@@ -1,7 +1,10 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openRemote } from '../../src/remote/open.ts';
 import { allScopes, startTestServer } from '../support/http-remote.ts';
 import { makePublished } from '../support/resolving.ts';
+import { safetensorsFile } from '../support/safetensors.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
 const weights = Buffer.from(xorshiftBytes(7, 3_000_000));
@@ -90,6 +93,62 @@ describe('what a server tells of models', () => {
     };
     expect(document.openapi).toBe('3.1.0');
     expect(Object.keys(document.paths)).toContain('/api/v1/ml-models/{model}/versions');
+  });
+});
+
+describe('the health of a model', () => {
+  it('tells of one that is whole', async () => {
+    const { ws, json } = await served();
+    const tensors = [{ name: 'weight', bytes: Buffer.from(xorshiftBytes(9, 5_000_000)) }];
+    await ws.publish('v4', { ...files, 'model.safetensors': safetensorsFile(tensors) });
+    await ws.deploy('v4');
+    expect(await json('/bert/health')).toMatchObject({
+      model: 'bert',
+      model_type: 'bert',
+      version: 'v4',
+      status: 'healthy',
+      available: true,
+      loadable: true,
+      metadata: {
+        version: 'v4',
+        deployed_at: expect.stringMatching(/^\d{4}-/),
+        environment: 'production',
+        state: 'active',
+      },
+      problems: [],
+    });
+    expect(await json('/bert/health?version=v2')).toMatchObject({
+      version: 'v2',
+      metadata: { deployed_at: null, environment: null },
+    });
+    expect(await json('/bert/health?environment=nowhere')).toMatchObject({
+      error: { code: 'unknown-version' },
+    });
+  });
+
+  it('tells of one whose bytes are gone', async () => {
+    const { ws, json } = await served();
+    fs.rmSync(path.join(ws.remote, 'packs'), { recursive: true });
+    const health = (await json('/bert/health')) as { problems: string[] };
+    expect(health).toMatchObject({ status: 'unavailable', available: false, loadable: false });
+    expect(health.problems.length).toBeGreaterThan(0);
+  });
+
+  it('tells of one that is not what it is said to be', async () => {
+    const { ws, json } = await served();
+    await ws.publish('v3', { 'model.safetensors': Buffer.from('no header of any kind at all') });
+    const health = (await json('/bert/health?version=v3')) as { problems: string[] };
+    expect(health).toMatchObject({ status: 'unavailable', available: true, loadable: false });
+    expect(health.problems[0]).toContain('model.safetensors is invalid');
+  });
+
+  it('tells of one that should not be used any more', async () => {
+    const { ws, json } = await served();
+    await ws.ok('deprecate', 'bert@v1', '--reason', 'old', '--force');
+    expect(await json('/bert/health')).toMatchObject({
+      status: 'degraded',
+      problems: ['The version is deprecated', 'None of its files is of a format of models'],
+    });
   });
 });
 
