@@ -21,7 +21,7 @@ export interface ModelHealth {
   readonly version: string;
   /** `healthy`; `degraded` where something should be known; `unavailable` where it cannot be had or loaded. */
   readonly status: 'healthy' | 'degraded' | 'unavailable';
-  /** Whether all bytes can be had, by the indexes of the remote. */
+  /** Whether all bytes can be had: from the local store, or from the remote by its indexes. */
   readonly available: boolean;
   /** Whether its files are of their formats, as far as their headers say. */
   readonly loadable: boolean;
