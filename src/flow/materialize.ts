@@ -105,7 +105,7 @@ export class Materializer {
       this.#placer.placeLinked(relative, (temp) => makeLink(kind, source, temp, executable));
     } catch (error) {
       const code = systemCode(error) ?? '';
-      if (unsupportedCodes.has(code)) return undefined;
+      if (linkUnsupportedCodes.has(code)) return undefined;
       throw fromSystemError(error, `placing ${printable(relative)}`);
     }
     progress.advance({ bytes: entry.size });
@@ -165,7 +165,8 @@ export class Materializer {
   }
 }
 
-const unsupportedCodes = new Set([
+/** What systems answer where a file cannot be linked or cloned in the way that was asked for. */
+export const linkUnsupportedCodes: ReadonlySet<string> = new Set([
   'ENOTSUP',
   'EOPNOTSUPP',
   'ENOSYS',

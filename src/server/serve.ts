@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { sha256 } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { ensureCacheFolder, removeFile, writeAtomically } from '../base/files.ts';
-import { withLock } from '../base/lock.ts';
+import { LongLock } from '../base/long-lock.ts';
 import { printable } from '../base/names.ts';
 import { chooseToClear } from '../flow/remotes.ts';
 import type { Surroundings } from '../flow/surroundings.ts';
@@ -89,8 +89,13 @@ export async function serve(options: ServeOptions): Promise<void> {
       await server.close();
     }
   };
-  const { clock } = surroundings;
-  await withLock(path.join(stateFolder, 'lock'), work, { clock, waitMsMax: 0 });
+  const of = `the folder ${printable(stateFolder)}`;
+  const lock = await LongLock.take(path.join(stateFolder, 'lock'), { of, signal });
+  try {
+    await work();
+  } finally {
+    lock.release();
+  }
 }
 
 /** Keeps packs and their indexes on the disk: their keys are digests. What comes and goes is always asked for. */

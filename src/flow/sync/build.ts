@@ -16,7 +16,7 @@ import {
 import type { LinkKind } from '../../worktree/config.ts';
 import { Placer } from '../../worktree/place.ts';
 import type { WorkOptions } from '../add.ts';
-import { Materializer } from '../materialize.ts';
+import { linkUnsupportedCodes, Materializer } from '../materialize.ts';
 import { takeRight } from '../read-only.ts';
 import type { Workspace } from '../workspace.ts';
 
@@ -116,7 +116,7 @@ async function again(
       return 'bytesShared';
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return undefined;
-      if (!unsupported.has(systemCode(error) ?? '')) throw error;
+      if (!linkUnsupportedCodes.has(systemCode(error) ?? '')) throw error;
       fs.rmSync(to, { force: true });
     }
   }
@@ -128,17 +128,6 @@ async function again(
 function isExecutable(file: string): boolean {
   return (fs.statSync(file).mode & 0o100) !== 0;
 }
-
-const unsupported = new Set([
-  'ENOTSUP',
-  'EOPNOTSUPP',
-  'ENOSYS',
-  'EXDEV',
-  'EPERM',
-  'EMLINK',
-  'ENOTTY',
-  'EINVAL',
-]);
 
 /** Tells whether files in a folder can share their bytes in one of these ways. */
 export function canShare(folder: string, link: readonly ShareKind[]): boolean {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { throwIfAborted } from '../../base/abort.ts';
+import { throwIfAborted, untilAborted } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { digestBytes, sha256, sha256Raw } from '../../base/digest.ts';
 import { ensureCacheFolder } from '../../base/files.ts';
@@ -165,7 +165,7 @@ class DiskCache {
   /** Has a block here, by whoever asks for it first. */
   async #fetch(of: BlockOf, wantedEnd: number, options: RemoteReadOptions | undefined) {
     const coming = this.#coming.get(this.#file(of));
-    if (coming !== undefined) return settledOrAborted(coming, options?.signal);
+    if (coming !== undefined) return untilAborted(coming, options?.signal);
     // It may have come since it was looked for.
     if (fs.existsSync(this.#file(of))) return;
     const run = [of];
@@ -203,7 +203,7 @@ class DiskCache {
     });
     fetching.catch(() => {});
     const here = this.#coming.get(this.#file(first)) as Promise<void>;
-    await settledOrAborted(Promise.race([here, fetching]), options?.signal);
+    await untilAborted(Promise.race([here, fetching]), options?.signal);
   }
 
   async #receive(
@@ -247,22 +247,6 @@ class DiskCache {
       this.#space.makeRoom();
     }
   }
-}
-
-/** Waits for something that goes on without us. */
-async function settledOrAborted(work: Promise<void>, signal: AbortSignal | undefined) {
-  throwIfAborted(signal);
-  let stop: () => void = () => {};
-  const aborted = new Promise<void>((resolve) => {
-    stop = resolve;
-    signal?.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
-  throwIfAborted(signal);
 }
 
 interface BlockOf {
