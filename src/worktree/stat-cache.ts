@@ -252,11 +252,14 @@ export class StatCache {
 }
 
 /**
- * Stamps a file that is being written with the present moment in microseconds. Clocks of file systems
- * tick in milliseconds, so that a change within the same tick shows all the same.
+ * Stamps a file that is being written with the present moment in microseconds, never a whole
+ * millisecond. Clocks of file systems tick in milliseconds, so that a change within the same tick shows
+ * all the same. The half keeps what a double rounds away (a quarter of a microsecond, today) from
+ * becoming another microsecond where the system call cuts it off.
  */
 export function stampNow(fd: number, nowMs: number): void {
-  const seconds = Math.floor(nowMs) / 1000 + (process.hrtime()[1] % 1000) / 1e6 + 1e-6;
+  const micros = 1 + (process.hrtime()[1] % 998);
+  const seconds = Math.floor(nowMs) / 1000 + (micros + 0.5) / 1e6;
   fs.futimesSync(fd, seconds, seconds);
 }
 
