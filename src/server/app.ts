@@ -17,9 +17,11 @@ import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
 import { objectRoutes, type ServedRemote, wholeBytesMax } from './objects.ts';
+import { outcomeRoutes } from './outcomes.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
 import { Uploads } from './uploads.ts';
+import { makeWatching, type Watching, type WatchingOptions } from './watching.ts';
 import { Outcomes } from './writes.ts';
 
 declare module 'fastify' {
@@ -62,6 +64,7 @@ export interface ServerOptions {
   readonly uploadBytesMax: number;
   readonly clock: Clock;
   readonly random: Random;
+  readonly watching: WatchingOptions;
   /** Where the log goes, one line of JSON each. */
   readonly log: { write(line: string): void };
   /** Certificate and key, PEM. */
@@ -84,12 +87,15 @@ export async function startServer(
   options: ServerOptions,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<RunningServer> {
-  const { app, uploads } = await makeApp(options);
+  const parts = await makeApp(options);
+  const { app, watching } = parts;
   try {
     const url = await app.listen({ host, port, exclusive: true });
-    return { url, close: () => closeServer(app, uploads) };
+    watching.start();
+    return { url, close: () => closeServer(parts) };
   } catch (error) {
     await app.close();
+    await watching.close();
     throw fromSystemError(error, `listening at ${host}:${port}`);
   }
 }
@@ -97,13 +103,21 @@ export async function startServer(
 /** Answers that are under way when a server is to end have so long. */
 const endMsMax = 10_000;
 
-async function closeServer(app: FastifyInstance, uploads: Uploads): Promise<void> {
+/** A server with what works behind it. */
+interface AppParts {
+  readonly app: FastifyInstance;
+  readonly uploads: Uploads;
+  readonly watching: Watching;
+}
+
+async function closeServer({ app, uploads, watching }: AppParts): Promise<void> {
   const { server } = app;
   // A connection may become idle after the framework has looked for those that are.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   const end = setTimeout(() => server.closeAllConnections(), endMsMax);
   try {
     await app.close();
+    await watching.close();
     await uploads.close();
   } finally {
     clearInterval(sweep);
@@ -111,9 +125,7 @@ async function closeServer(app: FastifyInstance, uploads: Uploads): Promise<void
   }
 }
 
-async function makeApp(
-  options: ServerOptions,
-): Promise<{ app: FastifyInstance; uploads: Uploads }> {
+async function makeApp(options: ServerOptions): Promise<AppParts> {
   const { remote, clock, random, stateFolder } = options;
   const { framework } = await import('./framework.ts');
   const app = framework.fastify(appOptions(framework, options));
@@ -130,6 +142,7 @@ async function makeApp(
   metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
   metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);
   countCache(metrics, options);
+  const watching = makeWatching(options, app.log, metrics);
   metrics.watch(app);
   answerErrors(app);
   await guard(app, framework, options);
@@ -138,9 +151,10 @@ async function makeApp(
   objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
   modelRoutes(app, options);
   moveRoutes(app, options);
+  outcomeRoutes(app, watching.monitors);
   commonRoutes(app, { remote, metrics });
   await app.ready();
-  return { app, uploads };
+  return { app, uploads, watching };
 }
 
 function countCache(metrics: Metrics, { cache }: ServerOptions): void {
@@ -165,7 +179,7 @@ function appOptions(
     keepAliveTimeout: 75_000,
     routerOptions: { maxParamLength: 2048 },
     // What is not known is refused: a slip of the hand is not to be left out silently.
-    ajv: { customOptions: { removeAdditional: false } },
+    ajv: { customOptions: { removeAdditional: false, allowUnionTypes: true } },
     genReqId: () => random.hex(8),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',

@@ -3,6 +3,8 @@
  * described, and sent as they are: what is not described here is not left out.
  */
 
+import { outcomeBounds } from '../monitor/outcome.ts';
+
 const text = { type: 'string' } as const;
 const number = { type: 'integer' } as const;
 const model = { type: 'string', maxLength: 128, description: 'Name of a model' } as const;
@@ -214,6 +216,67 @@ export const schemas = {
     { environment: name, to: name },
     ['environment'],
   ),
+  outcomes: {
+    summary: 'Tell what became of calls of a model',
+    tags: ['monitor'],
+    security,
+    params: ofModel,
+    body: {
+      type: 'object',
+      properties: {
+        environment: { ...name, default: 'production' },
+        outcomes: {
+          type: 'array',
+          minItems: 1,
+          maxItems: outcomeBounds.atOnce,
+          items: {
+            type: 'object',
+            properties: {
+              version: { ...name, minLength: 1, description: 'The version that was called' },
+              kind: { type: 'string', enum: ['call', 'load'], default: 'call' },
+              ok: { type: 'boolean' },
+              latency_ms: { type: 'number', minimum: 0, maximum: outcomeBounds.latencyMs },
+              prediction: {
+                description: 'What was predicted: a label, or a number',
+                type: ['string', 'number'],
+                minLength: 1,
+                maxLength: outcomeBounds.label,
+              },
+              count: {
+                type: 'integer',
+                minimum: 1,
+                maximum: outcomeBounds.count,
+                default: 1,
+                description: 'How many were alike',
+              },
+            },
+            required: ['version', 'ok'],
+            additionalProperties: false,
+          },
+        },
+      },
+      required: ['outcomes'],
+      additionalProperties: false,
+    },
+    response: answers('They were counted', { taken: number }),
+  },
+  monitor: {
+    summary: 'How what is live is doing, by the outcomes that hosts told of',
+    tags: ['monitor'],
+    security,
+    params: ofModel,
+    response: answers('Environments that are watched', {
+      model: text,
+      environments: list({
+        environment: text,
+        version: text,
+        number,
+        rules: { type: ['object', 'null'], additionalProperties: true },
+        measured: { type: 'object', additionalProperties: true },
+        broken: list({ rule: text, value: { type: 'number' }, limit: { type: 'number' } }),
+      }),
+    }),
+  },
   file: {
     summary: 'A file of a version, or a range of it; its SHA-256 is its ETag',
     tags,

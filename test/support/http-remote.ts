@@ -25,7 +25,7 @@ export interface TestToken {
 export const allScopes: TestToken = {
   name: 'everything',
   token: 'mst_everything',
-  scopes: ['read', 'push', 'deploy', 'collect'],
+  scopes: ['read', 'push', 'deploy', 'report', 'collect'],
 };
 
 /** A server of a test, with what it writes. */
@@ -74,6 +74,7 @@ export async function startTestServer(
       uploadBytesMax: 1024 ** 3,
       clock: systemClock,
       random: systemRandom,
+      watching: { by: 'monitor at test' },
       log: { write: (line) => void log.push(line) },
       ...rest,
     },

@@ -83,23 +83,28 @@ module.exports = {
       'versions, environments and gates are records and rules: files of models are none of theirs',
     ),
     layer(
+      'monitor',
+      ['base', 'registry'],
+      'monitors count and judge: who tells them, and who moves an environment, is none of theirs',
+    ),
+    layer(
       'flow',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
-        'registry',
+        ...['registry', 'monitor'],
       ],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
       'server',
-      ['base', 'remote', 'store', 'registry', 'flow'],
+      ['base', 'remote', 'store', 'registry', 'monitor', 'flow'],
       'the server is a second way to the flows, beside the command line',
     ),
     layer(
       'cli',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry'],
-        ...['flow', 'server'],
+        ...['monitor', 'flow', 'server'],
       ],
       'the command line is on top',
     ),
