@@ -61,6 +61,8 @@ export class Simulation {
       this.#monitor.take(outcome, line.atMs);
       if (outcome.kind === 'call') this.#calls += outcome.count;
     }
+    // A monitor may look just now: whoever waits for its next look may be overtaken by what really was done.
+    this.#look(line.atMs);
   }
 
   /** Ends the series: what came last is looked at too. */

@@ -19,6 +19,8 @@ import type { Recorder } from './recorder.ts';
 
 /** Time between two looks at what is live. */
 const lookEveryMs = 15_000;
+/** The same where hosts tell of other versions. */
+const followEveryMs = 2_000;
 /** What could not be done is tried again after so long. */
 const retryMs = 60_000;
 /** What was counted is written to the disk so often. */
@@ -68,6 +70,7 @@ interface Watched extends PlaceName {
   /** What was last done of rules that are broken, and for which entry. */
   last?: { readonly number: number; readonly at: string; readonly act: MonitorAct };
   retryAt: number;
+  followAt: number;
   healthAt: number;
 }
 
@@ -207,7 +210,7 @@ export class Monitors {
 
   async #begin({ model, environment }: PlaceName): Promise<Watched> {
     const monitor = new EnvironmentMonitor(this.#rulesOf({ model, environment }));
-    const watched = { model, environment, monitor, retryAt: 0, healthAt: 0 };
+    const watched = { model, environment, monitor, retryAt: 0, followAt: 0, healthAt: 0 };
     await this.#refresh(watched, undefined);
     if (monitor.live === undefined) {
       throw new MstoreError(
@@ -237,11 +240,26 @@ export class Monitors {
     const { metrics, recorder } = this.#options;
     const watched = await this.watch(place);
     const now = this.#now();
+    // What is told counts, whether or not it can be found out what is live.
+    await this.#follow(watched, outcomes, now).catch((error) => this.#warn('look', error));
     for (const outcome of outcomes) {
       metrics.outcome(place, outcome);
       for (const version of watched.monitor.take(outcome, now)) metrics.forget(place, version);
     }
     recorder?.note({ ...place, outcomes });
+  }
+
+  /** A host that runs another version than is known to be live may know better. */
+  async #follow(watched: Watched, outcomes: readonly Outcome[], now: number): Promise<void> {
+    const { live } = watched.monitor;
+    const isOther = outcomes.some(({ version }) => version !== live?.version);
+    const isDue = now >= watched.followAt || watched.followAt > now + followEveryMs;
+    if (!isOther || !isDue) return;
+    watched.followAt = now + followEveryMs;
+    const { model, environment } = watched;
+    const registry = remoteRegistry(this.#options.chosen, this.#call);
+    const number = await registry.lastNumber(environmentLog(model, environment));
+    await this.#refresh(watched, number);
   }
 
   async #judge(watched: Watched): Promise<void> {

@@ -41,7 +41,7 @@ describe('mstore simulate', () => {
         ...place,
         rules: 'production',
         calls: 120,
-        acts: [{ at: at(75), act: 'moved', version: 'v2', to: 'v1' }],
+        acts: [{ at: at(70), act: 'moved', version: 'v2', to: 'v1' }],
       },
     ]);
   });

@@ -35,11 +35,11 @@ describe('Simulation', () => {
     simulation.end();
     expect(simulation.calls).toBe(800);
     expect(simulation.acts.map(({ at, act, version, to }) => [at, act, version, to])).toEqual([
-      ['2026-01-01T00:02:05.000Z', 'moved', 'v3', 'v2'],
-      ['2026-01-01T00:05:05.000Z', 'blocked', 'v2', undefined],
+      ['2026-01-01T00:02:00.000Z', 'moved', 'v3', 'v2'],
+      ['2026-01-01T00:05:00.000Z', 'blocked', 'v2', undefined],
     ]);
     expect(simulation.acts[0]?.reason).toContain('20 % of 100 calls in 300 s failed (20)');
-    expect(simulation.acts[1]?.blocked).toContain('does not again before 2026-01-01T00:12:05.000Z');
+    expect(simulation.acts[1]?.blocked).toContain('does not again before 2026-01-01T00:12:00.000Z');
   });
 
   it('takes up what really was live, once somebody moved it', () => {
