@@ -11,12 +11,13 @@ import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
 import { PartMemory } from '../remote/part-memory.ts';
 import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { asMstoreError, statusOf } from './answers.ts';
+import { verifyArrived } from './arrival.ts';
 import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
 import type { Framework } from './framework.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
-import { objectRoutes, type ServedRemote, wholeBytesMax } from './objects.ts';
+import { objectRoutes, readRegistryEntry, type ServedRemote, wholeBytesMax } from './objects.ts';
 import { outcomeRoutes } from './outcomes.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
@@ -137,7 +138,10 @@ async function makeApp(options: ServerOptions): Promise<AppParts> {
     bytesMax: options.uploadBytesMax,
     clock,
     random,
-    store: (facts, source) => remote.create(facts.key, source, { contentKey: facts.contentKey }),
+    store: async ({ key, contentKey }, source, file) => {
+      await verifyArrived(key, { file }, (other) => readRegistryEntry(remote, other));
+      return remote.create(key, source, { contentKey });
+    },
   });
   metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
   metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);

@@ -14,6 +14,7 @@ import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { Registry } from '../registry/registry.ts';
 import { clientSignal, rangeOf, sendBlocks } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
+import { RequestError } from './request-error.ts';
 import { schemas } from './schemas.ts';
 
 /** What the routes of models work with. */
@@ -111,9 +112,17 @@ interface FileParts extends ModelParts {
   readonly seen: (request: Asked) => string;
 }
 
+/** Bytes of files that are read ahead of clients, of all together; each has its least at any rate. */
+const aheadBytes = { all: 256 * 1024 * 1024, least: 1024 * 1024, most: 16 * 1024 * 1024 } as const;
+/** Files that are sent at once. */
+const sendsMax = 256;
+
 function fileRoutes(app: FastifyInstance, parts: FileParts): void {
   const { base, workspace, chosen, registry, seen } = parts;
-  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen] });
+  let sends = 0;
+  const ahead = (): number =>
+    Math.min(aheadBytes.most, Math.max(aheadBytes.least, aheadBytes.all / sends));
+  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen], aheadBytes: ahead });
 
   app.get(
     `${base}/:model/:version/files`,
@@ -137,15 +146,26 @@ function fileRoutes(app: FastifyInstance, parts: FileParts): void {
     url: `${base}/:model/:version/files/*`,
     ...file,
     handler: async (request: Asked, reply) => {
-      const found = await findVersion(registry(reply), seen(request), request.params.version);
+      const model = seen(request);
+      if (sends >= sendsMax) throw tooManySends();
+      sends++;
       const far = blobs();
       try {
+        const found = await findVersion(registry(reply), model, request.params.version);
         await sendFile({ workspace, far, found }, request, reply);
       } finally {
+        sends--;
         far.close();
       }
       return reply;
     },
+  });
+}
+
+function tooManySends(): RequestError {
+  return new RequestError(503, 'remote-unreachable', `${sendsMax} files are being sent already`, {
+    hint: 'Try again in a moment',
+    details: { retryAfterMs: 1000 },
   });
 }
 
