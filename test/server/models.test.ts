@@ -52,7 +52,17 @@ describe('what a server tells of models', () => {
     expect(turned.versions.map(({ version }) => version)).toEqual(['v1', 'v2']);
     expect(await json('/bert/environments')).toEqual({
       model: 'bert',
-      environments: [{ environment: 'production', version: 'v1' }],
+      lifecycle: [],
+      environments: [
+        {
+          environment: 'production',
+          version: 'v1',
+          number: 1,
+          action: 'deploy',
+          since: expect.stringMatching(/^\d{4}-/),
+          by: expect.any(String),
+        },
+      ],
     });
     expect(await json('/bert/history')).toMatchObject({
       total: 1,
