@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { useShell } from './hooks.ts';
 import { Empty } from './parts.tsx';
 import { linkToModel, type Route, titleOf } from './route.ts';
@@ -68,7 +68,7 @@ export function Frame({ isThere, said, ...session }: FrameProps) {
 /** Another view begins at its heading, for the keyboard and for screen readers; the first one at the top. */
 function useFocusOfView(heading: { readonly current: HTMLElement | null }, name: string): void {
   const shown = useRef(name);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (shown.current === name) return;
     shown.current = name;
     scrollTo(0, 0);

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type ApiError, modelPath } from './api.ts';
 import { useShell } from './hooks.ts';
 import { MoveFields } from './move-fields.tsx';
@@ -32,6 +32,7 @@ export function MoveDialog(props: MoveDialogProps) {
   const { seen, error, notice, isBusy } = move;
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
+    if (isBusy) return;
     void (seen === undefined ? move.look() : move.confirm(seen));
   };
   const change = (changes: Partial<Draft>): void => setDraft((old) => ({ ...old, ...changes }));
@@ -117,10 +118,14 @@ function useMove({ model, asked: { action }, onClose }: MoveDialogProps, draft: 
 /** Opens the dialog as one that keeps the focus in it; when it is closed the focus goes back. */
 function useOpenDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before another key can take the focus elsewhere.
+  useLayoutEffect(() => {
     const opener = document.activeElement;
-    dialog.current?.showModal();
+    const { current } = dialog;
+    current?.showModal();
     return () => {
+      // As long as it is open nothing else can have the focus.
+      current?.close();
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
     };
   }, []);
@@ -131,7 +136,7 @@ function useOpenDialog() {
 function Preview({ of, draft }: { readonly of: MoveResult; readonly draft: Draft }) {
   const { environment, version, before, unchanged, gate, warnings } = of;
   const text = useRef<HTMLDivElement>(null);
-  useEffect(() => text.current?.focus(), []);
+  useLayoutEffect(() => text.current?.focus(), []);
   return (
     <div ref={text} tabIndex={-1} class="preview">
       {unchanged ? (
@@ -168,7 +173,7 @@ function Buttons({ action, seen, isBusy, onBack, onCancel }: ButtonsProps) {
   return (
     <p class="actions">
       {!isDone && (
-        <button type="submit" class="primary" disabled={isBusy}>
+        <button type="submit" class="primary" aria-disabled={isBusy}>
           {isBusy
             ? 'Asking…'
             : seen === undefined

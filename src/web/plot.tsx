@@ -99,7 +99,8 @@ function Chart({ series, width, pointed, onPoint }: ChartProps) {
       height={height}
       viewBox={`0 0 ${width} ${height}`}
       role="img"
-      aria-labelledby={`${id}-t ${id}-d`}
+      aria-labelledby={`${id}-t`}
+      aria-describedby={`${id}-d`}
       onPointerMove={near}
       onPointerLeave={() => onPoint(undefined)}
     >

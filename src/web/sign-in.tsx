@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Api, ApiError } from './api.ts';
 import { Logo } from './frame.tsx';
 import { Problem } from './parts.tsx';
@@ -18,7 +18,7 @@ export function SignIn({ refusal, name, onToken, onCancel }: SignInProps) {
   const [error, setError] = useState(refusal);
   const [isTrying, setTrying] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = 'Sign in · mstore';
     input.current?.focus();
   }, []);
@@ -26,6 +26,8 @@ export function SignIn({ refusal, name, onToken, onCancel }: SignInProps) {
 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
+    // Not disabled meanwhile: that would take the focus from it.
+    if (isTrying) return;
     const token = input.current?.value.trim() ?? '';
     setTrying(true);
     try {
@@ -64,7 +66,7 @@ export function SignIn({ refusal, name, onToken, onCancel }: SignInProps) {
           kept in this tab alone, until you sign out or close it.
         </p>
         <p class="actions">
-          <button type="submit" class="primary" disabled={isTrying}>
+          <button type="submit" class="primary" aria-disabled={isTrying}>
             {isTrying ? 'Trying…' : 'Sign in'}
           </button>
           {onCancel !== undefined && (

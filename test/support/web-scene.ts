@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../src/base/clock.ts';
 import { deploy, promote, rollback } from '../../src/flow/environments.ts';
 import { pushWithVersions } from '../../src/flow/push-versions.ts';
@@ -93,6 +97,50 @@ async function publish(ws: CliWorkspace, at: number, registration: Registration)
   const remote = await chooseRemote(workspace, undefined, ws.root);
   const { tracked } = await findTargets(workspace, [], ws.root);
   await pushWithVersions(workspace, tracked, remote, { registry: 'all' });
+}
+
+/** A server over the remote of a scene. */
+export interface SceneServer {
+  readonly origin: string;
+  /** Ends it at once, as a machine does that loses its power. */
+  stop(): Promise<void>;
+}
+
+const program = fileURLToPath(new URL('../../bin/mstore.js', import.meta.url));
+let started = 0;
+
+/** Starts `mstore serve` in the workspace of a scene; it ends with {@link SceneServer.stop}, or with this process. */
+export async function serveScene(
+  { root }: CliWorkspace,
+  folder: string,
+  ...args: string[]
+): Promise<SceneServer> {
+  const port = args.includes('--port') ? [] : ['--port', '0'];
+  const number = ++started;
+  const urlFile = path.join(folder, `url-${number}`);
+  const state = path.join(folder, `state-${number}`);
+  const all = ['serve', ...port, '--url-file', urlFile, '--state', state, ...args];
+  const child = spawn(process.execPath, [program, '-C', root, ...all], {
+    env: cliEnv,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    said += part;
+  });
+  const ended = once(child, 'close');
+  while (!fs.existsSync(urlFile)) {
+    if (child.exitCode !== null) throw new Error(`The server did not start: ${said}`);
+    await delay(20);
+  }
+  const stop = async (): Promise<void> => {
+    process.removeListener('exit', kill);
+    kill();
+    await ended;
+  };
+  return { origin: fs.readFileSync(urlFile, 'utf8').trim(), stop };
 }
 
 async function makeOcr(ws: CliWorkspace, now: number): Promise<void> {

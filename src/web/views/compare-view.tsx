@@ -109,11 +109,11 @@ function Compared({ model, of, rules }: ComparedProps) {
           <dt>Files</dt>
           <dd>
             {differing === 0 ? 'all the same' : `${differing} differ`}{' '}
-            <span class="quiet">{count(files.same, 'is', 'are')} the same</span>
+            <span class="quiet">{files.same.toLocaleString('en')} unchanged</span>
           </dd>
         </div>
         <div>
-          <dt>Stored bytes that both have</dt>
+          <dt>Stored once for both</dt>
           <dd>
             {formatBytes(shared)}{' '}
             <span class="quiet">

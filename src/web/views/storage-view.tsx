@@ -131,9 +131,15 @@ function SharedHead() {
 function Legend() {
   return (
     <p class="legend" aria-hidden="true">
-      <span class="key added" /> new
-      <span class="key shared" /> shared with an older one
-      <span class="key saved" /> not stored at all
+      <span>
+        <span class="key added" /> new
+      </span>
+      <span>
+        <span class="key shared" /> shared with an older one
+      </span>
+      <span>
+        <span class="key saved" /> not stored at all
+      </span>
     </p>
   );
 }
