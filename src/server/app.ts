@@ -13,12 +13,14 @@ import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { asMstoreError, statusOf } from './answers.ts';
 import { verifyArrived } from './arrival.ts';
 import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
+import { comparingRoutes } from './comparing.ts';
 import type { Framework } from './framework.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
 import { objectRoutes, readRegistryEntry, type ServedRemote, wholeBytesMax } from './objects.ts';
 import { outcomeRoutes } from './outcomes.ts';
+import { pageRoutes } from './page.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
 import { Uploads } from './uploads.ts';
@@ -59,6 +61,8 @@ export interface ServerOptions {
   readonly stateFolder: string;
   readonly tokens: Tokens | undefined;
   readonly anonymous: AnonymousAccess;
+  /** Whether there is a page for people. */
+  readonly page: boolean;
   /** Requests a minute that one token, or one address without a token, may make. */
   readonly requestsPerMinute: number;
   /** Bytes of uploads that are under way at most. */
@@ -154,9 +158,11 @@ async function makeApp(options: ServerOptions): Promise<AppParts> {
   const memory = new PartMemory(bodyMemoryBytes, wholeBytesMax);
   objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
   modelRoutes(app, options);
+  comparingRoutes(app, options);
   moveRoutes(app, options);
   outcomeRoutes(app, watching.monitors);
   commonRoutes(app, { remote, metrics });
+  if (options.page) pageRoutes(app);
   await app.ready();
   return { app, uploads, watching };
 }

@@ -1,9 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MstoreError } from '../base/errors.ts';
+import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { isFileEntry } from '../base/tree.ts';
+import { lifecycleOf } from '../flow/environments.ts';
 import { FarBlobs } from '../flow/far-blobs.ts';
 import { modelHealth } from '../flow/health.ts';
+import { readEnvironments } from '../flow/live-environments.ts';
+import { metricPreferences } from '../flow/metric-preferences.ts';
 import { readHistory, readVersion } from '../flow/registry-history.ts';
 import { listModels, readVersions } from '../flow/registry-read.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
@@ -12,7 +16,7 @@ import { contentOf } from '../flow/version-content.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { Registry } from '../registry/registry.ts';
-import { clientSignal, rangeOf, sendBlocks } from './answers.ts';
+import { clientSignal, matches, rangeOf, sendBlocks } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
 import { RequestError } from './request-error.ts';
 import { schemas } from './schemas.ts';
@@ -54,12 +58,8 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     `${base}/:model/versions`,
     { schema: schemas.versions },
     async (request: Asked, reply) => {
-      const { all, sort, reverse } = request.query;
-      return readVersions(registry(reply), seen(request), {
-        all: all === true,
-        reverse: reverse === true,
-        ...(sort === undefined ? {} : { sort: String(sort) }),
-      });
+      const model = seen(request);
+      return listVersions(workspace, registry(reply), model, request.query);
     },
   );
 
@@ -68,8 +68,8 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     { schema: schemas.environments },
     async (request, reply) => {
       const model = seen(request as Asked);
-      const { versions } = await readVersions(registry(reply), model, { all: true });
-      return { model, environments: liveOf(versions) };
+      const environments = await readEnvironments(registry(reply), model);
+      return { model, lifecycle: lifecycleOf(workspace), environments };
     },
   );
 
@@ -96,6 +96,27 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
   );
 
   fileRoutes(app, { base, workspace, chosen, registry, seen });
+}
+
+/** Lists versions as the command line does, with what the gates of the workspace say of their metrics. */
+async function listVersions(
+  workspace: Workspace,
+  registry: Registry,
+  model: string,
+  { all, sort, reverse }: Asked['query'],
+) {
+  const { weights, lowerIsBetter } = metricPreferences(workspace, model);
+  const list = await readVersions(registry, model, {
+    all: all === true,
+    reverse: reverse === true,
+    lowerIsBetter,
+    ...(sort === undefined ? {} : { sort: String(sort) }),
+  });
+  return {
+    ...list,
+    judged: [...new Set([...weights.keys(), ...lowerIsBetter])].sort(compareUtf8),
+    lowerIsBetter: [...lowerIsBetter].sort(compareUtf8),
+  };
 }
 
 /** Where versions are live. */
@@ -220,11 +241,4 @@ async function sendFile(
   if (request.method === 'HEAD') return void (await reply.code(status).headers(headers).send());
   const blob = await far.open(sha256, size, wanted);
   await sendBlocks(reply, blob.blocks(start, end), { status, headers });
-}
-
-/** Reads If-None-Match: a list of tags, which may be weak, or any. */
-function matches(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false;
-  if (header.trim() === '*') return true;
-  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
 }

@@ -32,6 +32,8 @@ export interface ServeOptions {
   readonly tokenFile: string | undefined;
   /** Who may read without a token; by default everybody on this machine where there are no tokens. */
   readonly anonymous: AnonymousAccess | undefined;
+  /** Whether there is a page for people at the address of the server. */
+  readonly page: boolean;
   /** Absolute folder for what is on its way; by default one of the user's. */
   readonly stateFolder: string | undefined;
   readonly requestsPerMinute: number;
@@ -75,6 +77,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
         stateFolder,
         ...access,
+        page: options.page,
         requestsPerMinute: options.requestsPerMinute,
         watching: watchingOf(options),
         uploadBytesMax: options.uploadBytesMax,

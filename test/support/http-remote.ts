@@ -70,6 +70,7 @@ export async function startTestServer(
       stateFolder,
       tokens: new Tokens(tokenFile, () => Date.now()),
       anonymous: 'none',
+      page: true,
       requestsPerMinute: 1_000_000,
       uploadBytesMax: 1024 ** 3,
       clock: systemClock,

@@ -108,6 +108,14 @@ module.exports = {
       ],
       'the command line is on top',
     ),
+    layer('web', [], 'browser code knows the server by what it answers alone'),
+    {
+      name: 'web-is-for-browsers',
+      severity: 'error',
+      comment: 'browser code is bundled by itself: nothing that Node runs may import it',
+      from: { path: '^src/', pathNot: '^src/web/' },
+      to: { path: '^src/web/' },
+    },
     {
       name: 'store-knows-no-backend',
       severity: 'error',
@@ -193,6 +201,7 @@ module.exports = {
       'only a resolution reads a file of variables, when it is asked to',
     ),
     onlyIn(['@?fastify', 'prom-client'], ['server'], 'only the server knows its framework'),
+    onlyIn(['preact'], ['web'], 'only the page is drawn by it'),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(
       ['onnxruntime-(?:node|web|common)', '@tensorflow'],
@@ -209,7 +218,7 @@ module.exports = {
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['import', 'types', 'default'],
-      extensions: ['.ts', '.js'],
+      extensions: ['.ts', '.tsx', '.js'],
     },
   },
 };

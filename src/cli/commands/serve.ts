@@ -38,6 +38,11 @@ export const serveCommand: Command = {
         requiresArg: true,
         describe: 'What may be done without a token',
       })
+      .option('page', {
+        type: 'boolean',
+        default: true,
+        describe: 'Show a page of all models at the URL (--no-page: show none)',
+      })
       .option('state', {
         type: 'string',
         requiresArg: true,
@@ -92,6 +97,7 @@ export const serveCommand: Command = {
       port: numberOf(args, 'port', 0, 65_535),
       tokenFile: fileOf(context, args, 'token-file'),
       anonymous: textOf(args, 'anonymous') as 'none' | 'read' | undefined,
+      page: args['page'] !== false,
       stateFolder: fileOf(context, args, 'state'),
       urlFile: fileOf(context, args, 'url-file'),
       notify: listOf(args, 'notify'),
