@@ -1,7 +1,7 @@
-import * as fs from 'node:fs';
+import { programFile } from './program-files.ts';
 
 /** The version of this program, that of package.json. */
 export function programVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
+  const text = Buffer.from(programFile('package.json')).toString();
+  return (JSON.parse(text) as { version: string }).version;
 }

@@ -1,5 +1,5 @@
-import * as fs from 'node:fs';
 import { invariant } from '../base/errors.ts';
+import { programFile } from '../base/program-files.ts';
 import {
   compileWasm,
   instantiateWasm,
@@ -23,9 +23,7 @@ function kernelModule(kind: KernelKind): WasmModule | undefined {
   let module: WasmModule | undefined;
   try {
     const name = kind === 'simd' ? 'mh8.wasm' : 'mh8-scalar.wasm';
-    // The same place from the sources and from what is built of them.
-    const file = new URL(`../../dist/chunk/${name}`, import.meta.url);
-    module = compileWasm(fs.readFileSync(file));
+    module = compileWasm(programFile(`dist/chunk/${name}`));
   } catch {
     module = undefined;
   }

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 
 /**
- * Loads a module that was bundled to one function expression, `(require, import, exports, moduleUrl) => …`,
- * with what V8 kept of compiling it when it was built: that takes less than half the time of compiling it
+ * Loads a module that was bundled to one function expression, `(require, exports, moduleUrl) => …`, with
+ * what V8 kept of compiling it when it was built: that takes less than half the time of compiling it
  * again. Another V8 than the one it was built with refuses what was kept, and compiles.
  * @param module the file of the function, beside this one; what was kept lies there too, with `.compiled`
  * at the end of its name
@@ -16,12 +16,17 @@ export function loadCompiled(module: URL): unknown {
   return runCompiled(compiledScript(module), module);
 }
 
-/** Runs the script of {@link compiledScript} and returns what the module exports. */
-export function runCompiled(script: Script, module: URL): unknown {
+/**
+ * Runs the script of {@link compiledScript} and returns what the module exports.
+ * @param require loads what the module asks for; by default as a module at its place would
+ */
+export function runCompiled(
+  script: Script,
+  module: URL,
+  require: (id: string) => unknown = createRequire(module),
+): unknown {
   const exports = {};
-  // Compiled with what was kept, a script has no `import()` of its own.
-  const load = (specifier: string) => import(specifier);
-  script.runInThisContext()(createRequire(module), load, exports, module.href);
+  script.runInThisContext()(require, exports, module.href);
   return exports;
 }
 
@@ -31,9 +36,17 @@ export function runCompiled(script: Script, module: URL): unknown {
  */
 export function compiledScript(module: URL): Script {
   const filename = fileURLToPath(module);
-  // One byte a character, as V8 wants it: the build writes nothing but ASCII.
   const source = fs.readFileSync(filename);
-  const cachedData = keptData(`${filename}.compiled`, source);
+  return scriptOf(filename, source, keptFile(`${filename}.compiled`));
+}
+
+/**
+ * The script of a function expression whose source holds nothing but ASCII, as the build writes it.
+ * @param kept by {@link compiledFile}: not used unless it is whole and of this source
+ */
+export function scriptOf(filename: string, source: Buffer, kept: Uint8Array | undefined): Script {
+  const cachedData = kept === undefined ? undefined : keptData(kept, source);
+  // One byte a character, as V8 wants it.
   return new Script(source.toString('latin1'), {
     filename,
     ...(cachedData === undefined ? {} : { cachedData }),
@@ -52,15 +65,18 @@ export function compiledFile(source: Uint8Array, data: Uint8Array): Buffer {
 
 const digestBytes = 32;
 
-function keptData(file: string, source: Uint8Array): Buffer | undefined {
+function keptFile(file: string): Buffer | undefined {
   try {
-    const bytes = fs.readFileSync(file);
-    const data = bytes.subarray(digestBytes);
-    return bytes.subarray(0, digestBytes).equals(digestOf(source, data)) ? data : undefined;
+    return fs.readFileSync(file);
   } catch {
     // It only saves time.
     return undefined;
   }
+}
+
+function keptData(kept: Uint8Array, source: Uint8Array): Buffer | undefined {
+  const data = Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength).subarray(digestBytes);
+  return digestOf(source, data).equals(kept.subarray(0, digestBytes)) ? data : undefined;
 }
 
 function digestOf(source: Uint8Array, data: Uint8Array): Buffer {

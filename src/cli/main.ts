@@ -1,16 +1,26 @@
 import { programVersion } from '../base/version.ts';
 
+/** The part of `run.ts` that is called from outside of the bundle. */
+export type CommandLine = Pick<typeof import('./run.ts'), 'runCommandLine'>;
+
 /**
  * Runs the command line. The version is told before anything else is loaded.
+ * @param load loads the bundle; by default from the file beside this one
  * @returns the exit code
  */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(
+  argv: readonly string[],
+  load: () => Promise<CommandLine> = loadBeside,
+): Promise<number> {
   if (argv.length === 1 && argv[0] === '--version') {
     process.stdout.write(`${programVersion()}\n`);
     return 0;
   }
-  const { loadCompiled } = await import('./compiled.ts');
-  const bundle = new URL('./run.js', import.meta.url);
-  const { runCommandLine } = loadCompiled(bundle) as typeof import('./run.ts');
+  const { runCommandLine } = await load();
   return runCommandLine(argv, programVersion());
+}
+
+async function loadBeside(): Promise<CommandLine> {
+  const { loadCompiled } = await import('./compiled.ts');
+  return loadCompiled(new URL('./run.js', import.meta.url)) as CommandLine;
 }

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { throwIfAborted } from '../base/abort.ts';
 import { errorDocument } from '../base/error-document.ts';
@@ -110,8 +111,11 @@ function makeContext(
   { signal, signals }: { readonly signal: AbortSignal; readonly signals: Signals },
 ): Context {
   const env = process.env;
+  // What Node tells those who write programs is not for those who run them.
+  process.noDeprecation = true;
   // Which Node to run on is this program's to say: the SDK would print a warning with every command.
   env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  env['HOME'] ??= homeOf();
   const offline = options.offline || offlineIn(env);
   const surroundings = systemSurroundings(env, offline);
   const cwd = workingDirectory(directory);
@@ -159,6 +163,15 @@ function chooseProgress(
   return process.stderr.isTTY
     ? barProgress(process.stderr, clock)
     : plainProgress(process.stderr, clock);
+}
+
+/** A container may run under a number that no user has: home is the root there, as container engines have it. */
+function homeOf(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/';
+  }
 }
 
 function workingDirectory(directory: string | undefined): string {

@@ -1,7 +1,6 @@
-import * as fs from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fromSystemError } from '../base/errors.ts';
+import { programFile } from '../base/program-files.ts';
 import { accepts, matches } from './answers.ts';
 
 /** A file of the page, as the build lists it. */
@@ -18,8 +17,8 @@ interface PageFile {
   readonly isFixed: boolean;
 }
 
-/** The same place from the sources and from what is built of them. */
-const folder = new URL('../../dist/web/', import.meta.url);
+/** The folder of its files in the program. */
+const folder = 'dist/web';
 
 /**
  * What the page may do: load its own files, and ask this server. Nothing is run that stands in the page, and nothing
@@ -62,11 +61,11 @@ export function pageRoutes(app: FastifyInstance): void {
 }
 
 function readList(): readonly PageFile[] {
-  const list = new URL('files.json', folder);
   try {
-    return JSON.parse(fs.readFileSync(list, 'utf8')) as PageFile[];
+    const bytes = programFile(`${folder}/files.json`);
+    return JSON.parse(Buffer.from(bytes).toString()) as PageFile[];
   } catch (error) {
-    throw fromSystemError(error, `reading the list of the page ${fileURLToPath(list)}`);
+    throw fromSystemError(error, 'reading the list of the files of the page');
   }
 }
 
@@ -90,7 +89,7 @@ async function sendPageFile(
   if (matches(headers['if-none-match'], etag)) return reply.code(304).send();
   if (coding !== undefined) reply.header('content-encoding', coding);
   const name = coding === undefined ? file : `${file}.${coding}`;
-  const bytes = kept.get(name) ?? fs.readFileSync(new URL(name, folder));
+  const bytes = kept.get(name) ?? Buffer.from(programFile(`${folder}/${name}`));
   kept.set(name, bytes);
   return reply.type(type).send(bytes);
 }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { MstoreError } from '../base/errors.ts';
+import { programThread } from '../base/program-files.ts';
 import type { HashAnswer, HashJob, HashMemory } from './hash-worker.ts';
 
 type JobBody = HashJob extends infer Job ? (Job extends HashJob ? Omit<Job, 'id'> : never) : never;
@@ -38,11 +39,10 @@ export class HashPool {
   constructor(bytes: Buffer, threads: number) {
     const { buffer, byteOffset: start, length } = bytes;
     const memory: HashMemory = { memory: buffer as unknown as SharedArrayBuffer, start, length };
-    // The same place from the sources and from what is built of them: threads run built code.
-    const entry = new URL('../../dist/store/hash-worker.js', import.meta.url);
+    const { entry, isScript } = programThread('store/hash-worker');
     this.#threads = Array.from({ length: threads }, () => {
       // Flags of the process are about its own entry, and some cannot be used for a thread.
-      const worker = new Worker(entry, { workerData: memory, execArgv: [] });
+      const worker = new Worker(entry, { eval: isScript, workerData: memory, execArgv: [] });
       const thread: Thread = { worker, load: 0, files: 0 };
       worker.on('message', (answer: HashAnswer) => this.#answered(answer));
       worker.on('error', (error) => this.#fail(error));

@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { mstore } from '../support/cli.ts';
 import { git, makeRepo } from '../support/git.ts';
+import { programLine } from '../support/program.ts';
 
 async function proposals(cwd: string, ...words: string[]): Promise<string[]> {
   const { stdout } = await mstore(cwd, '--get-yargs-completions', 'mstore', ...words);
@@ -59,8 +60,7 @@ describe('the diff driver', () => {
     git(repo, 'commit', '-qm', 'one');
     fs.writeFileSync(path.join(repo, 'a.bin'), 'three');
     await mstore(repo, 'add', 'a.bin');
-    const program = path.resolve(import.meta.dirname, '../../bin/mstore.js');
-    git(repo, 'config', 'diff.mstore.textconv', `'${process.execPath}' '${program}' textconv`);
+    git(repo, 'config', 'diff.mstore.textconv', `${programLine} textconv`);
     const diff = git(repo, 'diff');
     expect(diff).toMatch(/^-file a\.bin, 3 bytes, [0-9a-f]{64}$/m);
     expect(diff).toMatch(/^\+file a\.bin, 5 bytes, [0-9a-f]{64}$/m);

@@ -91,6 +91,6 @@ describe('a remote on Google Cloud Storage', () => {
       .filter((name) =>
         /GoogleAuth|node-rs/.test(fs.readFileSync(path.join(folder, name), 'utf8')),
       );
-    expect(holds).toEqual(['gcs-sdk.js']);
+    expect(holds).toEqual(['gcs-sdk.cjs']);
   });
 });

@@ -15,9 +15,8 @@ import {
 } from '../support/cli.ts';
 import { filesBelow } from '../support/flow-state.ts';
 import { git } from '../support/git.ts';
+import { program, programArgs } from '../support/program.ts';
 import { tempFolder } from '../support/temp.ts';
-
-const bin = path.resolve(import.meta.dirname, '../../bin/mstore.js');
 
 async function withVersion(): Promise<CliWorkspace> {
   const one = await makeWorkspace();
@@ -92,7 +91,7 @@ describe('mstore package and unpackage', () => {
     const one = await withVersion();
     const folder = tempFolder();
     const run = (cwd: string, ...args: string[]) =>
-      spawn(process.execPath, [bin, ...args], {
+      spawn(program, [...programArgs, ...args], {
         cwd,
         env: cliEnv,
         stdio: ['pipe', 'pipe', 'pipe'],

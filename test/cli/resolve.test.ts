@@ -5,14 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { type CliResult, cliEnv, startMstore } from '../support/cli.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { plainBuckets } from '../support/plain-buckets.ts';
+import { programLine } from '../support/program.ts';
 import { damage, makePublished, textsBelow } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
 import { withTmpfs } from '../support/tmpfs.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
 const files = { 'config.json': '{"model_type":"bert"}', 'weights.bin': 'w'.repeat(300_000) };
-const noSockets = { NODE_OPTIONS: `--import ${path.resolve('test/support/no-sockets.js')}` };
-const bin = path.resolve('bin/mstore.js');
+const noSockets = { NODE_OPTIONS: `--require ${path.resolve('test/support/no-sockets.cjs')}` };
 const { env: bucketEnv, buckets } = await plainBuckets();
 
 /** A host without a workspace. */
@@ -53,7 +53,7 @@ describe('mstore resolve', () => {
     const { ok, run, env, folder, cache } = host();
     const directory = await ok(['bert@production', '--remote', ws.remote]);
     expect(textsBelow(directory)).toEqual(files);
-    const script = `cd "$('${process.execPath}' '${bin}' resolve -q)" && pwd && ls`;
+    const script = `cd "$(${programLine} resolve -q)" && pwd && ls`;
     const printed = execFileSync('sh', ['-ec', script], {
       cwd: folder,
       env: { ...cliEnv, ...env, MODEL_REF: 'bert@v1', MSTORE_REMOTE_ORIGIN_URL: ws.remote },
@@ -277,7 +277,7 @@ describe('mstore resolve --prune', () => {
     expect(fs.existsSync(directory)).toBe(true);
 
     fs.rmSync(path.join(cache, 'uses'), { recursive: true });
-    const script = `'${process.execPath}' '${bin}' resolve -q bert@v1 --remote '${ws.remote}' & wait`;
+    const script = `${programLine} resolve -q bert@v1 --remote '${ws.remote}' & wait`;
     execFileSync('sh', ['-c', script], { cwd: folder, env: { ...cliEnv, ...env } });
     expect(JSON.parse((await run(['--prune', '5', '--json'])).stdout)).toMatchObject({
       removed: 0,

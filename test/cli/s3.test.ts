@@ -148,6 +148,6 @@ describe('a remote on S3', () => {
       .filter((name) =>
         fs.readFileSync(path.join(folder, name), 'utf8').includes('CompleteMultipartUploadOutput'),
       );
-    expect(holds).toEqual(['s3-sdk.js']);
+    expect(holds).toEqual(['s3-sdk.cjs']);
   });
 });

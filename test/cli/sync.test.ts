@@ -8,7 +8,7 @@ import { tempFolder } from '../support/temp.ts';
 
 const one = { 'config.json': '{"v":1}', 'weights.bin': 'w'.repeat(300_000) };
 const two = { 'config.json': '{"v":2}', 'weights.bin': 'w'.repeat(300_000) };
-const noSockets = { NODE_OPTIONS: `--import ${path.resolve('test/support/no-sockets.js')}` };
+const noSockets = { NODE_OPTIONS: `--require ${path.resolve('test/support/no-sockets.cjs')}` };
 
 /** A host without a workspace, that follows production. */
 async function following() {

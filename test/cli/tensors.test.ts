@@ -1,14 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorsDiff } from '../../src/flow/diff-tensors.ts';
 import type { TensorListing } from '../../src/flow/tensors.ts';
 import { type CliWorkspace, cliEnv, makeWorkspace } from '../support/cli.ts';
 import { git } from '../support/git.ts';
+import { program, programArgs } from '../support/program.ts';
 import { floats, typedFile } from '../support/tensors.ts';
-
-const bin = path.resolve(import.meta.dirname, '../../bin/mstore.js');
 
 async function twoVersions(before: Buffer, after: Buffer): Promise<CliWorkspace> {
   const workspace = await makeWorkspace();
@@ -96,7 +94,7 @@ describe('mstore ls --tensors and mstore cat --tensor', () => {
       { file: 'w.safetensors', name: 't', dtype: 'F32', shape: [2, 2], bytes: 16 },
     ]);
     const args = ['cat', 'v1:w.safetensors', '--tensor', 't', '--range', '1:2'];
-    const bytes = execFileSync(process.execPath, [bin, ...args], {
+    const bytes = execFileSync(program, [...programArgs, ...args], {
       cwd: workspace.root,
       env: cliEnv,
     });

@@ -1,10 +1,8 @@
 import { spawn } from 'node:child_process';
-import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cliEnv, expectError, makeWorkspace, mstore, workspaceAt } from '../support/cli.ts';
+import { program, programArgs } from '../support/program.ts';
 import { tempFolder } from '../support/temp.ts';
-
-const bin = path.resolve(import.meta.dirname, '../../bin/mstore.js');
 
 describe('a usage error ends with 2, says what is wrong and what to do', () => {
   test.each([
@@ -74,7 +72,7 @@ describe('a usage error ends with 2, says what is wrong and what to do', () => {
   });
 
   test('a language of the user changes none of it', async () => {
-    const run = spawn(process.execPath, [bin, 'statsu'], {
+    const run = spawn(program, [...programArgs, 'statsu'], {
       env: { ...cliEnv, LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8', LANGUAGE: 'de' },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -144,8 +142,8 @@ describe('a reader that goes away', () => {
     reader: string,
     redirect = '',
   ): Promise<{ code: number; stderr: string }> {
-    const script = `{ "$0" "$1" ${line} ${redirect}; echo "code $?" >&3; } | ${reader} >/dev/null`;
-    const run = spawn('sh', ['-c', script, process.execPath, bin], {
+    const script = `{ "$0" "$@" ${line} ${redirect}; echo "code $?" >&3; } | ${reader} >/dev/null`;
+    const run = spawn('sh', ['-c', script, program, ...programArgs], {
       cwd,
       env: cliEnv,
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],

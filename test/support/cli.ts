@@ -14,9 +14,8 @@ import { type Surroundings, systemSurroundings } from '../../src/flow/surroundin
 import { findTargets } from '../../src/flow/targets.ts';
 import { openWorkspace, type Workspace } from '../../src/flow/workspace.ts';
 import { git, gitTestEnv } from './git.ts';
+import { program, programArgs } from './program.ts';
 import { tempFolder } from './temp.ts';
-
-const bin = path.resolve(import.meta.dirname, '../../bin/mstore.js');
 
 /** The environment of the command line in tests: nothing of the user's settings. */
 export const cliEnv: NodeJS.ProcessEnv = Object.fromEntries(
@@ -67,13 +66,13 @@ export interface RunningCli {
   interrupt(): void;
 }
 
-/** Starts `bin/mstore.js` in a process group of its own; it is killed with the test at the latest. */
+/** Starts the command line in a process group of its own; it is killed with the test at the latest. */
 export function startMstore(
   cwd: string,
   args: readonly string[],
   options: CliOptions = {},
 ): RunningCli {
-  const child = spawn(process.execPath, [bin, ...args], {
+  const child = spawn(program, [...programArgs, ...args], {
     cwd,
     env: { ...cliEnv, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

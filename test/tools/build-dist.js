@@ -107,10 +107,25 @@ const lazyParts = {
       },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
-          ? { path: `./${path.basename(wanted, '.ts')}.js`, external: true }
+          ? { path: `./${path.basename(wanted, '.ts')}.cjs`, external: true }
           : undefined,
     );
-    onResolve({ filter: /^\.\/compiled\.ts$/ }, () => ({ path: './compiled.cjs', external: true }));
+    onResolve({ filter: /^\.\/compiled\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './compiled.cjs', external: true } : undefined,
+    );
+  },
+};
+
+/** In a bundle that is CommonJS a package that is one too is asked for by the `require` of the bundle. */
+const plainRequire = {
+  name: 'plain-require',
+  setup({ onLoad }) {
+    onLoad({ filter: /[/\\]progress-display\.ts$/ }, ({ path: file }) => {
+      const text = fs.readFileSync(file, 'utf8');
+      const contents = text.replace('createRequire(import.meta.url)(', 'require(');
+      if (contents === text) throw new Error(`${file} asks for its package in another way`);
+      return { contents, loader: 'ts' };
+    });
   },
 };
 
@@ -119,7 +134,7 @@ const shared = {
   absWorkingDir: root,
   outdir: 'dist/cli',
   bundle: true,
-  plugins: [lazyWidths, plainAssert, lazyParts],
+  plugins: [lazyWidths, plainAssert, lazyParts, plainRequire],
   platform: 'node',
   target: 'node20.19',
   mainFields: ['module', 'main'],
@@ -128,41 +143,25 @@ const shared = {
   logLevel: 'warning',
 };
 
-await build({
-  ...shared,
-  entryPoints: parts,
-  format: 'esm',
-  banner: {
-    // Parts that are CommonJS ask for built-in modules by require.
-    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-  },
-});
-
-// What starts is CommonJS: the loader of ES modules takes longer to begin than these files to run.
-const starting = {
+// All is CommonJS: the loader of ES modules takes longer to begin than most of these files to run.
+const module = {
   ...shared,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
+  supported: { 'dynamic-import': false },
   define: { 'import.meta.url': 'moduleUrl' },
   banner: { js: "const moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 await build({
-  ...starting,
-  entryPoints: { main: 'src/cli/main.ts' },
-  supported: { 'dynamic-import': false },
+  ...module,
+  entryPoints: { ...parts, main: 'src/cli/main.ts', compiled: 'src/cli/compiled.ts' },
 });
-await build({ ...starting, entryPoints: { compiled: 'src/cli/compiled.ts' } });
 
 /** Every module would make a copy of its own of each built-in module that it imports. */
 function withSharedBuiltins(text) {
   return text.replaceAll(/__toESM\(require\("([\w:/]+)"\),\s*1\)/g, (whole, name) =>
     isBuiltin(name) ? `builtin("${name}")` : whole,
   );
-}
-
-/** A script has no loader of modules: the one that runs it brings its own. */
-function withGivenImport(text) {
-  return text.replaceAll(/(?<=[\s=(,;>:?&|[!])import\(/g, 'mstoreImport(');
 }
 
 // One function, for src/cli/compiled.ts; names stay, so that a stack trace can be read.
@@ -173,20 +172,22 @@ const bundle = await build({
   charset: 'ascii',
   minifySyntax: true,
   minifyWhitespace: true,
+  // A script has no loader of modules.
+  supported: { 'dynamic-import': false },
   define: { 'import.meta.url': 'mstoreModuleUrl', 'import.meta.resolve': 'undefined' },
   write: false,
 });
 const [{ path: bundleFile, text }] = bundle.outputFiles;
 fs.writeFileSync(
   bundleFile,
-  `(function (require, mstoreImport, exports, mstoreModuleUrl) {
+  `(function (require, exports, mstoreModuleUrl) {
 var module = { exports };
 var builtins = {};
 function builtin(name) {
   var module = require(name);
   return (builtins[name] ??= Object.create(module, { default: { value: module } }));
 }
-${withGivenImport(withSharedBuiltins(text))}
+${withSharedBuiltins(text)}
 Object.assign(exports, module.exports);
 })`,
 );

@@ -2,6 +2,7 @@
 /**
  * Keeps what V8 makes of the bundle of the command line, for src/cli/compiled.ts: with the functions that
  * the commands needed which are started most, since V8 compiles a function only when it is called.
+ * Writes to the file that is named, by default beside the bundle.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -41,4 +42,4 @@ try {
   fs.rmSync(place, { recursive: true, force: true });
 }
 const kept = compiledFile(fs.readFileSync(bundle), script.createCachedData());
-fs.writeFileSync(`${fileURLToPath(bundle)}.compiled`, kept);
+fs.writeFileSync(process.argv[2] ?? `${fileURLToPath(bundle)}.compiled`, kept);

@@ -1,7 +1,7 @@
 /** Ends the program that loads it when it asks for a connection, a socket or a name of the network. */
-import dgram from 'node:dgram';
-import dns from 'node:dns';
-import net from 'node:net';
+const dgram = require('node:dgram');
+const dns = require('node:dns');
+const net = require('node:net');
 
 const refuse = (what) => () => {
   process.stderr.write(`a socket was asked for: ${what}\n`);
