@@ -6,9 +6,9 @@ import { linkToVersion } from './route.ts';
 import { domainOf, labelsThatFit, linearScale, niceTicks } from './scale.ts';
 import { describeSeries, namePlace, type Point, type Series } from './series.ts';
 
-const height = 200;
+const height = 208;
 const marginTop = 26;
-const marginBottom = 30;
+const marginBottom = 38;
 const marginRight = 14;
 /** Widths of characters of the labels, as far as they can be known. */
 const letterWidth = 6.6;
@@ -152,7 +152,7 @@ function LiveName(props: {
   const half = (letterWidth * name.length) / 2 + 4;
   const aside = { start: half - 8, middle: 0, end: 8 - half }[anchor];
   const middle = Math.min(Math.max(x(index) + aside, left + half), width - half);
-  const isBelow = side === 'below' && y(value) + 20 < height - marginBottom;
+  const isBelow = side === 'below' && y(value) + 19 < height - 24;
   return (
     <text
       class="live-name"

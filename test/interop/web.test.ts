@@ -19,6 +19,7 @@ const views = {
   storage: '/#/models/ocr/storage',
   compare: '/#/models/ocr/compare?from=v1.3.0&to=v1.6.0',
   hostile: '/#/models/captions/versions/v1',
+  degraded: '/#/models/captions',
   wide: '/#/models/wide',
   'wide-versions': '/#/models/wide/versions?page=4',
   'not-there': '/#/models/nobody',
@@ -70,6 +71,14 @@ describe('every view', () => {
       await page.getByText(`"${hostile.slice(0, 10)}`).waitFor();
       expect(await page.locator('main img, main script').count()).toBe(0);
       expect(await page.title()).toBe('captions@v1 · mstore');
+      await show(tab, views.degraded);
+      // The reason and who it was, of what is live and of its history.
+      expect(await page.getByText(hostile).count()).toBeGreaterThanOrEqual(4);
+      const card = page.getByRole('article', { name: 'staging' });
+      await card.getByText('degraded').click();
+      await card.getByText('None of its files is of a format of models').waitFor();
+      expect(await page.locator('main img, main script').count()).toBe(0);
+      expect(await page.title()).toBe('captions · mstore');
     });
   });
 });
