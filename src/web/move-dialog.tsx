@@ -16,6 +16,7 @@ interface MoveDialogProps {
   readonly onClose: () => void;
 }
 
+const overruling = 'Choose another version, or check the box above and say why';
 const verbs = { deploy: 'Deploy', promote: 'Promote', rollback: 'Roll back' } as const;
 
 /**
@@ -57,7 +58,9 @@ export function MoveDialog(props: MoveDialogProps) {
             {notice}
           </p>
         )}
-        {error !== undefined && <Problem error={error} />}
+        {error !== undefined && (
+          <Problem error={error} {...(mayOverrule(action, error) ? { hint: overruling } : {})} />
+        )}
         <Buttons
           action={action}
           seen={seen}

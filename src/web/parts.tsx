@@ -55,15 +55,22 @@ export function StateBadge({ state }: { readonly state: string }) {
   );
 }
 
-/** Says what is wrong, and what to do. */
-export function Problem(props: { readonly error: ApiError; readonly onRetry?: () => void }) {
-  const { error, onRetry } = props;
+/**
+ * Says what is wrong, and what to do.
+ * @param props `hint` stands in the place of that of the server, which may be for the command line
+ */
+export function Problem(props: {
+  readonly error: ApiError;
+  readonly hint?: string;
+  readonly onRetry?: () => void;
+}) {
+  const { error, hint = error.hint, onRetry } = props;
   return (
     <div class="problem" role="alert">
       <p>
         <strong>{error.message}</strong>
       </p>
-      {error.hint !== undefined && <p>{error.hint}</p>}
+      {hint !== undefined && <p>{hint}</p>}
       {onRetry !== undefined && (
         <p>
           <button type="button" onClick={onRetry}>

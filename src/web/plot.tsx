@@ -4,11 +4,11 @@ import { useWidth } from './hooks.ts';
 import { Table } from './parts.tsx';
 import { linkToVersion } from './route.ts';
 import { domainOf, labelsThatFit, linearScale, niceTicks } from './scale.ts';
-import { describeSeries, type Point, type Series } from './series.ts';
+import { describeSeries, namePlace, type Point, type Series } from './series.ts';
 
-const height = 200;
+const height = 208;
 const marginTop = 26;
-const marginBottom = 30;
+const marginBottom = 38;
 const marginRight = 14;
 /** Widths of characters of the labels, as far as they can be known. */
 const letterWidth = 6.6;
@@ -87,6 +87,9 @@ function Chart({ series, width, pointed, onPoint }: ChartProps) {
   const { points } = series;
   const line = points.map(({ index, value }, i) => `${i === 0 ? 'M' : 'L'}${x(index)} ${y(value)}`);
   const dots = points.length <= dotsMax ? points : points.filter(({ live }) => live.length > 0);
+  const liveAt = [...points.keys()]
+    .filter((i) => points[i]?.live.length !== 0)
+    .slice(-liveNamesMax);
   const near = (event: PointerEvent): void => {
     const { left } = (event.currentTarget as Element).getBoundingClientRect();
     const at = event.clientX - left;
@@ -117,12 +120,9 @@ function Chart({ series, width, pointed, onPoint }: ChartProps) {
           r={point.live.length > 0 ? 5 : 3}
         />
       ))}
-      {points
-        .filter(({ live }) => live.length > 0)
-        .slice(-liveNamesMax)
-        .map((point) => (
-          <LiveName key={point.index} of={point} drawing={drawing} />
-        ))}
+      {liveAt.map((at) => (
+        <LiveName key={at} points={points} at={at} drawing={drawing} />
+      ))}
       {pointed !== undefined && (
         <g class="pointed">
           <line
@@ -138,15 +138,28 @@ function Chart({ series, width, pointed, onPoint }: ChartProps) {
   );
 }
 
-/** Names the environments in which a point is live, beside it where there is room. */
-function LiveName({ of, drawing }: { readonly of: Point; readonly drawing: Drawing }) {
-  const { x, y, left, width } = drawing;
-  const name = shortened(of.live.join(', '));
+/** Names the environments in which a point is live, where the line leaves room. */
+function LiveName(props: {
+  readonly points: readonly Point[];
+  readonly at: number;
+  readonly drawing: Drawing;
+}) {
+  const { points, at } = props;
+  const { x, y, left, width } = props.drawing;
+  const { index, value, live } = points[at] as Point;
+  const name = shortened(live.join(', '));
+  const { side, anchor } = namePlace(points[at - 1]?.value, value, points[at + 1]?.value);
   const half = (letterWidth * name.length) / 2 + 4;
-  const at = Math.min(Math.max(x(of.index), left + half), width - half);
-  const above = y(of.value) - 12;
+  const aside = { start: half - 8, middle: 0, end: 8 - half }[anchor];
+  const middle = Math.min(Math.max(x(index) + aside, left + half), width - half);
+  const isBelow = side === 'below' && y(value) + 19 < height - 24;
   return (
-    <text class="live-name" x={at} y={above < 10 ? y(of.value) + 20 : above} text-anchor="middle">
+    <text
+      class="live-name"
+      x={middle}
+      y={isBelow ? y(value) + 19 : y(value) - 11}
+      text-anchor="middle"
+    >
       {name}
     </text>
   );

@@ -9,8 +9,9 @@ export interface Ticks {
 
 /** Maps values to places on the screen. */
 export function linearScale([low, high]: Domain, [from, to]: Domain): (value: number) => number {
-  const factor = high === low ? 0 : (to - from) / (high - low);
-  return (value) => from + (value - low) * factor;
+  // Halves, as the difference of two large numbers may be none.
+  const half = high / 2 - low / 2;
+  return (value) => (half === 0 ? from : from + (to - from) * ((value / 2 - low / 2) / half));
 }
 
 /** Chooses the domain of an axis: all values, with a little room; one value alone stands in the middle. */
@@ -23,12 +24,16 @@ export function domainOf(values: readonly number[]): Domain {
   }
   if (low > high) return [0, 1];
   if (low === high) {
-    const room = low === 0 ? 1 : Math.abs(low) * 0.1;
-    return [low - room, high + room];
+    const room = Math.abs(low) * 0.1 || 1;
+    return bounded(low - room, high + room);
   }
-  const room = (high - low) * 0.06;
+  const room = (high / 2 - low / 2) * 0.12;
   // What is never negative does not begin below zero.
-  return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+  return bounded(low >= 0 ? Math.max(0, low - room) : low - room, high + room);
+}
+
+function bounded(low: number, high: number): Domain {
+  return [Math.max(-Number.MAX_VALUE, low), Math.min(Number.MAX_VALUE, high)];
 }
 
 /**
@@ -37,8 +42,8 @@ export function domainOf(values: readonly number[]): Domain {
  */
 export function niceTicks([low, high]: Domain, wanted: number): Ticks {
   const span = high - low;
-  if (!(span > 0) || !Number.isFinite(span)) return { values: [low], labels: [tickLabel(low, 0)] };
   const step = niceStep(span / Math.max(1, wanted));
+  if (!(span > 0) || !Number.isFinite(step)) return { values: [low], labels: [tickLabel(low, 0)] };
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   const values: number[] = [];
@@ -55,13 +60,17 @@ function niceStep(rough: number): number {
 
 /** Writes the value of a tick with as many digits as its step needs. */
 function tickLabel(value: number, step: number): string {
-  const size = Math.max(Math.abs(value), step);
-  if (size >= 1e6 || (step > 0 && step < 1e-4)) {
-    return Math.abs(value) < step / 2 ? '0' : value.toExponential(2).replace(/\.?0+e/, 'e');
-  }
   if (step === 0) return String(value);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const text = value.toFixed(String(step / 10 ** -digits).startsWith('2.5') ? digits + 1 : digits);
+  const size = Math.max(Math.abs(value), step);
+  const power = Math.floor(Math.log10(step) + 1e-9);
+  // A step of 2.5 needs a digit more than its power has.
+  const more = Math.abs(step / 10 ** power - 2.5) < 0.01 ? 1 : 0;
+  if (size >= 1e6 || step < 1e-4) {
+    if (Math.abs(value) < step / 2) return '0';
+    const digits = Math.floor(Math.log10(Math.abs(value)) + 1e-9) - power + more;
+    return value.toExponential(Math.min(15, Math.max(0, digits))).replace(/\.?0+e/, 'e');
+  }
+  const text = value.toFixed(Math.max(0, more - power));
   return /^-0\.?0*$/.test(text) ? text.slice(1) : text;
 }
 

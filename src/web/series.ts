@@ -49,6 +49,27 @@ function extremes(points: readonly Point[]): { low: Point; high: Point } | undef
   return { low, high };
 }
 
+/** Where the name of a point stands, so that the line does not run through it. */
+export interface NamePlace {
+  readonly side: 'above' | 'below';
+  readonly anchor: 'start' | 'middle' | 'end';
+}
+
+/** Finds the free side of a point by the values before and behind it, where there are any. */
+export function namePlace(
+  before: number | undefined,
+  value: number,
+  after: number | undefined,
+): NamePlace {
+  const [left, right] = [(before ?? value) - value, (after ?? value) - value];
+  // At an end the line is on one side alone: the name begins or ends there, opposite to it.
+  if (after === undefined) return { side: left > 0 ? 'below' : 'above', anchor: 'end' };
+  if (before === undefined) return { side: right > 0 ? 'below' : 'above', anchor: 'start' };
+  if (left > 0 && right > 0) return { side: 'below', anchor: 'middle' };
+  if (left <= 0 && right <= 0) return { side: 'above', anchor: 'middle' };
+  return { side: 'above', anchor: right > 0 ? 'end' : 'start' };
+}
+
 /** Tells in a sentence or two what a plot shows, for who cannot see it. */
 export function describeSeries({ metric, points, versions }: Series): string {
   const [first] = points;

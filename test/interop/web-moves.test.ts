@@ -223,7 +223,7 @@ describe('a server', () => {
     await signedIn('reader', { reducedMotion: 'reduce' }, async (tab) => {
       const { page } = tab;
       await page.route('**/api/v1/ml-models/ocr/**', async (route) => {
-        await delay(1500);
+        await delay(700);
         await route.continue();
       });
       await page.goto(overview);

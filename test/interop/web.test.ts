@@ -19,6 +19,7 @@ const views = {
   storage: '/#/models/ocr/storage',
   compare: '/#/models/ocr/compare?from=v1.3.0&to=v1.6.0',
   hostile: '/#/models/captions/versions/v1',
+  degraded: '/#/models/captions',
   wide: '/#/models/wide',
   'wide-versions': '/#/models/wide/versions?page=4',
   'not-there': '/#/models/nobody',
@@ -70,6 +71,14 @@ describe('every view', () => {
       await page.getByText(`"${hostile.slice(0, 10)}`).waitFor();
       expect(await page.locator('main img, main script').count()).toBe(0);
       expect(await page.title()).toBe('captions@v1 · mstore');
+      await show(tab, views.degraded);
+      // The reason and who it was, of what is live and of its history.
+      expect(await page.getByText(hostile).count()).toBeGreaterThanOrEqual(4);
+      const card = page.getByRole('article', { name: 'staging' });
+      await card.getByText('degraded').click();
+      await card.getByText('None of its files is of a format of models').waitFor();
+      expect(await page.locator('main img, main script').count()).toBe(0);
+      expect(await page.title()).toBe('captions · mstore');
     });
   });
 });
@@ -183,21 +192,27 @@ describe('who may look', () => {
     });
   });
 
-  it.each([
-    ['mst_wrong', 'The token is not known here'],
-    ['mst_expired', 'The token has expired'],
-    ['mst_pusher', 'The token pusher may not read'],
-    ['no token ⚡', 'This is no token'],
-  ])('is told why %s does not do', async (token, text) => {
+  it('is told why a token does not do, and may try another one', async () => {
+    const refused = [
+      ['mst_wrong', 'The token is not known here'],
+      ['mst_expired', 'The token has expired'],
+      ['mst_pusher', 'The token pusher may not read'],
+      ['no token ⚡', 'This is no token'],
+    ] as const;
     await inTab({}, async (tab) => {
-      await signIn(tab, token);
-      await tab.page.getByRole('alert').getByText(text).waitFor();
-      expect(await tab.page.evaluate('sessionStorage.length')).toBe(0);
-      await expect
-        .poll(() => tab.page.evaluate("document.activeElement.matches('[type=password]')"))
-        .toBe(true);
-      await picture(tab, `sign-in-${token.slice(0, 8).replace(' ', '-')}`);
-      await expectAccessible(tab.page);
+      const { page } = tab;
+      for (const [token, text] of refused) {
+        await signIn(tab, token);
+        await page.getByRole('alert').getByText(text).waitFor();
+        expect(await page.evaluate('sessionStorage.length')).toBe(0);
+        await expect
+          .poll(() => page.evaluate("document.activeElement.matches('[type=password]')"))
+          .toBe(true);
+        await expectAccessible(page);
+      }
+      await picture(tab, 'sign-in-light');
+      await signIn(tab, 'mst_reader');
+      await page.getByRole('heading', { level: 1, name: 'Models' }).waitFor();
     });
   });
 

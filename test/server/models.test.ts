@@ -127,7 +127,10 @@ describe('what a server tells of models', () => {
       paths: object;
     };
     expect(document.openapi).toBe('3.1.0');
-    expect(Object.keys(document.paths)).toContain('/api/v1/ml-models/{model}/versions');
+    const paths = Object.keys(document.paths);
+    for (const name of ['versions', 'compare', 'sharing']) {
+      expect(paths).toContain(`/api/v1/ml-models/{model}/${name}`);
+    }
   });
 });
 

@@ -212,6 +212,10 @@ async function makeCaptions(ws: CliWorkspace, now: number): Promise<void> {
     metadata: { [hostile]: hostile },
     metrics: { [`${hostile.slice(0, 30)}`]: 1 },
   });
+  const workspace = await openAt(ws, now - dayMs);
+  const remote = await chooseRemote(workspace, undefined, ws.root);
+  const target = { model: 'captions', version: 'v1', environment: 'staging' };
+  await deploy(workspace, target, { remote, by: hostile, reason: hostile });
 }
 
 /** Records alone, so that 500 versions take a moment. */

@@ -93,7 +93,12 @@ function Entry({ model, entry }: { readonly model: string; readonly entry: Histo
             from <b>{from}</b>
           </>
         )}
-        {forced === true && <span class="badge forced">by force</span>}
+        {forced === true && (
+          <>
+            {' '}
+            <span class="badge forced">by force</span>
+          </>
+        )}
       </p>
       <p class="quiet">
         <ExactMoment at={at} /> by {by}

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { modelPath } from '../api.ts';
 import { useLoad, useMayMove } from '../hooks.ts';
 import { MoveDialog } from '../move-dialog.tsx';
@@ -75,19 +75,28 @@ export function ModelContents(props: {
   const versions = useLoad<VersionsAnswer>(modelPath(model, '/versions', { all: 'true' }));
   const environments = useLoad<EnvironmentsAnswer>(modelPath(model, '/environments'));
   const mayMove = useMayMove(model);
-  const [asked, setAsked] = useState<MoveAsked>();
+  // Each time it is opened it is another one, whose end ends no later one.
+  const [open, setOpen] = useState<{ readonly asked: MoveAsked; readonly number: number }>();
+  const opened = useRef(0);
+  const close = (number: number) => setOpen((now) => (now?.number === number ? undefined : now));
   return (
     <Show of={versions} what={`the versions of ${model}`}>
       {(list) => (
         <Show of={environments} what={`the environments of ${model}`}>
           {(places) => {
-            const onMove = mayMove ? setAsked : undefined;
+            const move = (asked: MoveAsked): void => setOpen({ asked, number: ++opened.current });
+            const onMove = mayMove ? move : undefined;
             const parts = { model, versions: list, environments: places, onMove };
             return (
               <>
                 {props.children(parts)}
-                {asked !== undefined && (
-                  <MoveDialog {...parts} asked={asked} onClose={() => setAsked(undefined)} />
+                {open !== undefined && (
+                  <MoveDialog
+                    key={open.number}
+                    {...parts}
+                    asked={open.asked}
+                    onClose={() => close(open.number)}
+                  />
                 )}
               </>
             );

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { domainOf, labelsThatFit, linearScale, niceTicks } from '../../../src/web/scale.ts';
 import { runs } from '../../support/runs.ts';
 
-const values = fc.array(fc.double({ noNaN: true, min: -1e12, max: 1e12 }), {
-  minLength: 1,
-  maxLength: 50,
-});
+const number = fc.oneof(
+  fc.double({ noNaN: true, min: -1e12, max: 1e12 }),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+);
+const values = fc.array(number, { minLength: 1, maxLength: 50 });
 
 describe('a domain', () => {
   it.each([
@@ -61,6 +62,9 @@ describe('ticks', () => {
   it('of one value, and of what is no domain, is that value', () => {
     expect(niceTicks([5, 5], 4)).toEqual({ values: [5], labels: ['5'] });
     expect(niceTicks([0, Number.POSITIVE_INFINITY], 4).values).toEqual([0]);
+    // A round step of these would be no number any more.
+    const wide = [-9.464295178580897e307, 5.3571482142910733e306] as const;
+    expect(niceTicks(wide, 1).values).toEqual([wide[0]]);
   });
 
   it('are few, in order, evenly apart, inside, and called differently', () => {
@@ -73,6 +77,7 @@ describe('ticks', () => {
         const { values: ticks, labels } = niceTicks(domain, wanted);
         expect(ticks.length).toBeLessThanOrEqual(2.5 * wanted + 2);
         expect(labels).toHaveLength(ticks.length);
+        expect(new Set(labels).size).toBe(labels.length);
         const room = span * 1e-6;
         for (const [i, tick] of ticks.entries()) {
           expect(tick >= domain[0] - room && tick <= domain[1] + room).toBe(true);
@@ -88,6 +93,16 @@ describe('ticks', () => {
 });
 
 describe('a scale', () => {
+  it('puts whatever there is on the screen', () => {
+    fc.assert(
+      fc.property(values, (of) => {
+        const scale = linearScale(domainOf(of), [200, 0]);
+        for (const value of of) expect(scale(value) >= 0 && scale(value) <= 200).toBe(true);
+      }),
+      runs(300),
+    );
+  });
+
   it('maps the ends to the ends, turned around too', () => {
     const scale = linearScale([0, 10], [200, 0]);
     expect([scale(0), scale(5), scale(10)]).toEqual([200, 100, 0]);

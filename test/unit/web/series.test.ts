@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { describeSeries, metricDelta, metricNames, seriesOf } from '../../../src/web/series.ts';
+import {
+  describeSeries,
+  metricDelta,
+  metricNames,
+  namePlace,
+  seriesOf,
+} from '../../../src/web/series.ts';
 import { summary } from '../../support/web-versions.ts';
 
 /** Versions as the server lists them: the latest first. */
@@ -32,6 +38,23 @@ describe('a metric over versions', () => {
       'zeta is 1 at v1, the only version that has it.',
     );
     expect(describeSeries(seriesOf([], 'accuracy'))).toBe('No version has accuracy.');
+  });
+});
+
+describe('the name of a point', () => {
+  it.each([
+    [undefined, 5, undefined, 'above', 'end'],
+    [undefined, 5, 6, 'below', 'start'],
+    [undefined, 5, 4, 'above', 'start'],
+    [4, 5, undefined, 'above', 'end'],
+    [6, 5, undefined, 'below', 'end'],
+    [4, 5, 6, 'above', 'end'],
+    [6, 5, 4, 'above', 'start'],
+    [4, 5, 4, 'above', 'middle'],
+    [6, 5, 6, 'below', 'middle'],
+    [5, 5, 5, 'above', 'middle'],
+  ])('between %j and, from %d, %j stands %s, %s', (before, value, after, side, anchor) => {
+    expect(namePlace(before, value, after)).toEqual({ side, anchor });
   });
 });
 
