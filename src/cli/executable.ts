@@ -30,7 +30,7 @@ function requireInside(id: string): unknown {
   // What packages look for in vain, such as others that they would use, they know by this code.
   if (source === undefined)
     throw Object.assign(new Error(`Cannot find module '${id}'`), { code: 'MODULE_NOT_FOUND' });
-  const body = `(function (require, module, exports, __filename) {${source.toString('latin1')}\n})`;
+  const body = `(function (require, module, exports, __filename) {${source.toString()}\n})`;
   const script = new Script(body, { filename: name });
   const module = { exports: {} };
   loaded.set(name, module);

@@ -178,6 +178,8 @@ const bundle = await build({
   write: false,
 });
 const [{ path: bundleFile, text }] = bundle.outputFiles;
+// src/cli/compiled.ts reads a byte as a character. Regular expressions stay as they were written, whatever the charset.
+if (/[^\0-\x7f]/.test(text)) throw new Error(`${bundleFile} is not ASCII`);
 fs.writeFileSync(
   bundleFile,
   `(function (require, exports, mstoreModuleUrl) {
