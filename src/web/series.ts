@@ -62,6 +62,7 @@ export function namePlace(
   after: number | undefined,
 ): NamePlace {
   const [left, right] = [(before ?? value) - value, (after ?? value) - value];
+  if (before === undefined && after === undefined) return { side: 'above', anchor: 'middle' };
   // At an end the line is on one side alone: the name begins or ends there, opposite to it.
   if (after === undefined) return { side: left > 0 ? 'below' : 'above', anchor: 'end' };
   if (before === undefined) return { side: right > 0 ? 'below' : 'above', anchor: 'start' };

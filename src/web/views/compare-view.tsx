@@ -138,13 +138,13 @@ function Own({ of, model }: { readonly of: ComparedVersion; readonly model: stri
         Only <VersionLink model={model} version={of.version} /> has
       </dt>
       <dd>
-        {formatBytes(of.own)} <span class="quiet">of files of {formatBytes(of.size)}</span>
+        {formatBytes(of.own)} <span class="quiet">of {formatBytes(of.size)}</span>
       </dd>
     </div>
   );
 }
 
-const verdictSigns = { better: '▲ better', worse: '▼ worse', unknown: '' } as const;
+const verdictSigns = { better: '✓ better', worse: '✕ worse', unknown: '' } as const;
 
 function Metrics({ of, rules }: Pick<ComparedProps, 'of' | 'rules'>) {
   const { metrics, from, to } = of;

@@ -43,7 +43,7 @@ describe('a metric over versions', () => {
 
 describe('the name of a point', () => {
   it.each([
-    [undefined, 5, undefined, 'above', 'end'],
+    [undefined, 5, undefined, 'above', 'middle'],
     [undefined, 5, 6, 'below', 'start'],
     [undefined, 5, 4, 'above', 'start'],
     [4, 5, undefined, 'above', 'end'],
