@@ -35,9 +35,17 @@ export interface SimulateOptions {
   readonly rules: { readonly value: unknown; readonly file: string };
 }
 
-/** Reads the rules of another file than the configuration. */
+/**
+ * Reads the rules of another file than the configuration.
+ * @throws MstoreError `not-found`, `config-invalid`
+ */
 export function rulesOfFile(file: string): SimulateOptions['rules'] {
-  return { value: readConfigFile(file)['monitor'], file };
+  const value = readConfigFile(file)['monitor'];
+  if (value !== undefined) return { value, file };
+  throw new MstoreError('not-found', `${printable(file)} has no tables [monitor.…]`, {
+    hint: 'Write [monitor.production], and rules below it',
+    details: { path: file },
+  });
 }
 
 interface Place {

@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import type { Clock, Random } from '../base/clock.ts';
 import { errorDocument } from '../base/error-document.ts';
@@ -72,14 +73,23 @@ export interface ServerOptions {
   readonly watching: WatchingOptions;
   /** Where the log goes, one line of JSON each. */
   readonly log: { write(line: string): void };
-  /** Certificate and key, PEM. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly tls?: TlsFiles | undefined;
+  /** Addresses and networks of proxies, whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[] | undefined;
+}
+
+/** Certificate and key, PEM. */
+export interface TlsFiles {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 /** A server that runs. */
 export interface RunningServer {
   /** Where it listens, as a URL. */
   readonly url: string;
+  /** Has new connections use another certificate; throws what TLS says of one that does not go with its key. */
+  renew(tls: TlsFiles): void;
   /** Takes no more requests, ends those that are under way, and frees all. */
   close(): Promise<void>;
 }
@@ -97,7 +107,9 @@ export async function startServer(
   try {
     const url = await app.listen({ host, port, exclusive: true });
     watching.start();
-    return { url, close: () => closeServer(parts) };
+    const server = app.server as unknown as Partial<TlsServer>;
+    const renew = (tls: TlsFiles) => server.setSecureContext?.(tls);
+    return { url, renew, close: () => closeServer(parts) };
   } catch (error) {
     await app.close();
     await watching.close();
@@ -177,7 +189,7 @@ function countCache(metrics: Metrics, { cache }: ServerOptions): void {
 
 function appOptions(
   { LogController }: Framework,
-  { log, tls, random }: ServerOptions,
+  { log, tls, random, trustedProxies = [] }: ServerOptions,
 ): FastifyServerOptions {
   return {
     logger: { level: 'info', stream: log, redact: ['req.headers.authorization'] },
@@ -192,6 +204,7 @@ function appOptions(
     ajv: { customOptions: { removeAdditional: false, allowUnionTypes: true } },
     genReqId: () => random.hex(8),
     exposeHeadRoutes: false,
+    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     forceCloseConnections: 'idle',
     ...(tls === undefined ? {} : { https: { ...tls } }),
   } as FastifyServerOptions;
@@ -351,7 +364,7 @@ function commonRoutes(
  * Reads certificate and key.
  * @throws MstoreError
  */
-export function readTls(cert: string, key: string): { cert: Buffer; key: Buffer } {
+export function readTls(cert: string, key: string): TlsFiles {
   try {
     return { cert: fs.readFileSync(cert), key: fs.readFileSync(key) };
   } catch (error) {

@@ -83,7 +83,7 @@ export class Monitors {
   readonly #state: MonitorState;
   readonly #watched = new Map<string, Promise<Watched>>();
   /** Numbers of the last entries, by environment; undefined before the first look. */
-  #numbers: ReadonlyMap<string, number> | undefined;
+  #numbers: Map<string, number> | undefined;
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #lookAt = 0;
@@ -137,7 +137,9 @@ export class Monitors {
       this.#lookAt = now + lookEveryMs;
       await this.#look();
     }
-    for (const watched of await this.#all()) await this.#judge(watched);
+    for (const watched of await this.#all()) {
+      await this.#alone('judge', () => this.#judge(watched));
+    }
     if (now < this.#saveAt) return;
     this.#saveAt = now + saveEveryMs;
     await this.#save();
@@ -162,15 +164,28 @@ export class Monitors {
       }
     }
     const known = this.#numbers;
-    this.#numbers = numbers;
-    await mapConcurrently(places, readsAtOnce, async (place) => {
-      const key = keyOf(place);
-      const number = numbers.get(key) ?? 0;
-      const isWatched = this.#watched.has(key);
-      const watchesHealth = this.#rulesOf(place)?.healthFailures !== undefined;
-      if (isWatched || watchesHealth) await this.#refresh(await this.watch(place), number);
-      if (known !== undefined) await this.#tell(place, known.get(key) ?? 0, number);
-    });
+    this.#numbers ??= numbers;
+    await mapConcurrently(places, readsAtOnce, (place) =>
+      this.#alone('look', async () => {
+        const key = keyOf(place);
+        const number = numbers.get(key) ?? 0;
+        const isWatched = this.#watched.has(key);
+        const watchesHealth = this.#rulesOf(place)?.healthFailures !== undefined;
+        if (isWatched || watchesHealth) await this.#refresh(await this.watch(place), number);
+        if (known === undefined) return;
+        await this.#tell(place, known.get(key) ?? 0, number);
+        known.set(key, number);
+      }),
+    );
+  }
+
+  /** Does something about one environment: what fails there, such as a damaged history, is no matter of the others. */
+  async #alone(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#warn(what, error);
+    }
   }
 
   get #call(): { readonly signal: AbortSignal } {
@@ -328,16 +343,14 @@ export class Monitors {
       const isDue = now >= watched.healthAt || watched.healthAt > now + everyMs;
       if (rules?.healthFailures === undefined || live === undefined || !isDue) continue;
       watched.healthAt = now + everyMs;
-      try {
+      // That the remote cannot be asked says nothing of the version.
+      await this.#alone('health', async () => {
         const registry = remoteRegistry(chosen, { signal });
         const remotes = async () => [chosen];
         const question = { model, selector: live.version, remotes, signal };
         const { status } = await modelHealth(workspace, registry, question);
         if (monitor.live?.sha256 === live.sha256) monitor.checked(status !== 'unavailable');
-      } catch (error) {
-        // That the remote cannot be asked says nothing of the version.
-        if (!signal.aborted) this.#warn('health', error);
-      }
+      });
     }
   }
 

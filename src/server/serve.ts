@@ -1,3 +1,5 @@
+import * as fs from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import * as path from 'node:path';
 import { sha256 } from '../base/digest.ts';
@@ -6,6 +8,7 @@ import { ensureCacheFolder, removeFile, writeAtomically } from '../base/files.ts
 import { LongLock } from '../base/long-lock.ts';
 import { printable } from '../base/names.ts';
 import { chooseToClear } from '../flow/remotes.ts';
+import { rulesOfFile } from '../flow/simulate.ts';
 import type { Surroundings } from '../flow/surroundings.ts';
 import { openWorkspace, plainWorkspace, type Workspace } from '../flow/workspace.ts';
 import type { RemotePruner } from '../remote/remote.ts';
@@ -13,7 +16,7 @@ import { counting } from '../remote/wrappers/counting.ts';
 import { type CachedRemote, diskCached } from '../remote/wrappers/disk-cache.ts';
 import { packOfIndexKey, packOfKey } from '../store/keys.ts';
 import { readHeader } from '../store/remote-store.ts';
-import { readTls, startServer } from './app.ts';
+import { type RunningServer, readTls, startServer } from './app.ts';
 import type { AnonymousAccess } from './callers.ts';
 import { Tokens } from './tokens.ts';
 import type { WatchingOptions } from './watching.ts';
@@ -40,11 +43,15 @@ export interface ServeOptions {
   readonly uploadBytesMax: number;
   /** Absolute folder in which packs that are read are kept, and its size at most; undefined for none. */
   readonly cache: { readonly folder: string; readonly bytesMax: number } | undefined;
+  /** Addresses and networks of proxies in front, whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
   /** Absolute paths of certificate and key. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly log: { write(line: string): void };
   /** URLs that are told of what happens to environments. */
   readonly notify: readonly string[];
+  /** Absolute path of a file with rules of monitors; undefined for those of the workspace. */
+  readonly rulesFile: string | undefined;
   /** Absolute path of a file to write down what hosts tell of models; undefined for none. */
   readonly recordFile: string | undefined;
   /** Absolute path of a file that says where it listens, as long as it does. */
@@ -85,15 +92,18 @@ export async function serve(options: ServeOptions): Promise<void> {
         random: surroundings.random,
         log: options.log,
         tls: options.tls && readTls(options.tls.cert, options.tls.key),
+        trustedProxies: checkedProxies(options.trustedProxies),
       },
       { host, port },
     );
     const { urlFile } = options;
+    const unfollow = followTls(server, options);
     try {
       if (urlFile !== undefined) writeAtomically(urlFile, `${server.url}\n`, { unsynced: true });
       options.onListening({ url: server.url, location: remote.location });
       await aborted(signal);
     } finally {
+      unfollow();
       if (urlFile !== undefined) removeFile(urlFile);
       await server.close();
     }
@@ -138,10 +148,56 @@ function accessOf(options: ServeOptions): {
   return { tokens, anonymous: anonymous ?? (tokens === undefined ? 'read' : 'none') };
 }
 
-function watchingOf({ notify, recordFile, surroundings }: ServeOptions): WatchingOptions {
+/** Time between two looks at the certificate. */
+const tlsLookMs = 2_000;
+
+/** Takes a certificate that was renewed. One that cannot be used changes nothing: its key may be about to come. */
+function followTls(server: RunningServer, { tls, log, surroundings }: ServeOptions): () => void {
+  if (tls === undefined) return () => {};
+  const { cert, key } = tls;
+  const note = (level: number, msg: string): void =>
+    log.write(`${JSON.stringify({ level, time: surroundings.clock.now(), msg })}\n`);
+  const renew = (): void => {
+    try {
+      server.renew(readTls(cert, key));
+      note(30, 'The certificate was renewed');
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      note(40, `The certificate cannot be renewed: ${why}`);
+    }
+  };
+  const files = [cert, key];
+  const how = { interval: tlsLookMs, persistent: false };
+  for (const file of files) fs.watchFile(file, how, renew);
+  return () => {
+    for (const file of files) fs.unwatchFile(file, renew);
+  };
+}
+
+/** Checks addresses such as `10.0.0.7` and networks such as `10.0.0.0/8`. */
+function checkedProxies(proxies: readonly string[]): readonly string[] {
+  const wrong = proxies.find((proxy) => {
+    const [address = '', bits] = proxy.split('/');
+    const version = isIP(address);
+    const isNumber = bits === undefined || /^\d{1,3}$/.test(bits);
+    return version === 0 || !isNumber || Number(bits ?? 0) > (version === 4 ? 32 : 128);
+  });
+  if (wrong === undefined) return proxies;
+  throw new MstoreError('usage', `${printable(wrong)} is no address or network of a proxy`, {
+    hint: 'Write --trusted-proxy 10.0.0.0/8',
+  });
+}
+
+function watchingOf({
+  notify,
+  recordFile,
+  rulesFile,
+  surroundings,
+}: ServeOptions): WatchingOptions {
   const secret = surroundings.env['MSTORE_NOTIFY_SECRET'] ?? '';
   return {
     by: `monitor at ${printable(hostname())}`,
+    rules: rulesFile === undefined ? undefined : rulesOfFile(rulesFile),
     recordFile,
     webhooks: notify.length === 0 ? undefined : { urls: notify, secret },
   };

@@ -15,6 +15,8 @@ const judgeEveryMsUsual = 5_000;
 export interface WatchingOptions {
   /** Who stands in the history of environments that were brought back. */
   readonly by: string;
+  /** Tables of rules and the file that they were read from; by default those of the workspace. */
+  readonly rules?: Workspace['config']['monitors'] | undefined;
   /** Absolute path of a file to write down what monitors are told; undefined for none. */
   readonly recordFile?: string | undefined;
   /** Who is told by POST, and the key of the signatures. */
@@ -46,7 +48,7 @@ export interface Watching {
  */
 export function makeWatching(parts: WatchingParts, log: MonitorLog, metrics: Metrics): Watching {
   const { workspace, chosen, stateFolder, clock, random, watching } = parts;
-  const { value, file } = workspace.config.monitors;
+  const { value, file } = watching.rules ?? workspace.config.monitors;
   const rules = parseMonitorRules(value, file);
   const { by, recordFile, webhooks: told, judgeEveryMs = judgeEveryMsUsual } = watching;
   const webhooks =

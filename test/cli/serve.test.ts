@@ -131,7 +131,29 @@ describe('mstore serve', () => {
     expect(trusted.code, trusted.stderr).toBe(0);
   });
 
+  it('takes a certificate that was renewed, once it goes with its key', async () => {
+    const { run, serve, host } = await scene();
+    const [cert, key] = [path.join(host, 'cert.pem'), path.join(host, 'key.pem')];
+    fs.copyFileSync(path.join('test/fixtures/tls', 'expired.crt'), cert);
+    fs.writeFileSync(key, testTls.key);
+    const { url, server } = await serve('--tls-cert', 'cert.pem', '--tls-key', 'key.pem');
+    const pull = (name: string) =>
+      run(['pull', 'bert@v1', '--to', name, '--remote', url], {
+        NODE_EXTRA_CA_CERTS: testTls.authority,
+      });
+    expect((await pull('one')).code).toBe(8);
+    fs.writeFileSync(cert, 'half of it');
+    await server.seen('The certificate cannot be renewed');
+    fs.writeFileSync(cert, testTls.cert);
+    await server.seen('The certificate was renewed');
+    const pulled = await pull('two');
+    expect(pulled.code, pulled.stderr).toBe(0);
+  });
+
   it.each([
+    [['--trusted-proxy', 'everybody'], 2, 'is no address or network'],
+    [['--notify', 'https://host/'], 2, 'MSTORE_NOTIFY_SECRET'],
+    [['--rules', 'nowhere.toml'], 3, 'has no tables [monitor'],
     [['--host', '0.0.0.0'], 2, 'nobody said who may'],
     [['--token-file', 'nowhere.json'], 3, 'no file of tokens'],
     [['--port', '70000'], 2, '--port takes a whole number'],

@@ -187,6 +187,24 @@ describe('who may do what', () => {
     expect(log).not.toContain(reader.token);
   });
 
+  it('believes a proxy who asks, where it was said that there is one', async () => {
+    const guess = (server: TestServer, from: string) =>
+      statusOf(server, '/livez', {
+        headers: { authorization: 'Bearer guess', 'x-forwarded-for': from },
+      });
+    const behind = await startTestServer({ allowed, trustedProxies: ['127.0.0.0/8'] });
+    const open = await startTestServer({ allowed });
+    for (let i = 0; i < 20; i++) {
+      await guess(behind, '192.0.2.1');
+      await guess(open, '192.0.2.1');
+    }
+    expect(await guess(behind, '192.0.2.1')).toBe(429);
+    expect(await guess(behind, '192.0.2.2')).toBe(401);
+    // Without a proxy whoever asks could say anything.
+    expect(await guess(open, '192.0.2.2')).toBe(429);
+    expect(behind.log.join('')).toContain('"from":"192.0.2.2"');
+  });
+
   it('bounds requests of one token, and tells it how long to wait', async () => {
     const server = await startTestServer({ allowed, requestsPerMinute: 5 });
     const answers = [];

@@ -13,6 +13,7 @@ import { systemSurroundings } from '../../src/flow/surroundings.ts';
 import { plainWorkspace } from '../../src/flow/workspace.ts';
 import type { Outcome } from '../../src/monitor/outcome.ts';
 import { openRemote } from '../../src/remote/open.ts';
+import { bytesSource } from '../../src/remote/remote.ts';
 import type { WatchingOptions } from '../../src/server/watching.ts';
 import { allScopes, startTestServer, type TestServer } from '../support/http-remote.ts';
 import { makePublished } from '../support/resolving.ts';
@@ -237,6 +238,17 @@ describe('the monitor of a server', () => {
     expect(last?.reason).toMatch(
       /^\d+ checks of health failed in a row, of 2 that are allowed to$/,
     );
+  });
+
+  it('goes on with others where the history of one is damaged', async () => {
+    const scene = await published();
+    const { remote } = scene.remote;
+    const broken = 'refs/models/broken/environments/production/00000001.json';
+    await remote.create(broken, bytesSource(Buffer.from('{}')));
+    const { server } = await watched(scene, `${rules}health_failures = 3\n`);
+    await tell(server, bad('v3'));
+    await until(async () => (await scene.history()).length === 4);
+    expect(server.log.join('')).toContain('corrupt-registry');
   });
 
   it('goes on where it was when it is started anew', async () => {

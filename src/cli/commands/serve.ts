@@ -10,7 +10,7 @@ const gib = 1024 ** 3;
 export const serveCommand: Command = {
   positionals: '',
   options: (parser) =>
-    watchOptions(parser)
+    furtherOptions(parser)
       .option('host', {
         type: 'string',
         default: '127.0.0.1',
@@ -101,6 +101,8 @@ export const serveCommand: Command = {
       stateFolder: fileOf(context, args, 'state'),
       urlFile: fileOf(context, args, 'url-file'),
       notify: listOf(args, 'notify'),
+      trustedProxies: listOf(args, 'trusted-proxy'),
+      rulesFile: fileOf(context, args, 'rules'),
       recordFile: fileOf(context, args, 'record'),
       requestsPerMinute: numberOf(args, 'requests-per-minute', 1, 1e9),
       uploadBytesMax: numberOf(args, 'upload-space', 1, 1e6) * gib,
@@ -115,13 +117,24 @@ export const serveCommand: Command = {
   },
 };
 
-function watchOptions(parser: Argv): Argv {
+function furtherOptions(parser: Argv): Argv {
   return parser
     .option('notify', {
       type: 'array',
       string: true,
       requiresArg: true,
       describe: 'Tell this URL of what happens to environments; signed with MSTORE_NOTIFY_SECRET',
+    })
+    .option('trusted-proxy', {
+      type: 'array',
+      string: true,
+      requiresArg: true,
+      describe: 'Address or network of a proxy in front, which says who asks (X-Forwarded-For)',
+    })
+    .option('rules', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'TOML with tables [monitor.ENVIRONMENT]; default: the configuration here',
     })
     .option('record', {
       type: 'string',
