@@ -76,6 +76,12 @@ export {
   type ModelArguments,
 } from './flow/session/load-model.ts';
 export type { OpenModelOptions } from './flow/session/open-model.ts';
+export {
+  type OutcomeReporter,
+  type ReportedOutcome,
+  type ReportOptions,
+  reportOutcomes,
+} from './flow/session/outcome-reporter.ts';
 export { type PathStatus, type StatusResult, status } from './flow/status.ts';
 export { type Surroundings, systemSurroundings } from './flow/surroundings.ts';
 export { findTargets, type Targets } from './flow/targets.ts';
@@ -98,7 +104,7 @@ export type { Finding } from './flow/verify/findings.ts';
 export { type VerifyOptions, type VerifyReport, verify } from './flow/verify/verify.ts';
 export type { StateResult } from './flow/version-states.ts';
 export { openWorkspace, type Workspace } from './flow/workspace.ts';
-export type { EnvironmentEntry, GateDecision, VersionState } from './registry/entry.ts';
+export type { EnvironmentEntry, Evidence, GateDecision, VersionState } from './registry/entry.ts';
 export type { VersionRecord } from './registry/record.ts';
 export type { LoadedFacts, LoadedModel, PredictOptions } from './session/loaded-model.ts';
 export type {

@@ -192,6 +192,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/health.ts')).healthCommand,
   },
   {
+    name: 'simulate',
+    about: 'Show what rules of monitors would have done with a recorded series',
+    load: async () => (await import('./commands/simulate.ts')).simulateCommand,
+  },
+  {
     name: 'serve',
     about: 'Serve a remote over HTTP: models, their files, and a remote for hosts without its keys',
     load: async () => (await import('./commands/serve.ts')).serveCommand,

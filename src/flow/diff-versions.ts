@@ -66,9 +66,19 @@ export function diffReferences(
     versions: {
       before: chosenVersion(a),
       after: chosenVersion(b),
-      metrics: diffMaps(a.record.value.metrics, b.record.value.metrics),
-      fields: diffMaps(fieldsOf(a.record.value), fieldsOf(b.record.value)),
+      ...recordChanges(a.record.value, b.record.value),
     },
+  };
+}
+
+/** Compares what two records say of their versions. */
+export function recordChanges(
+  before: VersionRecord,
+  after: VersionRecord,
+): Pick<VersionsDiff, 'metrics' | 'fields'> {
+  return {
+    metrics: diffMaps(before.metrics, after.metrics),
+    fields: diffMaps(fieldsOf(before), fieldsOf(after)),
   };
 }
 

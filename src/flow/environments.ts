@@ -1,7 +1,13 @@
+import type { Digest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
-import type { EnvironmentAction, EnvironmentEntry, GateDecision } from '../registry/entry.ts';
+import type {
+  EnvironmentAction,
+  EnvironmentEntry,
+  Evidence,
+  GateDecision,
+} from '../registry/entry.ts';
 import type { FoundVersion } from '../registry/find.ts';
 import { logPrefix, versionKey } from '../registry/keys.ts';
 import { checkRegistryName } from '../registry/names.ts';
@@ -21,6 +27,10 @@ import type { Workspace } from './workspace.ts';
 export interface MoveOptions extends ChangeOptions {
   /** Finds out all that can be found out, and changes nothing. */
   readonly dryRun?: boolean;
+  /** The entry that must be the last one: whoever moves the environment before this does wins. */
+  readonly expected?: Digest;
+  /** What a monitor measured. */
+  readonly evidence?: Evidence;
 }
 
 /** What a move of an environment did, or would do. */
@@ -230,9 +240,12 @@ class Mover {
   }
 
   async move({ action, environment, found, from }: Move): Promise<MoveResult> {
-    const { reason, force = false, dryRun = false } = this.#options;
+    const { reason, force = false, dryRun = false, expected, evidence } = this.#options;
     const { version } = found.record.value;
     const before = await this.#before(environment, version);
+    if (expected !== undefined && before !== undefined && before.sha256 !== expected) {
+      throw lostRace(before.value);
+    }
     const unchanged =
       before?.value.version === version && before.value.record === found.record.sha256;
     const result = {
@@ -272,6 +285,7 @@ class Mover {
       ...(from === undefined ? {} : { from }),
       ...(force ? { forced: true as const } : {}),
       ...(gate.decision === undefined ? {} : { gate: gate.decision }),
+      ...(evidence === undefined ? {} : { evidence }),
     };
     const judged = gate.decision === undefined ? result : { ...result, gate: gate.decision };
     if (dryRun) return { ...judged, ...(await writeTags(tags, dryRun)) };
@@ -368,12 +382,14 @@ class Mover {
     const model = this.#model;
     const { environment } = draft;
     const log = environmentLog(model, environment);
-    return this.#deciding.append(log, draft, before, ({ action, version, by, at }) => {
-      const text = `${printable(by)} was faster: ${environment} of ${model} went to ${version} (${action}) at ${at}`;
-      return new MstoreError('lost-race', text, {
-        hint: `Look at "mstore history ${model} --env ${environment}", then run the command again if it is still right`,
-        details: { model, environment, version, by, at },
-      });
-    });
+    return this.#deciding.append(log, draft, before, lostRace);
   }
+}
+
+function lostRace({ model, environment, action, version, by, at }: EnvironmentEntry): MstoreError {
+  const text = `${printable(by)} was faster: ${environment} of ${model} went to ${version} (${action}) at ${at}`;
+  return new MstoreError('lost-race', text, {
+    hint: `Look at "mstore history ${model} --env ${environment}", then run the command again if it is still right`,
+    details: { model, environment, version, by, at },
+  });
 }

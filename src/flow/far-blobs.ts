@@ -37,12 +37,14 @@ export interface FarOptions extends WorkOptions {
    * a fetch asks.
    */
   readonly remotes?: () => Promise<readonly RemoteChoice[]>;
+  /** Bytes of chunks that are fetched ahead of where a file is read on; asked for each time. 16 MiB unless told. */
+  readonly aheadBytes?: () => number;
 }
 
 /**
  * Reads parts of blobs: chunks from the local store and, where it lacks them, from remotes, each verified by its
  * digest. What comes from a remote is not stored. Memory: what is read at once of the headers of files, 16 MiB of
- * data, and 32 MiB of ranges on their way.
+ * data or what `aheadBytes` says, and twice as much of ranges on their way.
  */
 export class FarBlobs {
   readonly #workspace: Workspace;
@@ -94,6 +96,7 @@ export class FarBlobs {
       isHere: (row) => store.index().has(recipe.rows, recipe.idOffset(row)),
       open: (absent) => this.#reader.openRecipe(recipe, absent),
       fetch: (rows, take) => this.#fetch(recipe, rows, take, shown),
+      aheadBytes: this.#options.aheadBytes ?? (() => aheadBytesMax),
     });
   }
 
@@ -191,6 +194,7 @@ interface FarParts {
     rows: readonly number[],
     take: (row: number, bytes: Uint8Array) => void,
   ) => Promise<void>;
+  readonly aheadBytes: () => number;
 }
 
 /** A blob of which some chunks may be far. */
@@ -276,7 +280,7 @@ export class FarBlob {
     for (const row of this.#spans.rowsOf(start, end)) {
       rows.push(row);
       bytes += this.#recipe.length(row);
-      if (bytes < aheadBytesMax) continue;
+      if (bytes < this.#parts.aheadBytes()) continue;
       yield* this.#blocksOf(rows, start, end);
       rows = [];
       bytes = 0;

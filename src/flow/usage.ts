@@ -1,18 +1,12 @@
-import { Breather } from '../base/abort.ts';
-import { mapInOrder } from '../base/concurrency.ts';
-import type { Digest } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { isFileEntry } from '../base/tree.ts';
-import type { ChunkIndex, ChunkPlace } from '../index/chunk-index.ts';
-import { emptyBlob } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
 import { markedOf, transferOf } from './gc/mark.ts';
 import type { GcPlace } from './gc/place.ts';
-import { eachChunk, listEntries } from './gc/reach.ts';
 import { placeRoots } from './gc/roots.ts';
 import type { Root } from './root-set.ts';
+import { sharesOf } from './shares.ts';
 import { contentName } from './tracked.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -87,11 +81,10 @@ export async function usage(
   const index = await there.index(transfer);
   const groups = groupRoots(kept, options.byVersion === true);
   refuseUnknown(groups, options.paths ?? []);
-  const blobs = await blobsOf(groups, there, workspace, transfer);
-  const count = () => sharesOf(blobs, groups.length, { there, index, transfer });
-  let shares = await count();
-  // Nothing is called absent because of a wrong table of what is here.
-  if (shares.isLacking && (await there.recheck(transfer))) shares = await count();
+  const contents = groups.map(({ versions }) =>
+    [...versions.values()].map(({ item }) => item.pointer),
+  );
+  const shares = await sharesOf(contents, { there, near: workspace.store, transfer });
   const packs = [...index.packs()];
   const payload = packs.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
   return {
@@ -99,7 +92,8 @@ export async function usage(
     location: remote.location,
     entries: groups
       .map(({ name, path, versions, size }, i) => {
-        return { name, path, versions: versions.size, size, ...shares.of(i) };
+        const { stored, own, absent } = shares.of(i);
+        return { name, path, versions: versions.size, size, stored, own, absent };
       })
       .filter((entry) => isChosen(entry.path, options.paths ?? []))
       .sort((a, b) => b.own - a.own || b.stored - a.stored || (a.name < b.name ? -1 : 1)),
@@ -153,132 +147,6 @@ function isChosen(tracked: string, paths: readonly string[]): boolean {
   return (
     paths.length === 0 || paths.some((one) => tracked === one || tracked.startsWith(`${one}/`))
   );
-}
-
-/** Lists the blobs of all groups, each with the numbers of the groups that need it. */
-async function blobsOf(
-  groups: readonly Group[],
-  there: RemoteStore,
-  { store }: Workspace,
-  transfer: TransferOptions,
-): Promise<Map<Digest, number[]>> {
-  const blobs = new Map<Digest, number[]>();
-  const note = (blob: Digest, group: number): void => {
-    if (blob === emptyBlob) return;
-    const users = blobs.get(blob);
-    if (users === undefined) blobs.set(blob, [group]);
-    // Groups come one after the other.
-    else if (users.at(-1) !== group) users.push(group);
-  };
-  const roots = groups.flatMap(({ versions }, group) =>
-    [...versions.values()].map(({ item: { pointer } }) => ({ pointer, group })),
-  );
-  const breather = new Breather(transfer.signal);
-  const arriving = mapInOrder(
-    roots,
-    { atOnce: transfer.jobs, bytesOf: () => 1, bytesMax: transfer.jobs },
-    async ({ pointer, group }) => {
-      const entries =
-        pointer.kind === 'file' ? [] : await listEntries(there, store, pointer, transfer);
-      return { pointer, group, entries };
-    },
-  );
-  for await (const { pointer, group, entries } of arriving) {
-    note(pointer.sha256, group);
-    for (const entry of entries ?? []) {
-      if (isFileEntry(entry)) note(entry.sha256, group);
-      if (breather.due()) await breather.turn();
-    }
-  }
-  return blobs;
-}
-
-async function sharesOf(
-  blobs: ReadonlyMap<Digest, readonly number[]>,
-  groups: number,
-  { there, index, transfer }: { there: RemoteStore; index: ChunkIndex; transfer: TransferOptions },
-): Promise<Shares> {
-  const shares = new Shares(groups);
-  const arriving = mapInOrder(
-    [...blobs],
-    { atOnce: transfer.jobs, bytesOf: () => 1, bytesMax: transfer.jobs },
-    async ([blob, users]) => {
-      const onChunk = (place: ChunkPlace): void => shares.use(place, users);
-      return { users, found: await eachChunk(there, index, blob, onChunk, transfer) };
-    },
-  );
-  for await (const { users, found } of arriving) if (!found.isWhole) shares.lack(users);
-  return shares;
-}
-
-/** Who uses a chunk: nobody, the group of that number less one, or several. */
-const nobody = 0;
-const several = 0xffff_ffff;
-
-/** What one group uses. */
-interface Share {
-  stored: number;
-  own: number;
-  absent: number;
-  /** Rows of packs that were counted, one bit each. */
-  readonly seen: Map<Digest, Uint8Array>;
-}
-
-/** Counts the bytes of chunks for the groups that use them. */
-class Shares {
-  /** Bytes of all chunks that are used. */
-  stored = 0;
-  readonly #users = new Map<Digest, Uint32Array>();
-  readonly #groups: readonly Share[];
-
-  constructor(groups: number) {
-    this.#groups = Array.from({ length: groups }, () => {
-      return { stored: 0, own: 0, absent: 0, seen: new Map() };
-    });
-  }
-
-  of(group: number): { stored: number; own: number; absent: number } {
-    const { stored, own, absent } = this.#at(group);
-    return { stored, own, absent };
-  }
-
-  #at(group: number): Share {
-    return this.#groups[group] as Share;
-  }
-
-  /** Whether a blob of any group is not all there. */
-  get isLacking(): boolean {
-    return this.#groups.some(({ absent }) => absent > 0);
-  }
-
-  /** Notes that a blob of groups is not all there. */
-  lack(groups: readonly number[]): void {
-    for (const group of groups) this.#at(group).absent++;
-  }
-
-  /** Notes that groups use a chunk. */
-  use({ pack, number, storedLength }: ChunkPlace, groups: readonly number[]): void {
-    const users = this.#users.get(pack.id) ?? new Uint32Array(pack.count);
-    this.#users.set(pack.id, users);
-    for (const group of groups) {
-      const share = this.#at(group);
-      const seen = share.seen.get(pack.id) ?? new Uint8Array(Math.ceil(pack.count / 8));
-      share.seen.set(pack.id, seen);
-      const bit = 1 << (number & 7);
-      if (((seen[number >> 3] as number) & bit) !== 0) continue;
-      seen[number >> 3] = (seen[number >> 3] as number) | bit;
-      share.stored += storedLength;
-      const user = users[number] as number;
-      if (user === nobody) {
-        users[number] = group + 1;
-        share.own += storedLength;
-        this.stored += storedLength;
-      } else if (user !== several) {
-        users[number] = several;
-        this.#at(user - 1).own -= storedLength;
-      }
-    }
-  }
 }
 
 async function kindsOf({ remote }: GcPlace, transfer: TransferOptions): Promise<UsageKind[]> {

@@ -41,6 +41,22 @@ export interface EnvironmentEntry extends EntryBase {
   readonly from?: string;
   /** What the gate said. */
   readonly gate?: GateDecision;
+  /** What a monitor measured; there where no person but a monitor moved the environment. */
+  readonly evidence?: Evidence;
+}
+
+/** What made a monitor bring an environment back. */
+export interface Evidence {
+  /** The rule that was broken, as in the configuration. */
+  readonly rule: string;
+  /** What was measured, and what the rule allows, in the unit of the rule. */
+  readonly value: number;
+  readonly limit: number;
+  /** Everything that was measured, by name. */
+  readonly measured: Readonly<Record<string, number | null>>;
+  /** The version that it was compared with. */
+  readonly compared_with?: string;
+  readonly window_seconds: number;
 }
 
 /** The verdict of a gate, in short. */
@@ -130,7 +146,10 @@ function checkEnvironmentEntry(value: JsonObject, problem: (what: string) => Mst
   }
   if (!isDigest(value['record'])) throw problem('its record is no digest');
   optionalTextIn(value, 'from', problem);
-  const gate = value['gate'];
+  const { gate, evidence } = value;
+  if (evidence !== undefined && !(isJsonObject(evidence) && typeof evidence['rule'] === 'string')) {
+    throw problem('its evidence names no rule');
+  }
   if (gate === undefined) return;
   const fine =
     isJsonObject(gate) &&

@@ -1,7 +1,7 @@
-import { MstoreError } from '../base/errors.ts';
-import { compareUtf8, isJsonObject } from '../base/json.ts';
+import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
+import { ConfigPart, isTable } from './config-part.ts';
 import { registryNameProblem } from './names.ts';
 
 /** What a version must reach before it may go to an environment. */
@@ -67,30 +67,13 @@ export function policyNames(table: unknown, file: string): string[] {
 
 function parsePolicies(table: unknown, file: string): Map<string, Policy> {
   if (table === undefined) return new Map();
-  const top = new Part('policy', file);
-  const policies = new Map<string, Policy>();
-  for (const [name, value] of Object.entries(top.table(table))) {
-    const problem = policyNameProblem(name);
-    if (problem !== undefined) {
-      throw top.invalid(`${printable(name)} names no environment: ${problem}`, nameHint);
-    }
-    policies.set(name, parsePolicy(name, value, top.inner(name)));
-  }
-  return policies;
+  const top = new ConfigPart('policy', file);
+  return top.perEnvironment(table, (name, value, part) => parsePolicy(name, value, part));
 }
 
-const nameHint =
-  'Write [policy.production] for all models, [policy."caption_model@production"] for one of them';
-
-function policyNameProblem(name: string): string | undefined {
-  const at = name.indexOf('@');
-  const environment = registryNameProblem('environment', name.slice(at + 1));
-  return at === -1 ? environment : (registryNameProblem('model', name.slice(0, at)) ?? environment);
-}
-
-function parsePolicy(name: string, value: unknown, part: Part): Policy {
+function parsePolicy(name: string, value: unknown, part: ConfigPart): Policy {
   const table = part.table(value);
-  for (const key of Object.keys(table)) checkKey(key, table[key], name, part);
+  part.checkKeys(table, name, policyKeys);
   const weights = parseWeights(table['weights'], part.inner('weights'));
   const limits = parseLimits(table['limits'], part.inner('limits'));
   const regress = parseRegress(table['regress'], part.inner('regress'));
@@ -109,20 +92,7 @@ function parsePolicy(name: string, value: unknown, part: Part): Policy {
   };
 }
 
-function checkKey(key: string, value: unknown, name: string, part: Part): void {
-  if ((policyKeys as readonly string[]).includes(key)) return;
-  const near = nearest(key, policyKeys);
-  const dotted = `${name}.${key}`;
-  const hint =
-    near !== undefined
-      ? `Did you mean ${near}?`
-      : isTable(value) && policyNameProblem(dotted) === undefined
-        ? `Keys: ${policyKeys.join(', ')}. If ${dotted} is an environment, write [policy."${dotted}"]`
-        : `Keys: ${policyKeys.join(', ')}`;
-  throw part.invalid(`has no key ${printable(key)}`, hint);
-}
-
-function parseWeights(value: unknown, part: Part): Policy['weights'] {
+function parseWeights(value: unknown, part: ConfigPart): Policy['weights'] {
   if (value === undefined) return [];
   const weights = part.numbers(value).map(([metric, weight]) => ({ metric, weight }));
   const negative = weights.find(({ weight }) => weight < 0);
@@ -139,7 +109,7 @@ function parseWeights(value: unknown, part: Part): Policy['weights'] {
   );
 }
 
-function parseRegress(value: unknown, part: Part): Policy['regress'] {
+function parseRegress(value: unknown, part: ConfigPart): Policy['regress'] {
   if (value === undefined) return [];
   return part.numbers(value).map(([metric, allowed]) => {
     if (allowed >= 0) return { metric, allowed };
@@ -152,7 +122,7 @@ function parseRegress(value: unknown, part: Part): Policy['regress'] {
   });
 }
 
-function parseLimits(value: unknown, part: Part): PolicyLimit[] {
+function parseLimits(value: unknown, part: ConfigPart): PolicyLimit[] {
   if (value === undefined) return [];
   return part
     .leaves(value, (inner) => {
@@ -162,7 +132,7 @@ function parseLimits(value: unknown, part: Part): PolicyLimit[] {
     .map(([metric, bounds]) => parseLimit(metric, bounds, part.inner(metric)));
 }
 
-function parseLimit(metric: string, value: unknown, part: Part): PolicyLimit {
+function parseLimit(metric: string, value: unknown, part: ConfigPart): PolicyLimit {
   const hint = 'Write { min = 0.2 }, { max = 50 } or both';
   if (!isTable(value)) throw part.invalid('is no table', hint);
   const unknown = Object.keys(value).find((key) => key !== 'min' && key !== 'max');
@@ -179,7 +149,11 @@ function parseLimit(metric: string, value: unknown, part: Part): PolicyLimit {
   return { metric, ...bounds };
 }
 
-function parseLower(value: unknown, named: readonly string[], part: Part): ReadonlySet<string> {
+function parseLower(
+  value: unknown,
+  named: readonly string[],
+  part: ConfigPart,
+): ReadonlySet<string> {
   const names = value ?? [];
   if (!Array.isArray(names) || names.some((name) => typeof name !== 'string')) {
     throw part.invalid('is no list of names', 'Write ["loss", "latency_ms"]');
@@ -197,7 +171,7 @@ function parseLower(value: unknown, named: readonly string[], part: Part): Reado
   return new Set(names as string[]);
 }
 
-function parseImprovement(value: unknown, scored: boolean, policy: Part): number {
+function parseImprovement(value: unknown, scored: boolean, policy: ConfigPart): number {
   if (value === undefined) return 0;
   const part = policy.inner('min_improvement');
   const improvement = part.number(value);
@@ -208,84 +182,11 @@ function parseImprovement(value: unknown, scored: boolean, policy: Part): number
   throw part.invalid('needs weights: without them there is no score', 'Add weights');
 }
 
-function parseRival(value: unknown, scored: boolean, part: Part): string {
+function parseRival(value: unknown, scored: boolean, part: ConfigPart): string {
   if (value === undefined) return scored ? 'best' : 'live';
   if (typeof value !== 'string' || registryNameProblem('version', value) !== undefined) {
     throw part.invalid('names no version', 'Write "best", "live" or a version such as "v1.2.0"');
   }
   if (value !== 'best' || scored) return value;
   throw part.invalid('needs weights to tell which one is best', 'Add weights, or write "live"');
-}
-
-function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
-  return isJsonObject(value) && !(value instanceof Date);
-}
-
-/** Levels of names that a metric of a policy may have. */
-const nestingMax = 32;
-
-/** A place in the configuration, with what checks of values have in common. */
-class Part {
-  readonly #key: string;
-  readonly #file: string;
-
-  constructor(key: string, file: string) {
-    this.#key = key;
-    this.#file = file;
-  }
-
-  inner(name: string): Part {
-    const quoted = /^[A-Za-z0-9_-]+$/.test(name) ? name : JSON.stringify(name);
-    return new Part(`${this.#key}.${quoted}`, this.#file);
-  }
-
-  invalid(problem: string, hint: string): MstoreError {
-    const key = printable(this.#key);
-    return new MstoreError('config-invalid', `${key} ${problem} (${this.#file})`, {
-      hint,
-      details: { key, path: this.#file },
-    });
-  }
-
-  table(value: unknown): Readonly<Record<string, unknown>> {
-    if (isTable(value)) return value;
-    throw this.invalid('is no table', `Write [${this.#key}]`);
-  }
-
-  number(value: unknown): number {
-    if (typeof value === 'number' && Number.isFinite(value)) return value;
-    throw this.invalid('is no finite number', 'Write a number such as 0.25');
-  }
-
-  /** Returns numbers by the names of their metrics, sorted. */
-  numbers(value: unknown): Array<[string, number]> {
-    return this.leaves(value, () => false).map(([name, leaf]) => [
-      name,
-      this.inner(name).number(leaf),
-    ]);
-  }
-
-  /**
-   * Returns what stands in a table by the names of metrics, sorted. TOML reads `eval.loss = 1` without
-   * quotes as a table in a table; here, as in files of metrics, it is the metric `eval.loss`.
-   */
-  leaves(value: unknown, isLeaf: (table: object) => boolean): Array<[string, unknown]> {
-    const found = new Map<string, unknown>();
-    const visit = (inner: unknown, path: readonly string[]): void => {
-      if (path.length > nestingMax) throw this.invalid('has too many levels', 'Flatten it');
-      const name = path.join('.');
-      if (
-        path.length === 0 ||
-        (isTable(inner) && Object.keys(inner).length > 0 && !isLeaf(inner))
-      ) {
-        const table = (path.length === 0 ? this : this.inner(name)).table(inner);
-        for (const [key, below] of Object.entries(table)) visit(below, [...path, key]);
-      } else if (found.has(name)) {
-        throw this.inner(name).invalid('stands twice', 'Remove one of the two');
-      } else found.set(name, inner);
-    };
-    visit(value, []);
-    if (found.size === 0) throw this.invalid('is empty', 'Name metrics, or take it out');
-    return [...found].sort(([a], [b]) => compareUtf8(a, b));
-  }
 }

@@ -1,5 +1,8 @@
 import type { EnvironmentEntry } from './entry.ts';
 
+/** What of an entry counts for the way back. */
+type Step = Pick<EnvironmentEntry, 'version' | 'action'>;
+
 /**
  * Replays the history of an environment as a stack: a deployment puts its version on top, going back takes
  * off what lies above the version that was gone back to. So what is below the top is what one can go
@@ -7,8 +10,8 @@ import type { EnvironmentEntry } from './entry.ts';
  * @param history all entries, the first one first
  * @returns entries that made a version live and were not taken back, what is live last
  */
-export function liveStack(history: readonly EnvironmentEntry[]): EnvironmentEntry[] {
-  const stack: EnvironmentEntry[] = [];
+export function liveStack<E extends Step>(history: readonly E[]): E[] {
+  const stack: E[] = [];
   for (const entry of history) {
     if (entry.action === 'rollback') {
       const at = stack.findLastIndex(({ version }) => version === entry.version);
@@ -24,7 +27,7 @@ export function liveStack(history: readonly EnvironmentEntry[]): EnvironmentEntr
  * Lists the versions that an environment may go back to, the nearest first.
  * @param window how many of them count
  */
-export function rollbackVersions(history: readonly EnvironmentEntry[], window: number): string[] {
+export function rollbackVersions(history: readonly Step[], window: number): string[] {
   const stack = liveStack(history);
   const live = stack.pop()?.version;
   const names = stack.reverse().map(({ version }) => version);

@@ -120,6 +120,25 @@ export function rangeOf(header: string | undefined, size: number): ByteRange | u
   });
 }
 
+/** Reads If-None-Match: a list of tags, which may be weak, or any. */
+export function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false;
+  if (header.trim() === '*') return true;
+  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}
+
+/** Reads Accept-Encoding: tells whether a client takes a coding. Source: RFC 9110, section 12.5.3. */
+export function accepts(header: string | undefined, coding: string): boolean {
+  const named = (header ?? '').split(',').map((part) =>
+    part
+      .trim()
+      .toLowerCase()
+      .split(/\s*;\s*q=/),
+  );
+  const [, weight = '1'] = named.find(([name]) => name === coding) ?? ['', '0'];
+  return Number(weight) > 0;
+}
+
 /** Reads a body of JSON or bytes that is held in memory. */
 export async function bodyBytes(body: AsyncIterable<Uint8Array>, into: Buffer): Promise<void> {
   let filled = 0;

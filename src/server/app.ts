@@ -11,15 +11,20 @@ import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
 import { PartMemory } from '../remote/part-memory.ts';
 import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { asMstoreError, statusOf } from './answers.ts';
+import { verifyArrived } from './arrival.ts';
 import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
+import { comparingRoutes } from './comparing.ts';
 import type { Framework } from './framework.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
-import { objectRoutes, type ServedRemote, wholeBytesMax } from './objects.ts';
+import { objectRoutes, readRegistryEntry, type ServedRemote, wholeBytesMax } from './objects.ts';
+import { outcomeRoutes } from './outcomes.ts';
+import { pageRoutes } from './page.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
 import { Uploads } from './uploads.ts';
+import { makeWatching, type Watching, type WatchingOptions } from './watching.ts';
 import { Outcomes } from './writes.ts';
 
 declare module 'fastify' {
@@ -56,12 +61,15 @@ export interface ServerOptions {
   readonly stateFolder: string;
   readonly tokens: Tokens | undefined;
   readonly anonymous: AnonymousAccess;
+  /** Whether there is a page for people. */
+  readonly page: boolean;
   /** Requests a minute that one token, or one address without a token, may make. */
   readonly requestsPerMinute: number;
   /** Bytes of uploads that are under way at most. */
   readonly uploadBytesMax: number;
   readonly clock: Clock;
   readonly random: Random;
+  readonly watching: WatchingOptions;
   /** Where the log goes, one line of JSON each. */
   readonly log: { write(line: string): void };
   /** Certificate and key, PEM. */
@@ -84,12 +92,15 @@ export async function startServer(
   options: ServerOptions,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<RunningServer> {
-  const { app, uploads } = await makeApp(options);
+  const parts = await makeApp(options);
+  const { app, watching } = parts;
   try {
     const url = await app.listen({ host, port, exclusive: true });
-    return { url, close: () => closeServer(app, uploads) };
+    watching.start();
+    return { url, close: () => closeServer(parts) };
   } catch (error) {
     await app.close();
+    await watching.close();
     throw fromSystemError(error, `listening at ${host}:${port}`);
   }
 }
@@ -97,13 +108,21 @@ export async function startServer(
 /** Answers that are under way when a server is to end have so long. */
 const endMsMax = 10_000;
 
-async function closeServer(app: FastifyInstance, uploads: Uploads): Promise<void> {
+/** A server with what works behind it. */
+interface AppParts {
+  readonly app: FastifyInstance;
+  readonly uploads: Uploads;
+  readonly watching: Watching;
+}
+
+async function closeServer({ app, uploads, watching }: AppParts): Promise<void> {
   const { server } = app;
   // A connection may become idle after the framework has looked for those that are.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   const end = setTimeout(() => server.closeAllConnections(), endMsMax);
   try {
     await app.close();
+    await watching.close();
     await uploads.close();
   } finally {
     clearInterval(sweep);
@@ -111,9 +130,7 @@ async function closeServer(app: FastifyInstance, uploads: Uploads): Promise<void
   }
 }
 
-async function makeApp(
-  options: ServerOptions,
-): Promise<{ app: FastifyInstance; uploads: Uploads }> {
+async function makeApp(options: ServerOptions): Promise<AppParts> {
   const { remote, clock, random, stateFolder } = options;
   const { framework } = await import('./framework.ts');
   const app = framework.fastify(appOptions(framework, options));
@@ -125,11 +142,15 @@ async function makeApp(
     bytesMax: options.uploadBytesMax,
     clock,
     random,
-    store: (facts, source) => remote.create(facts.key, source, { contentKey: facts.contentKey }),
+    store: async ({ key, contentKey }, source, file) => {
+      await verifyArrived(key, { file }, (other) => readRegistryEntry(remote, other));
+      return remote.create(key, source, { contentKey });
+    },
   });
   metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
   metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);
   countCache(metrics, options);
+  const watching = makeWatching(options, app.log, metrics);
   metrics.watch(app);
   answerErrors(app);
   await guard(app, framework, options);
@@ -137,10 +158,13 @@ async function makeApp(
   const memory = new PartMemory(bodyMemoryBytes, wholeBytesMax);
   objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
   modelRoutes(app, options);
+  comparingRoutes(app, options);
   moveRoutes(app, options);
+  outcomeRoutes(app, watching.monitors);
   commonRoutes(app, { remote, metrics });
+  if (options.page) pageRoutes(app);
   await app.ready();
-  return { app, uploads };
+  return { app, uploads, watching };
 }
 
 function countCache(metrics: Metrics, { cache }: ServerOptions): void {
@@ -165,7 +189,7 @@ function appOptions(
     keepAliveTimeout: 75_000,
     routerOptions: { maxParamLength: 2048 },
     // What is not known is refused: a slip of the hand is not to be left out silently.
-    ajv: { customOptions: { removeAdditional: false } },
+    ajv: { customOptions: { removeAdditional: false, allowUnionTypes: true } },
     genReqId: () => random.hex(8),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',

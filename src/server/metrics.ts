@@ -36,6 +36,18 @@ export class Metrics {
     });
   }
 
+  /** Adds numbers that only grow, one for each set of labels. */
+  counter<L extends string>(name: string, help: string, labelNames: readonly L[]) {
+    const registers = [this.#registry];
+    return new this.#kinds.Counter({ name, help, labelNames, registers });
+  }
+
+  /** Adds numbers that come and go, one for each set of labels. */
+  labelled<L extends string>(name: string, help: string, labelNames: readonly L[]) {
+    const registers = [this.#registry];
+    return new this.#kinds.Gauge({ name, help, labelNames, registers });
+  }
+
   /** Counts the requests of a server. Routes are named by their patterns, so that there are few. */
   watch(app: FastifyInstance): void {
     const { Counter, Histogram } = this.#kinds;

@@ -1,9 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MstoreError } from '../base/errors.ts';
+import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { isFileEntry } from '../base/tree.ts';
+import { lifecycleOf } from '../flow/environments.ts';
 import { FarBlobs } from '../flow/far-blobs.ts';
 import { modelHealth } from '../flow/health.ts';
+import { readEnvironments } from '../flow/live-environments.ts';
+import { metricPreferences } from '../flow/metric-preferences.ts';
 import { readHistory, readVersion } from '../flow/registry-history.ts';
 import { listModels, readVersions } from '../flow/registry-read.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
@@ -12,8 +16,9 @@ import { contentOf } from '../flow/version-content.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { Registry } from '../registry/registry.ts';
-import { clientSignal, rangeOf, sendBlocks } from './answers.ts';
+import { clientSignal, matches, rangeOf, sendBlocks } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
+import { RequestError } from './request-error.ts';
 import { schemas } from './schemas.ts';
 
 /** What the routes of models work with. */
@@ -53,12 +58,8 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     `${base}/:model/versions`,
     { schema: schemas.versions },
     async (request: Asked, reply) => {
-      const { all, sort, reverse } = request.query;
-      return readVersions(registry(reply), seen(request), {
-        all: all === true,
-        reverse: reverse === true,
-        ...(sort === undefined ? {} : { sort: String(sort) }),
-      });
+      const model = seen(request);
+      return listVersions(workspace, registry(reply), model, request.query);
     },
   );
 
@@ -67,8 +68,8 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     { schema: schemas.environments },
     async (request, reply) => {
       const model = seen(request as Asked);
-      const { versions } = await readVersions(registry(reply), model, { all: true });
-      return { model, environments: liveOf(versions) };
+      const environments = await readEnvironments(registry(reply), model);
+      return { model, lifecycle: lifecycleOf(workspace), environments };
     },
   );
 
@@ -97,6 +98,27 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
   fileRoutes(app, { base, workspace, chosen, registry, seen });
 }
 
+/** Lists versions as the command line does, with what the gates of the workspace say of their metrics. */
+async function listVersions(
+  workspace: Workspace,
+  registry: Registry,
+  model: string,
+  { all, sort, reverse }: Asked['query'],
+) {
+  const { weights, lowerIsBetter } = metricPreferences(workspace, model);
+  const list = await readVersions(registry, model, {
+    all: all === true,
+    reverse: reverse === true,
+    lowerIsBetter,
+    ...(sort === undefined ? {} : { sort: String(sort) }),
+  });
+  return {
+    ...list,
+    judged: [...new Set([...weights.keys(), ...lowerIsBetter])].sort(compareUtf8),
+    lowerIsBetter: [...lowerIsBetter].sort(compareUtf8),
+  };
+}
+
 /** Where versions are live. */
 function liveOf(versions: ReadonlyArray<{ version: string; live: readonly string[] }>) {
   const live = versions.flatMap(({ version, live }) =>
@@ -111,9 +133,17 @@ interface FileParts extends ModelParts {
   readonly seen: (request: Asked) => string;
 }
 
+/** Bytes of files that are read ahead of clients, of all together; each has its least at any rate. */
+const aheadBytes = { all: 256 * 1024 * 1024, least: 1024 * 1024, most: 16 * 1024 * 1024 } as const;
+/** Files that are sent at once. */
+const sendsMax = 256;
+
 function fileRoutes(app: FastifyInstance, parts: FileParts): void {
   const { base, workspace, chosen, registry, seen } = parts;
-  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen] });
+  let sends = 0;
+  const ahead = (): number =>
+    Math.min(aheadBytes.most, Math.max(aheadBytes.least, aheadBytes.all / sends));
+  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen], aheadBytes: ahead });
 
   app.get(
     `${base}/:model/:version/files`,
@@ -137,15 +167,26 @@ function fileRoutes(app: FastifyInstance, parts: FileParts): void {
     url: `${base}/:model/:version/files/*`,
     ...file,
     handler: async (request: Asked, reply) => {
-      const found = await findVersion(registry(reply), seen(request), request.params.version);
+      const model = seen(request);
+      if (sends >= sendsMax) throw tooManySends();
+      sends++;
       const far = blobs();
       try {
+        const found = await findVersion(registry(reply), model, request.params.version);
         await sendFile({ workspace, far, found }, request, reply);
       } finally {
+        sends--;
         far.close();
       }
       return reply;
     },
+  });
+}
+
+function tooManySends(): RequestError {
+  return new RequestError(503, 'remote-unreachable', `${sendsMax} files are being sent already`, {
+    hint: 'Try again in a moment',
+    details: { retryAfterMs: 1000 },
   });
 }
 
@@ -200,11 +241,4 @@ async function sendFile(
   if (request.method === 'HEAD') return void (await reply.code(status).headers(headers).send());
   const blob = await far.open(sha256, size, wanted);
   await sendBlocks(reply, blob.blocks(start, end), { status, headers });
-}
-
-/** Reads If-None-Match: a list of tags, which may be weak, or any. */
-function matches(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false;
-  if (header.trim() === '*') return true;
-  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sha256Raw } from '../base/digest.ts';
 import type { MstoreError } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
 import { parseRegistryKey } from '../registry/keys.ts';
 import { isKeyName, noObject, reservedName } from '../remote/keys.ts';
 import type { PartMemory } from '../remote/part-memory.ts';
@@ -13,6 +14,7 @@ import {
 import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { cleanUpPrefix, probesPrefix, quarantinePrefix } from '../store/keys.ts';
 import { bodyBytes, clientSignal, rangeOf, sendBlocks } from './answers.ts';
+import { verifyArrived } from './arrival.ts';
 import { maySee, requireScope } from './callers.ts';
 import { noteAct } from './journal.ts';
 import { digestMismatch, RequestError } from './request-error.ts';
@@ -200,6 +202,7 @@ async function createWhole(
   try {
     await bodyBytes(bodyOf(request.body), bytes);
     if (sha256Raw(bytes).toString('base64') !== digest) throw digestMismatch();
+    await verifyArrived(key, { bytes }, (other) => readRegistryEntry(remote, other));
     const write = { by: request.caller.name, number: numberOf(request), key, digest };
     return await outcomes.once(write, {
       create: () => remote.create(key, bytesSource(bytes)),
@@ -208,6 +211,11 @@ async function createWhole(
   } finally {
     memory.give(bytes, true);
   }
+}
+
+/** Reads an entry that another one is to follow. */
+export function readRegistryEntry(remote: ServedRemote, key: string): Promise<Buffer> {
+  return readSmallObject(remote, key, limits.registryObjectBytesMax);
 }
 
 function bodyOf(body: unknown): AsyncIterable<Uint8Array> {

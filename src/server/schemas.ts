@@ -3,6 +3,8 @@
  * described, and sent as they are: what is not described here is not left out.
  */
 
+import { outcomeBounds } from '../monitor/outcome.ts';
+
 const text = { type: 'string' } as const;
 const number = { type: 'integer' } as const;
 const model = { type: 'string', maxLength: 128, description: 'Name of a model' } as const;
@@ -42,6 +44,22 @@ const live = list({ environment: text, version: text });
 const flag = { type: 'boolean', default: false };
 const name = { ...text, maxLength: 128 };
 const force = { ...flag, description: 'Pass the rules; needs a reason' };
+
+const side = {
+  type: 'object',
+  properties: { size: number, sha256: text, link: text },
+  additionalProperties: true,
+} as const;
+const share = {
+  stored: { ...number, description: 'Bytes of its chunks as they are stored, each once' },
+  own: { ...number, description: 'Bytes of those that none of the others has' },
+  absent: { ...number, description: 'Blobs that are not all there' },
+} as const;
+const compared = {
+  type: 'object',
+  properties: { version: text, state: text, created: text, size: number, ...share },
+  additionalProperties: true,
+} as const;
 
 const move = (
   summary: string,
@@ -117,6 +135,12 @@ export const schemas = {
     response: answers('Versions', {
       model: text,
       latest: { type: ['string', 'null'] },
+      judged: {
+        type: 'array',
+        items: text,
+        description: 'Metrics that the gates of the workspace judge',
+      },
+      lowerIsBetter: { type: 'array', items: text, description: 'Those of which less is better' },
       versions: list({
         version: text,
         created: text,
@@ -133,7 +157,23 @@ export const schemas = {
     tags,
     security,
     params: ofModel,
-    response: answers('Environments', { model: text, environments: live }),
+    response: answers('Environments', {
+      model: text,
+      lifecycle: {
+        type: 'array',
+        items: text,
+        description: 'The order of environments that the workspace configures',
+      },
+      environments: list({
+        environment: text,
+        version: text,
+        since: text,
+        number,
+        action: text,
+        by: text,
+        reason: text,
+      }),
+    }),
   },
   history: {
     summary: 'What was live where and when, who made it so, and why',
@@ -180,6 +220,66 @@ export const schemas = {
       problems: { type: 'array', items: text },
     }),
   },
+  compare: {
+    summary: 'How two versions differ, and what they share',
+    tags,
+    security,
+    params: ofModel,
+    querystring: {
+      type: 'object',
+      properties: {
+        from: { ...name, description: 'A version, an environment, or latest' },
+        to: { ...name, description: 'The same' },
+        limit: { type: 'integer', minimum: 1, maximum: 10_000, default: 1000 },
+        offset: { type: 'integer', minimum: 0, maximum: 100_000_000, default: 0 },
+      },
+      required: ['from', 'to'],
+    },
+    response: answers('What differs', {
+      model: text,
+      from: compared,
+      to: compared,
+      shared: { ...number, description: 'Bytes of the chunks that both have' },
+      files: {
+        type: 'object',
+        properties: {
+          added: number,
+          removed: number,
+          modified: number,
+          mode: number,
+          same: number,
+        },
+      },
+      changes: list({ path: text, change: text, before: side, after: side }),
+      metrics: list({ name: text, before: { type: 'number' }, after: { type: 'number' } }),
+      fields: list({ name: text }),
+    }),
+  },
+  sharing: {
+    summary: 'What the versions of a model take on the remote, and share there',
+    tags,
+    security,
+    params: ofModel,
+    querystring: {
+      type: 'object',
+      properties: {
+        limit: { type: 'integer', minimum: 1, maximum: 100, default: 30 },
+      },
+    },
+    response: answers('Versions, the oldest first', {
+      model: text,
+      older: { ...number, description: 'Versions that were left out by the limit' },
+      size: number,
+      stored: number,
+      versions: list({
+        version: text,
+        created: text,
+        size: number,
+        ...share,
+        added: { ...number, description: 'Bytes of chunks that none before it has' },
+      }),
+    }),
+  },
   version: {
     summary: 'Everything that is known of a version',
     tags,
@@ -214,6 +314,67 @@ export const schemas = {
     { environment: name, to: name },
     ['environment'],
   ),
+  outcomes: {
+    summary: 'Tell what became of calls of a model',
+    tags: ['monitor'],
+    security,
+    params: ofModel,
+    body: {
+      type: 'object',
+      properties: {
+        environment: { ...name, default: 'production' },
+        outcomes: {
+          type: 'array',
+          minItems: 1,
+          maxItems: outcomeBounds.atOnce,
+          items: {
+            type: 'object',
+            properties: {
+              version: { ...name, minLength: 1, description: 'The version that was called' },
+              kind: { type: 'string', enum: ['call', 'load'], default: 'call' },
+              ok: { type: 'boolean' },
+              latency_ms: { type: 'number', minimum: 0, maximum: outcomeBounds.latencyMs },
+              prediction: {
+                description: 'What was predicted: a label, or a number',
+                type: ['string', 'number'],
+                minLength: 1,
+                maxLength: outcomeBounds.label,
+              },
+              count: {
+                type: 'integer',
+                minimum: 1,
+                maximum: outcomeBounds.count,
+                default: 1,
+                description: 'How many were alike',
+              },
+            },
+            required: ['version', 'ok'],
+            additionalProperties: false,
+          },
+        },
+      },
+      required: ['outcomes'],
+      additionalProperties: false,
+    },
+    response: answers('They were counted', { taken: number }),
+  },
+  monitor: {
+    summary: 'How what is live is doing, by the outcomes that hosts told of',
+    tags: ['monitor'],
+    security,
+    params: ofModel,
+    response: answers('Environments that are watched', {
+      model: text,
+      environments: list({
+        environment: text,
+        version: text,
+        number,
+        rules: { type: ['object', 'null'], additionalProperties: true },
+        measured: { type: 'object', additionalProperties: true },
+        broken: list({ rule: text, value: { type: 'number' }, limit: { type: 'number' } }),
+      }),
+    }),
+  },
   file: {
     summary: 'A file of a version, or a range of it; its SHA-256 is its ETag',
     tags,

@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import * as path from 'node:path';
 import { sha256 } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
@@ -16,6 +16,7 @@ import { readHeader } from '../store/remote-store.ts';
 import { readTls, startServer } from './app.ts';
 import type { AnonymousAccess } from './callers.ts';
 import { Tokens } from './tokens.ts';
+import type { WatchingOptions } from './watching.ts';
 
 /** What is served, to whom, and where. */
 export interface ServeOptions {
@@ -31,6 +32,8 @@ export interface ServeOptions {
   readonly tokenFile: string | undefined;
   /** Who may read without a token; by default everybody on this machine where there are no tokens. */
   readonly anonymous: AnonymousAccess | undefined;
+  /** Whether there is a page for people at the address of the server. */
+  readonly page: boolean;
   /** Absolute folder for what is on its way; by default one of the user's. */
   readonly stateFolder: string | undefined;
   readonly requestsPerMinute: number;
@@ -40,6 +43,10 @@ export interface ServeOptions {
   /** Absolute paths of certificate and key. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly log: { write(line: string): void };
+  /** URLs that are told of what happens to environments. */
+  readonly notify: readonly string[];
+  /** Absolute path of a file to write down what hosts tell of models; undefined for none. */
+  readonly recordFile: string | undefined;
   /** Absolute path of a file that says where it listens, as long as it does. */
   readonly urlFile: string | undefined;
   /** Told once requests are answered. */
@@ -70,7 +77,9 @@ export async function serve(options: ServeOptions): Promise<void> {
         workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
         stateFolder,
         ...access,
+        page: options.page,
         requestsPerMinute: options.requestsPerMinute,
+        watching: watchingOf(options),
         uploadBytesMax: options.uploadBytesMax,
         clock: surroundings.clock,
         random: surroundings.random,
@@ -127,6 +136,15 @@ function accessOf(options: ServeOptions): {
     );
   }
   return { tokens, anonymous: anonymous ?? (tokens === undefined ? 'read' : 'none') };
+}
+
+function watchingOf({ notify, recordFile, surroundings }: ServeOptions): WatchingOptions {
+  const secret = surroundings.env['MSTORE_NOTIFY_SECRET'] ?? '';
+  return {
+    by: `monitor at ${printable(hostname())}`,
+    recordFile,
+    webhooks: notify.length === 0 ? undefined : { urls: notify, secret },
+  };
 }
 
 /** The workspace that the server is started in, whose rules hold for it too; a plain one where there is none. */

@@ -7,7 +7,7 @@ import { isJsonObject, parseJsonBytes } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 
 /** What a token may be allowed to do. */
-export const scopes = ['read', 'push', 'deploy', 'collect'] as const;
+export const scopes = ['read', 'push', 'deploy', 'report', 'collect'] as const;
 
 export type Scope = (typeof scopes)[number];
 

@@ -83,15 +83,16 @@ export class LoadedModel {
     feeds: Readonly<Record<string, InputTensor | object>>,
     options: PredictOptions = {},
   ): Promise<Record<string, ModelTensor>> {
-    const { reference } = this.info;
+    const { reference, model, version } = this.info;
+    const of = { reference, model, version };
     const start = this.#clock.monotonic();
     const since = () => this.#clock.monotonic() - start;
     try {
       const results = await this.#predict(feeds, options);
-      tell(this.#events, 'predicted', { reference, milliseconds: since() });
+      tell(this.#events, 'predicted', { ...of, milliseconds: since(), outputs: results });
       return results;
     } catch (error) {
-      tell(this.#events, 'failed', { reference, phase: 'predict', error, milliseconds: since() });
+      tell(this.#events, 'failed', { ...of, phase: 'predict', error, milliseconds: since() });
       throw error;
     }
   }

@@ -1,7 +1,16 @@
-/** A model that was loaded. */
-export interface LoadedEvent {
+import type { ModelTensor } from './tensors.ts';
+
+/** Which model it is about. */
+interface ModelEvent {
   /** The reference as it was given. */
   readonly reference: string;
+  /** Of a version of a registry; absent for others, and where it is not known what the reference means. */
+  readonly model?: string | undefined;
+  readonly version?: string | undefined;
+}
+
+/** A model that was loaded. */
+export interface LoadedEvent extends ModelEvent {
   /** Path of the model in the version. */
   readonly file: string;
   readonly runtime: string;
@@ -12,14 +21,14 @@ export interface LoadedEvent {
 }
 
 /** A prediction that was made. */
-export interface PredictedEvent {
-  readonly reference: string;
+export interface PredictedEvent extends ModelEvent {
   readonly milliseconds: number;
+  /** What the call returns. */
+  readonly outputs: Readonly<Record<string, ModelTensor>>;
 }
 
 /** What failed; the same error is thrown. */
-export interface FailedEvent {
-  readonly reference: string;
+export interface FailedEvent extends ModelEvent {
   readonly phase: 'load' | 'predict';
   readonly error: unknown;
   readonly milliseconds: number;

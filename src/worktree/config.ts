@@ -3,6 +3,7 @@ import { MstoreError } from '../base/errors.ts';
 import { valueText } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 import { readConfigFile } from './config-file.ts';
+import { type HandWritten, type HandWrittenTables, handWrittenTables } from './hand-written.ts';
 import { parseRate, rateAbout } from './rate.ts';
 import type { ConfigValue } from './toml-edit.ts';
 
@@ -195,19 +196,20 @@ export interface ConfigEntry {
 
 /** The merged configuration of a workspace. */
 export class Config {
-  /** The table `policy` of the committed file as it was read, for `registry/policy.ts` to check. */
-  readonly policies: Readonly<{ value: unknown; file: string }>;
+  readonly policies: HandWritten;
+  readonly monitors: HandWritten;
   readonly #entries = new Map<string, ConfigEntry>();
 
-  constructor(entries: Iterable<ConfigEntry>, policies: Config['policies']) {
+  constructor(entries: Iterable<ConfigEntry>, tables: HandWrittenTables) {
     for (const entry of entries) this.#entries.set(entry.key, entry);
-    this.policies = policies;
+    this.policies = tables.policies;
+    this.monitors = tables.monitors;
   }
 
   /** This configuration with what the environment says of a remote that no file names yet. */
   withRemote(name: string, env: NodeJS.ProcessEnv): Config {
     const keys = remoteKeys(name).filter((key) => !key.endsWith('.url'));
-    return new Config([...this.#entries.values(), ...environmentEntries(keys, env)], this.policies);
+    return new Config([...this.#entries.values(), ...environmentEntries(keys, env)], this);
   }
 
   /** All values, sorted by key. */
@@ -271,7 +273,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
   const committedFile = path.join(folder, configName);
   const localFile = path.join(folder, localConfigName);
   const [committed, local] = [readConfigFile(committedFile), readConfigFile(localFile)];
-  if (local['policy'] !== undefined) throw localPolicy(localFile);
+  const tables = handWrittenTables(committed, committedFile, { local, localFile });
   const entries: ConfigEntry[] = [
     ...flatten(committed, [], committedFile, 'config'),
     ...flatten(local, [], localFile, 'local'),
@@ -290,7 +292,7 @@ export function readConfig(folder: string, env: NodeJS.ProcessEnv): Config {
     for (const key of remoteKeys(name)) names.add(key);
   }
   entries.push(...environmentEntries(names, env));
-  const config = new Config(entries, { value: committed['policy'], file: committedFile });
+  const config = new Config(entries, tables);
   const format = config.integer('core.format') ?? workspaceFormat;
   if (format <= workspaceFormat) return config;
   throw new MstoreError(
@@ -357,14 +359,6 @@ export function unknownKey(key: string): MstoreError {
   return new MstoreError('unknown-key', `There is no configuration key ${printable(key)}`, {
     hint: `Keys: ${Object.keys(configKeys).join(', ')}`,
     details: { key },
-  });
-}
-
-/** A gate that each machine could open for itself would be none. */
-function localPolicy(file: string): MstoreError {
-  return new MstoreError('config-invalid', `${file} holds policies, which are for all machines`, {
-    hint: `Move them to ${configName}, which Git keeps`,
-    details: { path: file },
   });
 }
 

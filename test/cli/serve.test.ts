@@ -74,6 +74,21 @@ describe('mstore serve', () => {
     expect(direct.code, direct.stderr).toBe(0);
   });
 
+  it('shows a page to people, unless that is not wanted', async () => {
+    const { serve } = await scene();
+    const { url } = await serve('--state', 'a');
+    const page = await fetch(url);
+    expect([page.status, page.headers.get('content-type')]).toEqual([
+      200,
+      'text/html; charset=utf-8',
+    ]);
+    const [, script = ''] = /src="([^"]+)"/.exec(await page.text()) ?? [];
+    expect((await fetch(`${url}/${script}`)).status).toBe(200);
+    const { url: bare } = await serve('--state', 'b', '--no-page');
+    expect((await fetch(bare)).status).toBe(404);
+    expect((await fetch(`${bare}/${script}`)).status).toBe(404);
+  });
+
   it('is not handed a token where a repository names its address', async () => {
     const { ws, host, token, serve } = await scene();
     const MSTORE_TOKEN = await token('alice', '--scope', 'read');

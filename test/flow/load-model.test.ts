@@ -92,11 +92,11 @@ describe('loadModel', () => {
     expect(scores[0]).toBeCloseTo(0.50306, 4);
     await model.close();
     const milliseconds = expect.any(Number);
-    const reference = 'ocr@v1';
+    const of = { reference: 'ocr@v1', model: 'ocr', version: 'v1', milliseconds };
     const runtime = 'onnxruntime-web';
     expect(heard).toEqual([
-      ['loaded', { reference, file: 'cls.onnx', runtime, bytes: classifier.length, milliseconds }],
-      ['predicted', { reference, milliseconds }],
+      ['loaded', { ...of, file: 'cls.onnx', runtime, bytes: classifier.length }],
+      ['predicted', { ...of, outputs: results }],
     ]);
     expect(heard.every(([, event]) => (event as { milliseconds: number }).milliseconds > 0)).toBe(
       true,

@@ -44,7 +44,7 @@ torch.save({"weight": Runs()}, "../runs.pt")
 `;
 
 beforeAll(async () => {
-  installPython();
+  await installPython();
   await installTorch();
 }, 600_000);
 

@@ -2,6 +2,9 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { formatEntry } from '../../src/registry/entry.ts';
+import { formatRecord } from '../../src/registry/record.ts';
+import { seal } from '../../src/registry/sealed.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
 import { bytesSource } from '../../src/remote/remote.ts';
@@ -13,6 +16,7 @@ import {
   type TestToken,
   writeTokenFile,
 } from '../support/http-remote.ts';
+import { environmentDraft, madeRecord } from '../support/registry.ts';
 import { listKeys } from '../support/remote-bytes.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -66,9 +70,16 @@ describe('who may do what', () => {
       const remote = opened(server, token);
       const made = Object.values(keys).map((key) => `${key.replace('x.pack', token.name)}`);
       const outcomes = [];
+      const version = madeRecord(token.name, 'v1');
+      const draft = environmentDraft(version, 'production');
+      const bodies = [
+        Buffer.from('{}'),
+        formatRecord(version),
+        formatEntry(seal({ ...draft, number: 1, previous: null })),
+      ];
       for (const [i, key] of made.entries()) {
         const own = i === 0 ? key : key.replace('bert', token.name);
-        outcomes.push(await outcomeOf(remote.create(own, bytesSource(Buffer.from('{}')))));
+        outcomes.push(await outcomeOf(remote.create(own, bytesSource(bodies[i] as Buffer))));
       }
       outcomes.push(
         await outcomeOf(remote.create(`gc/${token.name}`, bytesSource(Buffer.from('x')))),

@@ -52,7 +52,17 @@ describe('what a server tells of models', () => {
     expect(turned.versions.map(({ version }) => version)).toEqual(['v1', 'v2']);
     expect(await json('/bert/environments')).toEqual({
       model: 'bert',
-      environments: [{ environment: 'production', version: 'v1' }],
+      lifecycle: [],
+      environments: [
+        {
+          environment: 'production',
+          version: 'v1',
+          number: 1,
+          action: 'deploy',
+          since: expect.stringMatching(/^\d{4}-/),
+          by: expect.any(String),
+        },
+      ],
     });
     expect(await json('/bert/history')).toMatchObject({
       total: 1,
@@ -85,6 +95,31 @@ describe('what a server tells of models', () => {
     expect(error['message']).not.toContain('/tmp');
   });
 
+  it('goes by the lifecycle and the gates of the workspace', async () => {
+    const { ws } = await served();
+    const policy =
+      'weights = { f1 = 1 }\nlower_is_better = ["ms"]\n[policy.live.limits]\nms = { max = 9 }';
+    const config = `\n[registry]\nlifecycle = "staging,live"\n\n[policy.live]\n${policy}\n`;
+    fs.appendFileSync(ws.at('.modelstore/config.toml'), config);
+    for (const [version, ms] of [
+      ['v3', 8],
+      ['v4', 7],
+    ] as const) {
+      await ws.ok('register', `bert@${version}`, '--metric', `ms=${ms}`, '--metric', 'f1=0.5');
+    }
+    await ws.ok('push');
+    const remote = await openRemote(ws.remote, { base: '/' });
+    const { url } = await startTestServer({ remote, workspace: await ws.open() });
+    const headers = { authorization: `Bearer ${allScopes.token}` };
+    const json = async (path: string) =>
+      (await fetch(`${url}/api/v1/ml-models/bert/${path}`, { headers })).json();
+    expect(await json('environments')).toMatchObject({ lifecycle: ['staging', 'live'] });
+    const listed = (await json('versions?sort=ms')) as { versions: { version: string }[] };
+    expect(listed).toMatchObject({ judged: ['f1', 'ms'], lowerIsBetter: ['ms'] });
+    // As mstore versions does: the best first, then those that lack it.
+    expect(listed.versions.map(({ version }) => version)).toEqual(['v4', 'v3', 'v2', 'v1']);
+  });
+
   it('describes itself', async () => {
     const { server } = await served();
     const document = (await (await fetch(`${server.url}/api/v1/openapi.json`)).json()) as {
@@ -92,7 +127,10 @@ describe('what a server tells of models', () => {
       paths: object;
     };
     expect(document.openapi).toBe('3.1.0');
-    expect(Object.keys(document.paths)).toContain('/api/v1/ml-models/{model}/versions');
+    const paths = Object.keys(document.paths);
+    for (const name of ['versions', 'compare', 'sharing']) {
+      expect(paths).toContain(`/api/v1/ml-models/{model}/${name}`);
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
+import { installing } from './install-lock.ts';
 
 /**
  * Installs packages of Debian where a program of theirs is missing, as root alone may: what the peers
@@ -17,6 +18,8 @@ export async function installDebianPackages(...packages: string[]): Promise<void
   const run = promisify(execFile);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const how = { env, maxBuffer: 64 * 1024 * 1024 };
-  await run('apt-get', ['update', '-q'], how);
-  await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], how);
+  await installing(async () => {
+    await run('apt-get', ['update', '-q'], how);
+    await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], how);
+  });
 }

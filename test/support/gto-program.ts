@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gitTestEnv } from './git.ts';
+import { installing } from './install-lock.ts';
 
 /** The version that docs and code speak of. */
 const gtoVersion = '1.10.1';
@@ -10,7 +11,11 @@ const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-gto', impor
 const program = path.join(kept, gtoVersion, 'bin/gto');
 
 /** Installs GTO with Python's package installer, once, into a folder of its own. */
-export function installGto(): void {
+export function installGto(): Promise<void> {
+  return installing(install);
+}
+
+function install(): void {
   if (fs.existsSync(program)) return;
   const made = `${path.dirname(path.dirname(program))}-${process.pid}`;
   execFileSync('python3', ['-m', 'venv', made], { stdio: 'inherit' });

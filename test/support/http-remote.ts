@@ -25,7 +25,7 @@ export interface TestToken {
 export const allScopes: TestToken = {
   name: 'everything',
   token: 'mst_everything',
-  scopes: ['read', 'push', 'deploy', 'collect'],
+  scopes: ['read', 'push', 'deploy', 'report', 'collect'],
 };
 
 /** A server of a test, with what it writes. */
@@ -70,10 +70,12 @@ export async function startTestServer(
       stateFolder,
       tokens: new Tokens(tokenFile, () => Date.now()),
       anonymous: 'none',
+      page: true,
       requestsPerMinute: 1_000_000,
       uploadBytesMax: 1024 ** 3,
       clock: systemClock,
       random: systemRandom,
+      watching: { by: 'monitor at test' },
       log: { write: (line) => void log.push(line) },
       ...rest,
     },

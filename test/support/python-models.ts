@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installing } from './install-lock.ts';
 
 /** Packages of Python that write models, or look into them, of one version each. */
 const packages = [
@@ -22,7 +23,11 @@ const folder = path.join(
 );
 
 /** Installs the packages with Python's package installer, once, into a folder of their own. */
-export function installPython(): void {
+export function installPython(): Promise<void> {
+  return installing(install);
+}
+
+function install(): void {
   const done = path.join(folder, 'installed');
   if (fs.existsSync(done)) return;
   fs.rmSync(folder, { recursive: true, force: true });

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { installing } from './install-lock.ts';
 
 /** Packages that load models, each of one version, and small enough to be installed for a test. */
 const packages = [
@@ -21,7 +22,11 @@ const place = path.join(
 const program = path.join(place, 'bin/python');
 
 /** Installs the packages with Python's installer, once, into a folder of their own. */
-export function installPython(): void {
+export function installPython(): Promise<void> {
+  return installing(install);
+}
+
+function install(): void {
   if (fs.existsSync(program)) return;
   const made = `${place}-${process.pid}`;
   execFileSync('python3', ['-m', 'venv', made], { stdio: 'inherit' });

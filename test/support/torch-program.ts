@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installDebianPackages } from './debian.ts';
+import { installing } from './install-lock.ts';
 
 /** Python as Debian has it: what is installed as a package of Debian is imported by that alone. */
 const program = '/usr/bin/python3';
@@ -15,9 +16,11 @@ const place = path.join(kept, safetensors);
  */
 export async function installTorch(): Promise<void> {
   if (!imports('torch')) await installDebianPackages('python3-torch');
-  if (imports('safetensors.torch')) return;
-  const pip = ['-m', 'pip', '--python', program, 'install', '--quiet', '--no-deps'];
-  execFileSync('python3', [...pip, '--target', place, safetensors], { stdio: 'inherit' });
+  await installing(() => {
+    if (imports('safetensors.torch')) return;
+    const pip = ['-m', 'pip', '--python', program, 'install', '--quiet', '--no-deps'];
+    execFileSync('python3', [...pip, '--target', place, safetensors], { stdio: 'inherit' });
+  });
 }
 
 function imports(name: string): boolean {

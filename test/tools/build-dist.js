@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * Builds dist/ anew: the library and the threads by the TypeScript compiler, the kernels by
- * AssemblyScript, and the command line bundled on top, which halves the time it takes to start. Every
- * part of the bundle lies in dist/cli, so that paths relative to a module are those of the sources.
+ * AssemblyScript, the page of the server, and the command line bundled on top, which halves the time it takes to start.
+ * Every part of the bundle lies in dist/cli, so that paths relative to a module are those of the sources.
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -10,6 +10,7 @@ import { isBuiltin } from 'node:module';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildWeb } from './build-web.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const dist = path.join(root, 'dist');
@@ -39,6 +40,7 @@ run('typescript/bin/tsc', '-p', '.');
 kernel('mh8', '--enable', 'simd');
 kernel('mh8-scalar');
 fs.rmSync(path.join(dist, 'cli'), { recursive: true });
+await buildWeb(root);
 
 /** The patterns and segmenters for the width of text take longer than most commands; only help needs them. */
 const lazyWidths = {

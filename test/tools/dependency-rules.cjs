@@ -83,26 +83,39 @@ module.exports = {
       'versions, environments and gates are records and rules: files of models are none of theirs',
     ),
     layer(
+      'monitor',
+      ['base', 'registry'],
+      'monitors count and judge: who tells them, and who moves an environment, is none of theirs',
+    ),
+    layer(
       'flow',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
-        'registry',
+        ...['registry', 'monitor'],
       ],
       'flows decide; they do not print or parse arguments',
     ),
     layer(
       'server',
-      ['base', 'remote', 'store', 'registry', 'flow'],
+      ['base', 'remote', 'store', 'registry', 'monitor', 'flow'],
       'the server is a second way to the flows, beside the command line',
     ),
     layer(
       'cli',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'worktree', 'git', 'registry'],
-        ...['flow', 'server'],
+        ...['monitor', 'flow', 'server'],
       ],
       'the command line is on top',
     ),
+    layer('web', [], 'browser code knows the server by what it answers alone'),
+    {
+      name: 'web-is-for-browsers',
+      severity: 'error',
+      comment: 'browser code is bundled by itself: nothing that Node runs may import it',
+      from: { path: '^src/', pathNot: '^src/web/' },
+      to: { path: '^src/web/' },
+    },
     {
       name: 'store-knows-no-backend',
       severity: 'error',
@@ -188,6 +201,7 @@ module.exports = {
       'only a resolution reads a file of variables, when it is asked to',
     ),
     onlyIn(['@?fastify', 'prom-client'], ['server'], 'only the server knows its framework'),
+    onlyIn(['preact'], ['web'], 'only the page is drawn by it'),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(
       ['onnxruntime-(?:node|web|common)', '@tensorflow'],
@@ -204,7 +218,7 @@ module.exports = {
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['import', 'types', 'default'],
-      extensions: ['.ts', '.js'],
+      extensions: ['.ts', '.tsx', '.js'],
     },
   },
 };

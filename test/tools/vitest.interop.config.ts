@@ -15,6 +15,7 @@ export default defineConfig({
     globalSetup: ['test/tools/build.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    fileParallelism: false,
+    // Two at a time: services wait for the disk, and for each other.
+    maxWorkers: 2,
   },
 });

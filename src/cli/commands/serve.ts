@@ -1,7 +1,8 @@
 import * as path from 'node:path';
+import type { Argv } from 'yargs';
 import { MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
-import { type Args, type Command, textOf } from '../command.ts';
+import { type Args, type Command, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 
 const gib = 1024 ** 3;
@@ -9,7 +10,7 @@ const gib = 1024 ** 3;
 export const serveCommand: Command = {
   positionals: '',
   options: (parser) =>
-    parser
+    watchOptions(parser)
       .option('host', {
         type: 'string',
         default: '127.0.0.1',
@@ -36,6 +37,11 @@ export const serveCommand: Command = {
         choices: ['none', 'read'] as const,
         requiresArg: true,
         describe: 'What may be done without a token',
+      })
+      .option('page', {
+        type: 'boolean',
+        default: true,
+        describe: 'Show a page of all models at the URL (--no-page: show none)',
       })
       .option('state', {
         type: 'string',
@@ -91,8 +97,11 @@ export const serveCommand: Command = {
       port: numberOf(args, 'port', 0, 65_535),
       tokenFile: fileOf(context, args, 'token-file'),
       anonymous: textOf(args, 'anonymous') as 'none' | 'read' | undefined,
+      page: args['page'] !== false,
       stateFolder: fileOf(context, args, 'state'),
       urlFile: fileOf(context, args, 'url-file'),
+      notify: listOf(args, 'notify'),
+      recordFile: fileOf(context, args, 'record'),
       requestsPerMinute: numberOf(args, 'requests-per-minute', 1, 1e9),
       uploadBytesMax: numberOf(args, 'upload-space', 1, 1e6) * gib,
       cache: cacheOf(context, args),
@@ -105,6 +114,21 @@ export const serveCommand: Command = {
     return undefined;
   },
 };
+
+function watchOptions(parser: Argv): Argv {
+  return parser
+    .option('notify', {
+      type: 'array',
+      string: true,
+      requiresArg: true,
+      describe: 'Tell this URL of what happens to environments; signed with MSTORE_NOTIFY_SECRET',
+    })
+    .option('record', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Write down what hosts tell of models, for "mstore simulate"',
+    });
+}
 
 function numberOf(args: Args, name: string, least: number, most: number): number {
   const value = Number(args[name]);

@@ -3,7 +3,12 @@ import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import type { LoadedModel } from '../../session/loaded-model.ts';
 import { type LoadedEvent, tell } from '../../session/model-events.ts';
 import { type Config, readConfig } from '../../worktree/config.ts';
-import { type ResolveOptions, resolveModel, surroundingsOf } from '../resolve/resolve.ts';
+import {
+  type ResolvedModel,
+  type ResolveOptions,
+  resolveModel,
+  surroundingsOf,
+} from '../resolve/resolve.ts';
 import { judgeValidated } from '../validate-policy.ts';
 import { openWorkspace, workspaceFolderName } from '../workspace.ts';
 import { type OpenModelOptions, openModel, readPlaceLabels } from './open-model.ts';
@@ -28,30 +33,27 @@ export async function loadModel(...args: ModelArguments<LoadModelOptions>): Prom
   const { clock } = surroundingsOf(options);
   const start = clock.monotonic();
   const since = () => clock.monotonic() - start;
+  // What the reference means, once that is known: a load that fails behind that is the fault of the version.
+  let of: Pick<LoadedEvent, 'reference' | 'model' | 'version'> = { reference: reference ?? '' };
   try {
-    const loaded = await load(reference, options);
-    const { reference: asked, file, runtime, bytes } = loaded.info;
-    const event: LoadedEvent = { reference: asked, file, runtime, bytes, milliseconds: since() };
-    tell(events, 'loaded', event);
+    const config = await configOf(options);
+    const place = await resolveModel(reference, options);
+    of = { reference: place.reference, model: place.model, version: place.version };
+    const loaded = await open(place, config, options);
+    const { file, runtime, bytes } = loaded.info;
+    tell(events, 'loaded', { ...of, file, runtime, bytes, milliseconds: since() });
     return loaded;
   } catch (error) {
-    const failed = {
-      reference: reference ?? '',
-      phase: 'load',
-      error,
-      milliseconds: since(),
-    } as const;
-    tell(events, 'failed', failed);
+    tell(events, 'failed', { ...of, phase: 'load', error, milliseconds: since() });
     throw error;
   }
 }
 
-async function load(
-  reference: string | undefined,
+function open(
+  place: ResolvedModel,
+  config: Config,
   options: LoadModelOptions,
 ): Promise<LoadedModel> {
-  const config = await configOf(options);
-  const place = await resolveModel(reference, options);
   const { clock } = surroundingsOf(options);
   return openModel(place, options, {
     clock,

@@ -138,9 +138,9 @@ class DiskCache {
         this.#space.remove(this.#file(of));
         within.start = done;
       }
-      this.counts.misses++;
       await this.#fetch(of, wantedEnd, options);
     }
+    this.counts.misses++;
     // The disk keeps nothing: it is full, or fails. What is read goes through.
     const rest = { start: base + within.start, end: range.end };
     yield* this.#remote.get(of.key, rest, options);
@@ -188,6 +188,7 @@ class DiskCache {
       this.#coming.set(this.#file(of), come);
       return end;
     });
+    this.counts.misses += run.length;
     const [first] = run as readonly [BlockOf];
     const last = run.at(-1) as BlockOf;
     const range = {

@@ -1,0 +1,52 @@
+import { writeCacheFile } from '../base/cache-file.ts';
+import { readBounded } from '../base/files.ts';
+import { isJsonObject, parseJsonBytes } from '../base/json.ts';
+
+/** A file that is longer is none of ours. */
+const bytesMax = 256 * 1024 * 1024;
+const format = 1;
+
+/**
+ * What monitors have counted, on the disk: a server that is started anew goes on with it. It can be had again by waiting, so that a file
+ * that cannot be read or written counts for nothing.
+ */
+export class MonitorState {
+  readonly #file: string;
+  /** What was read and not yet taken over. */
+  readonly #left: Map<string, unknown>;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#left = read(file);
+  }
+
+  /** What was kept of an environment; once. */
+  take(key: string): unknown {
+    const value = this.#left.get(key);
+    this.#left.delete(key);
+    return value;
+  }
+
+  /** Keeps the states of environments, and what of the others was not taken over yet. */
+  save(states: ReadonlyArray<readonly [key: string, state: object]>): void {
+    const all = [...this.#left, ...states];
+    if (all.length > 0) writeCacheFile(this.#file, JSON.stringify({ format, states: all }));
+  }
+}
+
+function read(file: string): Map<string, unknown> {
+  try {
+    const bytes = readBounded(file, bytesMax);
+    const document: unknown = bytes === undefined ? undefined : parseJsonBytes(bytes);
+    if (!isJsonObject(document) || document['format'] !== format) return new Map();
+    const states = document['states'] as unknown;
+    if (!Array.isArray(states)) return new Map();
+    return new Map(
+      (states as unknown[]).filter(
+        (pair): pair is [string, unknown] => Array.isArray(pair) && typeof pair[0] === 'string',
+      ),
+    );
+  } catch {
+    return new Map();
+  }
+}
