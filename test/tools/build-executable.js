@@ -160,8 +160,8 @@ function nodeOf(wanted) {
     if (sum !== nodeSums[wanted]) fail(`${name}@${nodeVersion} is not what it was: ${sum}`);
     execFileSync('tar', ['-xzf', archive, '-C', made]);
     fs.rmSync(archive);
-    fs.rmSync(folder, { recursive: true, force: true });
-    fs.renameSync(made, folder);
+    // Another build may have been faster, and runs what it put there.
+    if (!fs.existsSync(program)) fs.renameSync(made, folder);
   } finally {
     fs.rmSync(made, { recursive: true, force: true });
   }
