@@ -10,6 +10,7 @@ import type { ChosenRemote } from '../flow/remotes.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
 import { PartMemory } from '../remote/part-memory.ts';
+import type { MethodCount, RemoteCounts } from '../remote/wrappers/counting.ts';
 import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
 import { asMstoreError, statusOf } from './answers.ts';
 import { verifyArrived } from './arrival.ts';
@@ -54,6 +55,8 @@ export interface ServerOptions {
   readonly remote: ServedRemote;
   /** Numbers of what is kept of it here, where it is kept. */
   readonly cache?: CachedRemote['counts'] | undefined;
+  /** What of it reached the place behind, past what is kept here. */
+  readonly behind?: (() => RemoteCounts) | undefined;
   /** The same, counted and without the power to delete. */
   readonly chosen: ChosenRemote;
   /** What is known of it is kept there, and its rules hold for who moves environments. */
@@ -162,6 +165,7 @@ async function makeApp(options: ServerOptions): Promise<AppParts> {
   metrics.gauge('mstore_uploads', 'Uploads that are under way', () => uploads.count);
   metrics.gauge('mstore_upload_bytes', 'Bytes of uploads under way', () => uploads.bytes);
   countCache(metrics, options);
+  countBehind(metrics, options);
   const watching = makeWatching(options, app.log, metrics);
   metrics.watch(app);
   answerErrors(app);
@@ -185,6 +189,18 @@ function countCache(metrics: Metrics, { cache }: ServerOptions): void {
   metrics.gauge('mstore_cache_hits', `${about} from the cache`, () => cache.hits);
   metrics.gauge('mstore_cache_misses', `${about} from the place behind it`, () => cache.misses);
   metrics.gauge('mstore_cache_bytes', 'Bytes that the cache takes', () => cache.bytes);
+}
+
+function countBehind(metrics: Metrics, { behind }: ServerOptions): void {
+  if (behind === undefined) return;
+  const of = (kind: keyof MethodCount) => () =>
+    Object.fromEntries(Object.entries(behind()).map(([method, count]) => [method, count[kind]]));
+  metrics.counted('mstore_remote_calls_total', 'Calls of the remote that is served', of('calls'));
+  metrics.counted(
+    'mstore_remote_bytes_total',
+    'Bytes of objects that went there or came from there',
+    of('bytes'),
+  );
 }
 
 function appOptions(

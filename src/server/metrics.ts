@@ -36,6 +36,20 @@ export class Metrics {
     });
   }
 
+  /** Adds numbers that only grow and are counted elsewhere, one for each method. */
+  counted(name: string, help: string, read: () => Readonly<Record<string, number>>): void {
+    new this.#kinds.Counter({
+      name,
+      help,
+      labelNames: ['method'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [method, count] of Object.entries(read())) this.inc({ method }, count);
+      },
+    });
+  }
+
   /** Adds numbers that only grow, one for each set of labels. */
   counter<L extends string>(name: string, help: string, labelNames: readonly L[]) {
     const registers = [this.#registry];

@@ -74,12 +74,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   prepare(stateFolder);
   const work = async (): Promise<void> => {
     // Where it is, is the business of those who run the server.
-    const read = keptIn(remote, options);
+    const behind = counting(remote);
+    const read = keptIn(behind, options);
     const counted = { ...counting(read), location: 'this server' };
     const server = await startServer(
       {
         remote: { ...counted, ...('sizeOf' in read ? { sizeOf: read.sizeOf } : {}) },
-        cache: 'counts' in read ? read.counts : undefined,
+        cache: read === behind ? undefined : (read as CachedRemote).counts,
+        behind: () => behind.counts(),
         chosen: { name, remote: counted, isService },
         workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
         stateFolder,

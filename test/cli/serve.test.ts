@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { type CliResult, type RunningCli, startMstore } from '../support/cli.ts';
 import { makePublished, textsBelow } from '../support/resolving.ts';
 import { testTls } from '../support/s3-remote.ts';
+import { freePort } from '../support/server-process.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
@@ -179,6 +180,9 @@ describe('mstore serve', () => {
     expect(number('mstore_cache_bytes')).toBeGreaterThan(0);
     // The pack alone, whose index is in it, or both.
     expect(number('mstore_cache_misses')).toBeLessThanOrEqual(6);
+    const behind = number('mstore_remote_bytes_total\\{method="get"\\}');
+    expect(behind).toBeGreaterThan(files['weights.bin'].length);
+    expect(behind).toBeLessThan(2 * files['weights.bin'].length);
     // The bytes of the packs are needed no more by those who read what was read before.
     const packs = path.join(ws.remote, 'packs');
     for (const entry of fs.readdirSync(packs, { recursive: true, withFileTypes: true })) {
@@ -188,6 +192,54 @@ describe('mstore serve', () => {
     const last = await run(['pull', 'bert@v1', '--to', 'd', '--remote', url]);
     expect(last.code, last.stderr).toBe(0);
     expect(textsBelow(path.join(host, 'd'))).toEqual(files);
+  });
+
+  it('may be killed while a host pushes and another pulls: both go on, or do when they are run again', async () => {
+    const { ws, host, run, token } = await scene();
+    const MSTORE_TOKEN = await token('alice', '--scope', 'read,push');
+    const large = xorshiftBytes(11, 60_000_000);
+    fs.writeFileSync(path.join(ws.root, 'models/bert/large.bin'), large);
+    const inside = (...args: string[]) => startMstore(ws.root, args, { env: { HOME: host } }).done;
+    for (const args of [['add', 'models/bert'], ['register', 'bert@v2', 'models/bert'], ['push']]) {
+      expect(await inside(...args)).toMatchObject({ code: 0 });
+    }
+    fs.writeFileSync(path.join(ws.root, 'other.bin'), xorshiftBytes(12, 60_000_000));
+    expect(await inside('add', 'other.bin')).toMatchObject({ code: 0 });
+    // Where the server comes back, it has the address that it had.
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const from = ['--remote', ws.remote, '--port', String(port), '--token-file', 'tokens.json'];
+    const start = () => startMstore(host, ['serve', ...from], { env: { HOME: host } });
+    const env = { HOME: host, MSTORE_TOKEN };
+    let server = start();
+    while (!(await fetch(`${url}/livez`).catch(() => undefined))?.ok) await delay(50);
+    /** Runs it, again where the server was away for longer than a command tries. */
+    const inTheEnd = async (start: () => Promise<CliResult>): Promise<CliResult> => {
+      for (let tries = 1; ; tries++) {
+        const result = await start();
+        if (result.code !== 8 || tries === 5) return result;
+      }
+    };
+    const pulled = inTheEnd(() =>
+      run(['pull', 'bert@v2', '--to', 'model', '--remote', url], { MSTORE_TOKEN }),
+    );
+    const pushed = inTheEnd(
+      () => startMstore(ws.root, ['push', 'other.bin', '--remote', url], { env }).done,
+    );
+    for (const ms of [300, 500, 700]) {
+      await delay(ms);
+      server.child.kill('SIGKILL');
+      await server.done;
+      server = start();
+    }
+    const [pull, push] = await Promise.all([pulled, pushed]);
+    expect(pull.code, pull.stderr).toBe(0);
+    expect(push.code, push.stderr).toBe(0);
+    expect(fs.readFileSync(path.join(host, 'model/large.bin')).equals(large)).toBe(true);
+    server.child.kill('SIGTERM');
+    await server.done;
+    const looked = await inside('verify', '--remote', 'origin');
+    expect(looked.code, looked.stdout + looked.stderr).toBe(0);
   });
 
   it('says what is wrong with an address that is none of it', async () => {

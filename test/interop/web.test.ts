@@ -156,7 +156,7 @@ describe('what is shown', () => {
     const last = (await registry.live('ocr', 'staging')) as Sealed<EnvironmentEntry>;
     const log = environmentLog('ocr', 'staging');
     const { number: _, previous: __, ...draft } = last.value;
-    const evidence = { accuracy: 0.4, note: hostile };
+    const evidence = { rule: 'max_error_rate', accuracy: 0.4, note: hostile };
     await registry.append(log, { ...draft, by: 'watcher', evidence } as never, last);
     await signedIn('reader', {}, async (tab) => {
       await show(tab, '/#/models/ocr/history?env=staging');

@@ -122,7 +122,8 @@ function takesConnections(port: number): Promise<boolean> {
   });
 }
 
-function freePort(): Promise<number> {
+/** Finds a port that nobody listens at. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.once('error', reject);
