@@ -1,6 +1,4 @@
-import { writeCacheFile } from '../base/cache-file.ts';
-import { readBounded } from '../base/files.ts';
-import { isJsonObject, parseJsonBytes } from '../base/json.ts';
+import { readCacheDocument, writeCacheFile } from '../base/cache-file.ts';
 
 /** A file that is longer is none of ours. */
 const bytesMax = 256 * 1024 * 1024;
@@ -35,18 +33,11 @@ export class MonitorState {
 }
 
 function read(file: string): Map<string, unknown> {
-  try {
-    const bytes = readBounded(file, bytesMax);
-    const document: unknown = bytes === undefined ? undefined : parseJsonBytes(bytes);
-    if (!isJsonObject(document) || document['format'] !== format) return new Map();
-    const states = document['states'] as unknown;
-    if (!Array.isArray(states)) return new Map();
-    return new Map(
-      (states as unknown[]).filter(
-        (pair): pair is [string, unknown] => Array.isArray(pair) && typeof pair[0] === 'string',
-      ),
-    );
-  } catch {
-    return new Map();
-  }
+  const states: unknown = readCacheDocument(file, format, bytesMax)?.['states'];
+  if (!Array.isArray(states)) return new Map();
+  return new Map(
+    (states as unknown[]).filter(
+      (pair): pair is [string, unknown] => Array.isArray(pair) && typeof pair[0] === 'string',
+    ),
+  );
 }

@@ -9,6 +9,7 @@ import { remoteRegistry } from '../flow/registry.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { EnvironmentMonitor, type Judgement } from '../monitor/environment-monitor.ts';
+import { reasonOf } from '../monitor/judge.ts';
 import type { Outcome } from '../monitor/outcome.ts';
 import { type MonitorRules, rulesFor } from '../monitor/rules.ts';
 import type { EnvironmentEntry } from '../registry/entry.ts';
@@ -311,7 +312,7 @@ export class Monitors {
       // What is live now is another one, and is judged by what comes from now on.
       await this.#refresh(watched, undefined);
     }
-    const text = bad.breaches.map((breach) => breach.text).join('; ');
+    const text = reasonOf(bad.breaches);
     const facts = { act: `monitor: ${act.act}`, by, model, environment, version: live.version };
     if (!isNews) return;
     log.warn({ ...act, ...facts, number: live.number }, text);

@@ -1,11 +1,10 @@
 import { createHmac } from 'node:crypto';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { writeCacheFile } from '../base/cache-file.ts';
+import { readCacheDocument, writeCacheFile } from '../base/cache-file.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
-import { readBounded } from '../base/files.ts';
-import { isJsonObject, parseJsonBytes } from '../base/json.ts';
+import { isJsonObject } from '../base/json.ts';
 import { printable } from '../base/names.ts';
 
 /** Something that others are told of. */
@@ -211,16 +210,9 @@ function hostOf(url: string): string {
 }
 
 function readWaiting(file: string): Message[] {
-  try {
-    const bytes = readBounded(file, kept.bytesMax);
-    const document: unknown = bytes === undefined ? undefined : parseJsonBytes(bytes);
-    if (!isJsonObject(document) || document['format'] !== kept.format) return [];
-    const waiting = document['waiting'] as unknown;
-    if (!Array.isArray(waiting)) return [];
-    return (waiting as unknown[]).filter(isMessage).slice(-waitingMax);
-  } catch {
-    return [];
-  }
+  const waiting: unknown = readCacheDocument(file, kept.format, kept.bytesMax)?.['waiting'];
+  if (!Array.isArray(waiting)) return [];
+  return (waiting as unknown[]).filter(isMessage).slice(-waitingMax);
 }
 
 function isMessage(value: unknown): value is Message {

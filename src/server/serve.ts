@@ -75,12 +75,12 @@ export async function serve(options: ServeOptions): Promise<void> {
   const work = async (): Promise<void> => {
     // Where it is, is the business of those who run the server.
     const behind = counting(remote);
-    const read = keptIn(behind, options);
-    const counted = { ...counting(read), location: 'this server' };
+    const cached = cacheOf(behind, options);
+    const counted = { ...counting(cached ?? behind), location: 'this server' };
     const server = await startServer(
       {
-        remote: { ...counted, ...('sizeOf' in read ? { sizeOf: read.sizeOf } : {}) },
-        cache: read === behind ? undefined : (read as CachedRemote).counts,
+        remote: cached === undefined ? counted : { ...counted, sizeOf: cached.sizeOf },
+        cache: cached?.counts,
         behind: () => behind.counts(),
         chosen: { name, remote: counted, isService },
         workspace: isPlain ? plainWorkspace(stateFolder, surroundings) : workspace,
@@ -120,11 +120,11 @@ export async function serve(options: ServeOptions): Promise<void> {
 }
 
 /** Keeps packs and their indexes on the disk: their keys are digests. What comes and goes is always asked for. */
-function keptIn(
+function cacheOf(
   remote: RemotePruner,
   { cache, surroundings }: ServeOptions,
-): RemotePruner | CachedRemote {
-  if (cache === undefined) return remote;
+): CachedRemote | undefined {
+  if (cache === undefined) return undefined;
   const isContent = (key: string): boolean =>
     packOfKey(key) !== undefined || packOfIndexKey(key) !== undefined;
   return diskCached(remote, { ...cache, clock: surroundings.clock, isContent });

@@ -53,7 +53,6 @@ export function MoveFields(props: FieldsProps) {
 }
 
 function DeployFields({ versions, environments, draft, onChange }: FieldsProps) {
-  const list = useId();
   return (
     <>
       <label>
@@ -73,8 +72,31 @@ function DeployFields({ versions, environments, draft, onChange }: FieldsProps) 
             ))}
         </select>
       </label>
+      <EnvironmentField
+        label="Environment"
+        names={environmentNames(environments)}
+        draft={draft}
+        onChange={onChange}
+      />
+    </>
+  );
+}
+
+/** Where a version goes: one of the names that are known, or a new one. */
+function EnvironmentField({
+  label,
+  names,
+  draft,
+  onChange,
+}: Pick<FieldsProps, 'draft' | 'onChange'> & {
+  readonly label: string;
+  readonly names: readonly string[];
+}) {
+  const list = useId();
+  return (
+    <>
       <label>
-        Environment
+        {label}
         <input
           required
           maxLength={128}
@@ -87,7 +109,7 @@ function DeployFields({ versions, environments, draft, onChange }: FieldsProps) 
         />
       </label>
       <datalist id={list}>
-        {environmentNames(environments).map((name) => (
+        {names.map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
@@ -96,7 +118,6 @@ function DeployFields({ versions, environments, draft, onChange }: FieldsProps) 
 }
 
 function PromoteFields({ environments, draft, onChange }: FieldsProps) {
-  const list = useId();
   return (
     <>
       <label>
@@ -113,26 +134,12 @@ function PromoteFields({ environments, draft, onChange }: FieldsProps) {
           ))}
         </select>
       </label>
-      <label>
-        To
-        <input
-          required
-          maxLength={128}
-          list={list}
-          value={draft.environment}
-          placeholder="production"
-          autocapitalize="none"
-          spellcheck={false}
-          onInput={({ currentTarget }) => onChange({ environment: currentTarget.value.trim() })}
-        />
-      </label>
-      <datalist id={list}>
-        {environmentNames(environments)
-          .filter((name) => name !== draft.from)
-          .map((name) => (
-            <option key={name} value={name} />
-          ))}
-      </datalist>
+      <EnvironmentField
+        label="To"
+        names={environmentNames(environments).filter((name) => name !== draft.from)}
+        draft={draft}
+        onChange={onChange}
+      />
     </>
   );
 }
