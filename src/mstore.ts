@@ -44,6 +44,7 @@ export {
 } from './flow/model-registry.ts';
 export { type PackageOptions, type PackageResult, packageVersion } from './flow/package.ts';
 export { type PackageInput, packageFile } from './flow/package-source.ts';
+export { type PublishRequest, type PublishResult, publish } from './flow/publish/publish.ts';
 export { type AlonePullResult, pullAlone } from './flow/pull-alone.ts';
 export { type PushResult, push } from './flow/push.ts';
 export { type PushWithVersionsResult, pushWithVersions } from './flow/push-versions.ts';

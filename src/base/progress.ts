@@ -7,6 +7,7 @@ export type ProgressPhase =
   | 'fetch'
   | 'checkout'
   | 'import'
+  | 'publish'
   | 'package'
   | 'unpackage'
   | 'verify'

@@ -142,6 +142,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/registry.ts')).registryCommand,
   },
   {
+    name: 'publish',
+    about: 'Publish a version to another service',
+    load: async () => (await import('./commands/publish.ts')).publishCommand,
+  },
+  {
     name: 'import',
     about: 'Take a model in from the Hub, a bucket, the web or a directory, as a version',
     load: async () => (await import('./commands/import.ts')).importCommand,

@@ -19,6 +19,7 @@ const phaseNames: Record<ProgressPhase, string> = {
   fetch: 'Fetching',
   checkout: 'Writing files',
   package: 'Packing',
+  publish: 'Publishing',
   import: 'Importing',
   unpackage: 'Unpacking',
   verify: 'Verifying',

@@ -75,10 +75,7 @@ const foreignTexts: Readonly<
   https: { what: 'an address of the web, not a version' },
   s3: bucketText,
   gs: bucketText,
-  mlflow: {
-    what: 'a model of an MLflow registry, which this mstore cannot read',
-    hint: `Download it into the workspace ("mlflow artifacts download"), ${addFirst}`,
-  },
+  mlflow: { what: 'a model of an MLflow registry, not a version' },
   dvc: {
     what: 'a path that DVC tracks, which this mstore cannot read',
     hint: `Run "dvc pull" for it, ${addFirst}`,

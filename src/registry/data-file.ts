@@ -127,7 +127,8 @@ function endOfText(text: string, start: number): number {
   }
 }
 
-async function parseYaml(text: string, fail: Fail): Promise<unknown> {
+/** Parses a text in YAML; `fail` makes the error of one that is none, or names something twice. */
+export async function parseYaml(text: string, fail: Fail): Promise<unknown> {
   const yaml = await import('./yaml-parser.ts');
   try {
     const document = yaml.parseYamlDocument(text);

@@ -6,7 +6,7 @@ import { limits } from '../base/limits.ts';
  * All that is used of the YAML library, which is bundled as a part of its own and loaded when the first
  * file in YAML is read.
  */
-export { isScalar, visit } from 'yaml';
+export { isScalar, stringify as formatYaml, visit } from 'yaml';
 
 /**
  * Parses one document, and stops at its first fault: the library by itself gathers all of them, at a tenth

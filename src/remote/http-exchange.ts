@@ -1,13 +1,22 @@
 import type * as http from 'node:http';
-import { systemCode } from '../base/errors.ts';
+import type * as https from 'node:https';
+import { isMstoreError, systemCode } from '../base/errors.ts';
+
+/** A body that is too large to be held: its bytes are asked for while they are sent. */
+export interface StreamedBody {
+  /** Bytes. */
+  readonly length: number;
+  /** Yields them from the first one on; each block is sent before the next one is asked for. */
+  blocks(): AsyncIterable<Uint8Array>;
+}
 
 /** What goes out in one HTTP request. */
 export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Sent one behind the other; Content-Length is the sum of their lengths. */
-  readonly body: readonly Uint8Array[];
+  /** Parts are sent one behind the other; Content-Length is the sum of their lengths. */
+  readonly body: readonly Uint8Array[] | StreamedBody;
   readonly agent: http.Agent | undefined;
   readonly signal: AbortSignal | undefined;
   /** Milliseconds without a byte, either way, after which the connection is given up. */
@@ -43,12 +52,15 @@ function protocolOf(url: URL): keyof typeof protocols {
   return url.protocol === 'https:' ? 'https' : 'http';
 }
 
-/** Keeps connections for further requests, for both protocols. */
-export function keepAliveAgents(): (url: URL) => http.Agent {
+/**
+ * Keeps connections for further requests, for both protocols.
+ * @param tls options of connections by TLS
+ */
+export function keepAliveAgents(tls: https.AgentOptions = {}): (url: URL) => http.Agent {
   const agents: Partial<Record<keyof typeof protocols, http.Agent>> = {};
   return (url) => {
     const name = protocolOf(url);
-    agents[name] ??= new (protocols[name]().Agent)({ keepAlive: true });
+    agents[name] ??= new (protocols[name]().Agent)({ keepAlive: true, ...tls });
     return agents[name];
   };
 }
@@ -63,7 +75,7 @@ export function exchange(request: HttpRequest): Promise<HttpAnswer> {
   const { method, url, agent, signal, body, moved = () => {} } = request;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted());
-    const length = body.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const length = lengthOf(body);
     const out = protocols[protocolOf(url)]().request(url, {
       method,
       headers: { ...request.headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
@@ -81,7 +93,9 @@ export function exchange(request: HttpRequest): Promise<HttpAnswer> {
     });
     out.on('error', (error) => {
       // Agents of proxies have no code for one that hangs up.
-      if (systemCode(error) === undefined) Object.assign(error, { code: 'ECONNRESET' });
+      if (systemCode(error) === undefined && !isMstoreError(error)) {
+        Object.assign(error, { code: 'ECONNRESET' });
+      }
       reject(error);
     });
     out.once('response', (response) => {
@@ -90,8 +104,19 @@ export function exchange(request: HttpRequest): Promise<HttpAnswer> {
       resolve(answerOf(out, response, { watch, moved }));
     });
     watch.start();
-    send(out, body, { watch, moved }, () => answer !== undefined);
+    const answered = (): boolean => answer !== undefined;
+    if (isStreamed(body)) sendStreamed(out, body, { watch, moved }, answered).catch(end);
+    else send(out, body, { watch, moved }, answered);
   });
+}
+
+function isStreamed(body: HttpRequest['body']): body is StreamedBody {
+  return !Array.isArray(body);
+}
+
+function lengthOf(body: HttpRequest['body']): number {
+  if (isStreamed(body)) return body.length;
+  return body.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 function aborted(): Error {
@@ -172,6 +197,40 @@ function send(
     });
   };
   next();
+}
+
+/** What fails where the bytes come from ends the request, as its error. */
+async function sendStreamed(
+  out: http.ClientRequest,
+  body: StreamedBody,
+  { watch, moved }: Observers,
+  answered: () => boolean,
+): Promise<void> {
+  let sent = 0;
+  for await (const block of body.blocks()) {
+    for (const piece of piecesOf([block])) {
+      if (out.destroyed || answered()) return;
+      sent += piece.length;
+      if (sent > body.length) break;
+      // The block's memory is the reader's again when the next one is asked for.
+      if (!out.write(Uint8Array.from(piece))) await drained(out);
+      watch.start();
+      moved(piece.length);
+    }
+  }
+  if (out.destroyed || answered()) return;
+  if (sent !== body.length) throw new Error(`A body of ${body.length} bytes has others`);
+  out.end();
+}
+
+function drained(out: http.ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      out.off('drain', done).off('close', done);
+      resolve();
+    };
+    out.on('drain', done).on('close', done);
+  });
 }
 
 function* piecesOf(body: readonly Uint8Array[]): Generator<Uint8Array, void, void> {

@@ -9,12 +9,20 @@ export interface AnswerFacts {
   header(name: string): string | undefined;
 }
 
+/** What is done with another service: models come from it, or go to it. */
+export type SourceAct = 'read' | 'publish';
+
+const acts: Readonly<Record<SourceAct, { readonly cannot: string; readonly kept: string }>> = {
+  read: { cannot: 'Cannot read', kept: 'what has arrived is kept' },
+  publish: { cannot: 'Cannot publish to', kept: 'what has arrived there is not sent again' },
+};
+
 /** Hints by the reason of a kind of failure; those of remotes speak of their configuration. */
 const hints: Readonly<Record<string, string>> = {
-  connection: 'Run the same command again; what has arrived is kept',
-  stalled: 'Run the same command again; what has arrived is kept',
-  service: 'Run the same command again later; what has arrived is kept',
-  throttled: 'Wait a moment and run the same command again; what has arrived is kept',
+  connection: 'Run the same command again; KEPT',
+  stalled: 'Run the same command again; KEPT',
+  service: 'Run the same command again later; KEPT',
+  throttled: 'Wait a moment and run the same command again; KEPT',
   'no-endpoint': 'Check the address, and the network of this machine',
   'not-http': 'Check host and port of the address',
   'wrong-answer': 'Check the address, and what stands in between',
@@ -25,16 +33,18 @@ export function sourceError(
   { code, reason, what, hint, triesMax }: FailureKind,
   where: string,
   more: {
+    readonly act?: SourceAct | undefined;
     readonly said?: string | undefined;
     readonly status?: number;
     readonly retryAfterMs?: number | undefined;
     readonly cause?: unknown;
   } = {},
 ): MstoreError {
-  const { said, status, retryAfterMs, cause } = more;
+  const { act = 'read', said, status, retryAfterMs, cause } = more;
+  const { cannot, kept } = acts[act];
   const brackets = said === undefined || said === '' ? '' : ` (${printable(said).slice(0, 300)})`;
-  return new MstoreError(code, `Cannot read ${printable(where)}: ${what}${brackets}`, {
-    hint: hints[reason] ?? hint,
+  return new MstoreError(code, `${cannot} ${printable(where)}: ${what}${brackets}`, {
+    hint: (hints[reason] ?? hint)?.replace('KEPT', kept),
     cause,
     details: { reason, source: where, status, triesMax, retryAfterMs },
   });
@@ -42,17 +52,25 @@ export function sourceError(
 
 /**
  * Makes the error of a connection that failed; what is no such failure is handed back as it is.
- * @param proxy host of the proxy that stands in between
+ * @param more host of the proxy that stands in between
  */
-export function connectionError(error: unknown, where: string, proxy?: string): unknown {
+export function connectionError(
+  error: unknown,
+  where: string,
+  { proxy, act }: { readonly proxy?: string; readonly act?: SourceAct | undefined } = {},
+): unknown {
   const code = systemCode(error);
   const kind = kindOfSystemCode(code);
   const said = proxy === undefined ? code : `${code}, by the proxy ${proxy}`;
-  return kind === undefined ? error : sourceError(kind, where, { said, cause: error });
+  return kind === undefined ? error : sourceError(kind, where, { act, said, cause: error });
 }
 
 /** Makes the error of an answer that another try may mend; undefined for one that is final. */
-export function passingError(answer: AnswerFacts, where: string): MstoreError | undefined {
+export function passingError(
+  answer: AnswerFacts,
+  where: string,
+  act?: SourceAct,
+): MstoreError | undefined {
   const { status } = answer;
   if (status !== 408 && status !== 429 && status < 500) return undefined;
   const busy = status === 429 || status === 503;
@@ -60,6 +78,7 @@ export function passingError(answer: AnswerFacts, where: string): MstoreError | 
     ? unreachable('throttled', 'it asks to slow down')
     : unreachable('service', 'the service failed');
   return sourceError(kind, where, {
+    act,
     said: `HTTP ${status}`,
     status,
     retryAfterMs: waitAsked(answer),

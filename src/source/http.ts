@@ -3,16 +3,27 @@ import { throwIfAborted } from '../base/abort.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { exchange, type HttpAnswer, keepAliveAgents } from '../remote/http-exchange.ts';
+import {
+  exchange,
+  type HttpAnswer,
+  keepAliveAgents,
+  type StreamedBody,
+} from '../remote/http-exchange.ts';
 import { refused, unreachable } from '../remote/service-errors.ts';
 import { type RetryPolicy, retryPolicy } from '../remote/wrappers/retry.ts';
-import { connectionError, passingError, sourceError } from './failures.ts';
+import { connectionError, passingError, type SourceAct, sourceError } from './failures.ts';
 import { proxyAgent, proxyError, proxyFor } from './proxy.ts';
 import { corruptSource, sourceChanged } from './snapshot.ts';
 
 /** Silence after which a connection is given up. */
 const stallMs = 60_000;
 const redirectsMax = 10;
+
+/** By which certificates servers are believed, where it is not by those of the system. */
+export interface WebTls {
+  readonly ca?: Buffer;
+  readonly rejectUnauthorized?: boolean;
+}
 
 /** How a web source is read; all of it can be replaced in tests. */
 export interface WebOptions {
@@ -24,13 +35,16 @@ export interface WebOptions {
   readonly stallMsMax?: number;
   /** Names proxies. */
   readonly env?: NodeJS.ProcessEnv;
+  /** For the words of errors. */
+  readonly act?: SourceAct;
+  readonly tls?: WebTls | undefined;
 }
 
 /** One request, without its address. */
 export interface WebRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly method?: string;
-  readonly body?: Uint8Array | undefined;
+  readonly body?: Uint8Array | StreamedBody | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -50,13 +64,17 @@ export interface WebFile {
 /** Reads the web: over HTTP and HTTPS, redirections followed, tried again where that may help. */
 export class Web {
   readonly policy: RetryPolicy;
-  readonly #agentFor = keepAliveAgents();
+  readonly #agentFor: (url: URL) => http.Agent;
   readonly #proxyAgents = new Map<string, Promise<http.Agent>>();
   readonly #stallMs: number;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #act: SourceAct;
+  readonly #tls: WebTls | undefined;
 
   constructor({ clock = systemClock, random = systemRandom, ...rest }: WebOptions = {}) {
-    const { triesMax, sleep, stallMsMax = stallMs, env = {} } = rest;
+    const { triesMax, sleep, stallMsMax = stallMs, env = {}, act = 'read', tls } = rest;
+    this.#agentFor = keepAliveAgents(tls);
+    this.#tls = tls;
     this.policy = retryPolicy({
       clock,
       random,
@@ -65,6 +83,7 @@ export class Web {
     });
     this.#stallMs = stallMsMax;
     this.#env = env;
+    this.#act = act;
   }
 
   /**
@@ -84,7 +103,8 @@ export class Web {
       answer.close();
       at = this.#follow(at, location, where);
     }
-    throw sourceError(refused('redirects', 'it redirects in a circle', 'Check the address'), where);
+    const circle = refused('redirects', 'it redirects in a circle', 'Check the address');
+    throw sourceError(circle, where, { act: this.#act });
   }
 
   async #exchange(at: URL, first: URL, where: string, request: WebRequest): Promise<HttpAnswer> {
@@ -98,20 +118,23 @@ export class Web {
         method,
         url: at,
         headers: { 'accept-encoding': 'identity', ...Object.fromEntries(own) },
-        body: body === undefined ? [] : [body],
+        body: body === undefined ? [] : body instanceof Uint8Array ? [body] : body,
         agent: proxy === undefined ? this.#agentFor(at) : await this.#agentBy(proxy),
         signal,
         stallMsMax: this.#stallMs,
       });
     } catch (error) {
       throwIfAborted(signal);
-      if (proxy === undefined) throw connectionError(error, where);
-      throw proxyError(error, where, proxy) ?? connectionError(error, where, proxy.host);
+      const act = this.#act;
+      if (proxy === undefined) throw connectionError(error, where, { act });
+      throw (
+        proxyError(error, where, proxy) ?? connectionError(error, where, { act, proxy: proxy.host })
+      );
     }
   }
 
   #agentBy(proxy: URL): Promise<http.Agent> {
-    const agent = this.#proxyAgents.get(proxy.href) ?? proxyAgent(proxy);
+    const agent = this.#proxyAgents.get(proxy.href) ?? proxyAgent(proxy, this.#tls);
     this.#proxyAgents.set(proxy.href, agent);
     return agent;
   }
@@ -124,7 +147,7 @@ export class Web {
     throw sourceError(
       refused('redirects', 'it redirects to what is not read', 'Check the address'),
       where,
-      { said: next?.protocol ?? 'no URL' },
+      { act: this.#act, said: next?.protocol ?? 'no URL' },
     );
   }
 

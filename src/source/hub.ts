@@ -43,7 +43,7 @@ export async function openHub(
   const hubUrl = place.endpoint.href.replace(/\/$/, '');
   const fetching = (shape: AnswerShape) => ({
     hubUrl,
-    fetch: asFetch(web, access, headers, shape, signal),
+    fetch: hubReader(web, access, headers, shape, signal),
   });
   const { sha: commit } = await modelInfo({
     ...fetching('object'),
@@ -113,6 +113,7 @@ function fileOf({ path, size, oid, lfs, type }: ListedFile, where: string): Sour
   return { path, size, gitBlob: oid as string };
 }
 
+/** Who reads what on the Hub. */
 interface HubAccess extends HubModel {
   readonly where: string;
   readonly place: HubPlace;
@@ -137,8 +138,8 @@ function checkedJson(body: Buffer, shape: AnswerShape, where: string): Buffer {
   throw corruptSource(where, `what it answers is no ${shape}`);
 }
 
-/** What the client of the Hub fetches by: bounded, checked, tried again, credentials to the Hub alone. */
-function asFetch(
+/** What is read of the Hub in JSON: bounded, checked, tried again, credentials to the Hub alone. */
+function hubReader(
   web: Web,
   access: HubAccess,
   headers: Readonly<Record<string, string>>,
@@ -176,6 +177,9 @@ function webUrl(text: string, where: string): URL {
   throw corruptSource(where, 'its list goes on at what is no address');
 }
 
+/** What is not there, as `details.lacks` of `not-found` says. */
+export type HubLack = 'repository' | 'revision' | 'file';
+
 /** Makes the error of an answer that is final, by what the Hub says beside its status. */
 function hubRefusal(
   answer: HttpAnswer,
@@ -185,8 +189,8 @@ function hubRefusal(
   const page = `${place.endpoint.href.replace(/\/$/, '')}/${repository}`;
   const denied = (what: string, hint: string): MstoreError =>
     sourceError(refused('denied', what, hint), where, { said: `HTTP ${status}`, status });
-  const missing = (what: string, hint: string): MstoreError =>
-    new MstoreError('not-found', what, { hint, details: { source: where, status } });
+  const missing = (what: string, hint: string, lacks: HubLack = 'repository'): MstoreError =>
+    new MstoreError('not-found', what, { hint, details: { source: where, status, lacks } });
   const withToken =
     place.token === undefined
       ? 'Set HF_TOKEN if it is private'
@@ -204,6 +208,7 @@ function hubRefusal(
       return missing(
         `${repository} on the Hub has no revision ${printable(revision)}`,
         `Look at ${page}/branches for the branches and tags it has`,
+        'revision',
       );
     case 'RepoNotFound':
       return missing(
@@ -211,7 +216,7 @@ function hubRefusal(
         `Check its name at ${page}. ${withToken}`,
       );
     case 'EntryNotFound':
-      return missing(`A file of ${where} is gone`, `Look at ${page}`);
+      return missing(`A file of ${where} is gone`, `Look at ${page}`, 'file');
   }
   if (/Invalid credentials/i.test(answer.header('x-error-message') ?? '')) {
     return denied('the token is not known there', 'Set HF_TOKEN to a token that is valid');

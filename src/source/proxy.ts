@@ -1,4 +1,5 @@
 import type * as http from 'node:http';
+import type * as tls from 'node:tls';
 import { MstoreError } from '../base/errors.ts';
 import { refused, unreachable } from '../remote/service-errors.ts';
 import { sourceError } from './failures.ts';
@@ -53,9 +54,12 @@ class ProxyRefusal extends Error {
 }
 
 /** Makes an agent whose connections go by a proxy, and are kept for further requests. */
-export async function proxyAgent(proxy: URL): Promise<http.Agent> {
+export async function proxyAgent(
+  proxy: URL,
+  tls: tls.SecureContextOptions = {},
+): Promise<http.Agent> {
   const { HttpsProxyAgent } = await import('./proxy-sdk.ts');
-  const agent = new HttpsProxyAgent(proxy, { keepAlive: true });
+  const agent = new HttpsProxyAgent(proxy, { keepAlive: true, ...tls });
   // Left alone, an answer of the proxy would be taken for one of the host.
   agent.on(
     'proxyConnect',

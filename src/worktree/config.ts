@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
 import { valueText } from '../base/json.ts';
-import { printable } from '../base/names.ts';
+import { pathProblem, printable } from '../base/names.ts';
 import { readConfigFile } from './config-file.ts';
 import { type HandWritten, type HandWrittenTables, handWrittenTables } from './hand-written.ts';
 import { parseRate, rateAbout } from './rate.ts';
@@ -102,6 +102,16 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     type: 'string',
     about: 'What is done about invalid and dangerous files: allow, warn or deny',
     check: (value) => ['allow', 'warn', 'deny'].includes(String(value)),
+  },
+  'publish.card': {
+    type: 'string',
+    about: 'Template of the model cards that publish writes, from the top of the workspace',
+    check: (value) => pathProblem(String(value)) === undefined,
+  },
+  'publish.experiment': {
+    type: 'string',
+    about:
+      'Name of the experiment in MLflow; {date}, {model}, {version} and {LABEL} stand for those of a version',
   },
   'remote.NAME.url': {
     type: 'string',

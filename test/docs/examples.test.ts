@@ -31,9 +31,11 @@ async function runLines(lines: readonly string[]): Promise<string> {
   fs.symlinkSync(top, path.join(work, 'node_modules/mstore'), 'junction');
   const hub = await HubServer.start();
   hub.commit('org/ocr', contentOf(model));
+  hub.tokens.set('hf_token', { granted: true, writes: true });
   const env = {
     ...gitTestEnv,
     HF_ENDPOINT: hub.endpoint,
+    HF_TOKEN: 'hf_token',
     PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
     MODEL: model,
     MSTORE_CACHE: path.join(place, 'cache'),

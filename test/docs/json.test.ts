@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { type CliWorkspace, cliEnv, flipBit, makeWorkspace, soleFile } from '../support/cli.ts';
 import { git } from '../support/git.ts';
+import { HubServer } from '../support/hub-server.ts';
 import { codeSpans, tableRows } from '../support/page-checks.ts';
 import { floats, onnxWithExternal, type TypedTensor, typedFile } from '../support/tensors.ts';
 
@@ -171,6 +172,19 @@ describe('the documents of --json', () => {
     workspace.write('../registry.json', stdout);
     workspace.remove('.modelstore/store/refs');
     await expectDocumented(workspace, 'registry import', 'registry', 'import', '../registry.json');
+  });
+
+  it('have the fields that the guide names, of a publication', async () => {
+    const hub = await HubServer.start();
+    hub.tokens.set('hf_token', { granted: true, writes: true });
+    Object.assign(cliEnv, { HF_ENDPOINT: hub.endpoint, HF_TOKEN: 'hf_token' });
+    const workspace = await makeModel();
+    workspace.remove('model/link');
+    await workspace.add('model');
+    await workspace.run('register', 'm@v1', 'model');
+    const to = ['m@v1', '--to', 'hf:org/m'];
+    await expectDocumented(workspace, 'publish', 'publish', ...to, '--dry-run');
+    await expectDocumented(workspace, 'publish', 'publish', ...to);
   });
 
   it('have the fields that the guide names, of tensors', async () => {

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { HubServer } from '../support/hub-server.ts';
 import { contentOf, makeImporter } from '../support/importing.ts';
+import { makePublisher } from '../support/publishing.ts';
 import { installPython, pythonAside } from '../support/python-program.ts';
 import { makeHost } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -112,5 +113,72 @@ describe("a cache that the Hub's own client wrote", () => {
     expect(sent).toBe(200_000);
     const { bytesReceived } = await (await makeImporter({ env })).take('hf:org/bert', 'bert@v1');
     expect([bytesReceived, hub.bytesSent - sent]).toEqual([50_014, 50_014]);
+  });
+});
+
+describe('what is published to the Hub', () => {
+  it("is what the Hub's own client gets, reads the card of, and lists", async () => {
+    const hub = await HubServer.start();
+    hub.tokens.set('hf_write', { granted: true, writes: true });
+    const files = filesOf('published');
+    const from = await makePublisher({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: 'hf_write' });
+    await from.version('v1', files, {
+      metrics: { accuracy: 0.91 },
+      metadata: {
+        ...{ license: 'mit', tags: ['a: b'], pipeline_tag: 'image-to-text' },
+        datasets: ['org/data'],
+      },
+    });
+    await from.publish('bert@v1', 'hf:org/bert');
+    const { env } = await makeMachine(hub);
+    const script = `
+import json, sys
+from huggingface_hub import HfApi, ModelCard, snapshot_download
+folder = snapshot_download("org/bert", revision="v1")
+card = ModelCard.load(folder + "/README.md")
+result = card.data.eval_results[0]
+print(json.dumps([folder, card.data.license, card.data.tags, card.data.pipeline_tag,
+    result.metric_type, result.metric_value, result.dataset_type,
+    HfApi().model_info("org/bert", revision="v1").sha]))`;
+    const { HOME: home = '' } = env;
+    const how = { cwd: home, env: { ...env, HF_TOKEN: 'hf_write' } };
+    const [folder, ...card] = JSON.parse(await pythonAside(script, [], how)) as [string, string];
+    const commit = hub.repositories.get('org/bert')?.refs.get('v1');
+    expect(card).toEqual([
+      ...['mit', ['a: b'], 'image-to-text', 'accuracy', 0.91, 'org/data'],
+      commit,
+    ]);
+    for (const [name, content] of Object.entries(files)) {
+      expect(fs.readFileSync(path.join(folder, name)).equals(Buffer.from(content))).toBe(true);
+    }
+  });
+
+  it("is sent to a server that takes what the Hub's own client sends", async () => {
+    const hub = await HubServer.start();
+    hub.tokens.set('hf_write', { granted: true, writes: true });
+    const { env } = await makeMachine(hub);
+    const { HOME: home = '' } = env;
+    const files = filesOf('python');
+    const folder = path.join(home, 'model');
+    for (const [name, content] of Object.entries(files)) {
+      fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+      fs.writeFileSync(path.join(folder, name), content);
+    }
+    const script = `
+import sys
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_repo("org/theirs", private=True)
+api.upload_folder(repo_id="org/theirs", folder_path=sys.argv[1])
+api.create_tag("org/theirs", tag="v1")`;
+    await pythonAside(script, [folder], { cwd: home, env: { ...env, HF_TOKEN: 'hf_write' } });
+    // So mstore finds all there, and has nothing to send but its card.
+    const from = await makePublisher({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: 'hf_write' });
+    await from.version('v1', files);
+    const { changed } = await from.publish('bert@v1', 'hf:org/theirs');
+    expect(changed).toBe(false);
+    const { steps } = await from.publish('bert@v1', 'hf:org/theirs', { tag: 'v1.0' });
+    expect(steps.map(({ act, what }) => `${act} ${what}`)).toEqual(['write README.md', 'tag v1.0']);
+    expect(hub.repositories.get('org/theirs')?.private).toBe(true);
   });
 });

@@ -1,15 +1,24 @@
-import { createHash } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { sha256 } from '../../src/base/digest.ts';
+import { entryOf, gitBlob, sendBytes, sha1 } from './hub-files.ts';
+import {
+  type HubFile,
+  type HubTree,
+  HubWrites,
+  lfsBytesMin,
+  type WriteAnswer,
+} from './hub-writes.ts';
 
 /** How an answer goes wrong. */
 export type HubFaultKind =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
   | 'reset'
   | 'truncate'
+  | 'cut'
+  | 'silent'
   | 'stall'
   | 'wrong-bytes'
   | 'longer'
@@ -27,14 +36,6 @@ export interface HubFault {
   /** How often; once by default. */
   readonly times?: number;
 }
-
-/** A file of a repository: its bytes, and whether it is one of Git LFS. */
-interface HubFile {
-  readonly bytes: Buffer;
-  readonly lfs: boolean;
-}
-
-type HubTree = ReadonlyMap<string, HubFile>;
 
 /** A repository of the server. */
 export interface HubRepository {
@@ -54,6 +55,8 @@ export interface HubRequest {
   readonly range: string | undefined;
   /** Bytes of the body that was sent. */
   sent: number;
+  /** Bytes of the body that came. */
+  received: number;
 }
 
 /** With what a server speaks TLS. */
@@ -66,8 +69,9 @@ export interface HubTls {
 export class HubServer {
   readonly repositories = new Map<string, HubRepository>();
   readonly requests: HubRequest[] = [];
-  /** Tokens that may read what is private, and what is gated. */
-  readonly tokens = new Map<string, { readonly granted: boolean }>();
+  /** Tokens that may read what is private, what is gated, and who may write. */
+  readonly tokens = new Map<string, { readonly granted: boolean; readonly writes?: boolean }>();
+  readonly writes = new HubWrites();
   faults: HubFault[] = [];
   /** Entries of a page of a listing. */
   pageEntries = 3;
@@ -125,7 +129,7 @@ export class HubServer {
     const tree = new Map(
       Object.entries(files).map(([path, content]) => {
         const bytes = Buffer.from(content);
-        return [path, { bytes, lfs: bytes.length >= 1000 }] as const;
+        return [path, { bytes, lfs: bytes.length >= lfsBytesMin }] as const;
       }),
     );
     const id = [...tree].map(([path, { bytes }]) => path + sha1(bytes)).join();
@@ -154,6 +158,7 @@ export class HubServer {
       authorization,
       range,
       sent: 0,
+      received: 0,
     };
     this.requests.push(asked);
     this.onRequest(asked);
@@ -174,7 +179,75 @@ export class HubServer {
       response.writeHead(302, { location: 'ftp://127.0.0.1/x' }).end();
       return;
     }
-    this.#serve(asked, fault, response);
+    if (request.method === 'GET' || request.method === 'HEAD') {
+      this.#serve(asked, fault, response);
+      return;
+    }
+    const blocks: Buffer[] = [];
+    request.on('data', (block: Buffer) => {
+      blocks.push(block);
+      asked.received += block.length;
+      if (fault === 'cut' && asked.received > 50_000) request.socket.resetAndDestroy();
+    });
+    request.on('end', () => {
+      const { status, body, headers } = this.#write(asked, Buffer.concat(blocks));
+      // What was asked for is done, and nobody learns of it.
+      if (fault === 'silent') return void request.socket.resetAndDestroy();
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  #write({ url: given, authorization, method }: HubRequest, body: Buffer): WriteAnswer {
+    const url = new URL(given, this.endpoint);
+    const [, oid = '', complete] = /^\/lfs\/([0-9a-f]{64})(\/complete)?$/.exec(url.pathname) ?? [];
+    const part = url.searchParams.get('part');
+    if (complete !== undefined) return this.writes.complete(body);
+    if (oid !== '' && method === 'PUT') {
+      return this.writes.put(oid, part === null ? undefined : Number(part), body);
+    }
+    const token = this.tokens.get(authorization?.replace('Bearer ', '') ?? '');
+    if (token === undefined)
+      return { status: 401, body: { error: 'Invalid username or password.' } };
+    if (token.writes !== true) return { status: 403, body: { error: 'You may not write here.' } };
+    if (url.pathname === '/api/repos/create') return this.#create(body);
+    const [, batched] = /^\/(.+)\.git\/info\/lfs\/objects\/batch$/.exec(url.pathname) ?? [];
+    if (batched !== undefined) return this.writes.batch(body, this.#cdnHost);
+    const [, name = '', what, rest = ''] =
+      /^\/api\/models\/(.+?)\/(preupload|commit|tag|branch)\/([^/]+)$/.exec(url.pathname) ?? [];
+    const repository = this.repositories.get(name);
+    if (repository === undefined)
+      return { status: 404, headers: { 'x-error-code': 'RepoNotFound' } };
+    const revision = decodeURIComponent(rest);
+    switch (what) {
+      case 'preupload':
+        return this.writes.preupload(body);
+      case 'commit':
+        return this.writes.commit(repository, revision, body);
+      case 'tag':
+        return this.writes.name(
+          repository,
+          (JSON.parse(body.toString()) as { tag: string }).tag,
+          revision,
+        );
+      default:
+        return this.writes.name(repository, revision, 'main');
+    }
+  }
+
+  #create(body: Buffer): WriteAnswer {
+    const { name, organization, visibility, ...rest } = JSON.parse(body.toString()) as {
+      name: string;
+      organization: string;
+      visibility?: string;
+      private?: boolean;
+    };
+    const whole = `${organization}/${name}`;
+    if (this.repositories.has(whole))
+      return { status: 409, body: { error: 'You already created it' } };
+    const isPrivate = visibility === 'private' || rest.private === true;
+    this.commit(whole, { '.gitattributes': '*.bin filter=lfs\n' }, { private: isPrivate });
+    return { status: 200, body: { url: `${this.endpoint}/${whole}`, id: whole } };
   }
 
   #fault(url: string): HubFaultKind | undefined {
@@ -280,65 +353,6 @@ export class HubServer {
     response.setHeader('etag', file.lfs ? '"of-the-network"' : `"${gitBlob(file.bytes)}"`);
     sendBytes(file.bytes, how.asked, how.fault, response);
   }
-}
-
-function sendBytes(
-  whole: Buffer,
-  asked: HubRequest,
-  fault: HubFaultKind | undefined,
-  response: http.ServerResponse,
-): void {
-  const bytes = fault === 'wrong-bytes' ? flipped(whole) : whole;
-  const start = Number(/^bytes=(\d+)-/.exec(asked.range ?? '')?.[1] ?? 0);
-  const isPart = asked.range !== undefined && fault !== 'no-range';
-  const body = isPart ? bytes.subarray(start) : bytes;
-  const more = fault === 'longer' ? Buffer.from('and more') : Buffer.alloc(0);
-  const first = fault === 'other-range' ? start + 1 : start;
-  response.writeHead(isPart ? 206 : 200, {
-    'content-length': body.length + more.length,
-    ...(isPart ? { 'content-range': `bytes ${first}-${bytes.length - 1}/${bytes.length}` } : {}),
-    ...(fault === 'packed' ? { 'content-encoding': 'gzip' } : {}),
-  });
-  if (asked.method === 'HEAD') {
-    response.end();
-    return;
-  }
-  const isCut = fault === 'truncate' || fault === 'stall';
-  const cut = isCut ? Math.floor(body.length / 2) : body.length;
-  asked.sent = cut;
-  response.write(body.subarray(0, cut), () => {
-    if (fault === 'truncate') response.destroy();
-    else if (fault !== 'stall') response.end(more);
-  });
-}
-
-function flipped(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;
-  return copy;
-}
-
-function entryOf(path: string, bytes: Buffer, lfs: boolean): object {
-  const size = bytes.length;
-  if (!lfs) return { type: 'file', path, size, oid: gitBlob(bytes) };
-  const oid = sha256(bytes);
-  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${size}\n`;
-  return {
-    type: 'file',
-    path,
-    size,
-    oid: gitBlob(Buffer.from(pointer)),
-    lfs: { oid, size, pointerSize: pointer.length },
-    xetHash: 'f'.repeat(64),
-  };
-}
-
-function gitBlob(bytes: Buffer): string {
-  return sha1(Buffer.concat([Buffer.from(`blob ${bytes.length}\0`), bytes]));
-}
-
-function sha1(bytes: Buffer | string): string {
-  return createHash('sha1').update(bytes).digest('hex');
 }
 
 function json(response: http.ServerResponse, value: unknown): void {

@@ -19,6 +19,10 @@ export interface ServerStart {
   readonly env?: NodeJS.ProcessEnv;
   /** What shows that it is up: an answer by HTTP, unless this says otherwise. */
   readonly up?: 'takes connections' | 'started';
+  /** Milliseconds that it may take until it is up. */
+  readonly msMax?: number;
+  /** It starts processes of its own, which end with it. */
+  readonly isGroup?: boolean;
 }
 
 const startMsMax = 60_000;
@@ -42,29 +46,46 @@ export async function startServerProcess(
   const folder = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'mstore-server-'));
   for (let start = 1; ; start++) {
     const place = { folder, port: await freePort() };
-    const { program, args, env, up } = await prepare(place);
+    const { program, args, env, up, msMax, isGroup = false } = await prepare(place);
     const log = path.join(folder, 'server.log');
     const output = fs.openSync(log, 'w');
     const child = spawn(program, args, {
       cwd: folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', output, output],
+      detached: isGroup,
     });
     fs.closeSync(output);
-    const end = endWith(child, folder);
-    if (up === 'started' || (await comesUp(child, place.port, up))) return place;
+    const kill = (signal: NodeJS.Signals): void => {
+      if (isGroup && child.pid !== undefined) killGroup(child.pid, signal);
+      else child.kill(signal);
+    };
+    const end = endWith(child, folder, kill);
+    if (up === 'started' || (await comesUp(child, place.port, up, msMax))) return place;
     const said = fs.readFileSync(log, 'utf8');
     if (start === starts) {
       await end();
       throw new Error(`${path.basename(program)} does not start:\n${said.slice(-4000)}`);
     }
-    child.kill('SIGKILL');
+    kill('SIGKILL');
+  }
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It is gone.
   }
 }
 
 /** Lets a process end, and its folder go, with {@link endServers} or with this process. */
-function endWith(child: ChildProcess, folder: string): () => Promise<void> {
-  const kill = () => child.kill('SIGKILL');
+function endWith(
+  child: ChildProcess,
+  folder: string,
+  signal: (name: NodeJS.Signals) => void,
+): () => Promise<void> {
+  const kill = () => signal('SIGKILL');
   process.once('exit', kill);
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
@@ -72,7 +93,7 @@ function endWith(child: ChildProcess, folder: string): () => Promise<void> {
   });
   const end = async () => {
     running.delete(end);
-    child.kill('SIGTERM');
+    signal('SIGTERM');
     const late = setTimeout(kill, endMsMax);
     await ended;
     clearTimeout(late);
@@ -83,13 +104,18 @@ function endWith(child: ChildProcess, folder: string): () => Promise<void> {
   return end;
 }
 
-async function comesUp(child: ChildProcess, port: number, up: ServerStart['up']): Promise<boolean> {
+async function comesUp(
+  child: ChildProcess,
+  port: number,
+  up: ServerStart['up'],
+  msMax = startMsMax,
+): Promise<boolean> {
   const isUp = up === undefined ? answers : takesConnections;
   let failed = false;
   child.once('error', () => {
     failed = true;
   });
-  const until = Date.now() + startMsMax;
+  const until = Date.now() + msMax;
   while (Date.now() < until && !failed && child.exitCode === null && child.signalCode === null) {
     if (await isUp(port)) return true;
     await delay(50);

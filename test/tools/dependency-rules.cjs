@@ -83,6 +83,11 @@ module.exports = {
       'versions, environments and gates are records and rules: files of models are none of theirs',
     ),
     layer(
+      'publish',
+      ['base', 'weights', 'remote', 'registry', 'source'],
+      'other services are sent files and records: where these come from is none of theirs',
+    ),
+    layer(
       'monitor',
       ['base', 'registry'],
       'monitors count and judge: who tells them, and who moves an environment, is none of theirs',
@@ -91,7 +96,7 @@ module.exports = {
       'flow',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
-        ...['registry', 'monitor'],
+        ...['registry', 'publish', 'monitor'],
       ],
       'flows decide; they do not print or parse arguments',
     ),

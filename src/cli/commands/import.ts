@@ -19,7 +19,7 @@ export const importCommand: Command = {
       .positional('ref', {
         type: 'string',
         describe:
-          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR; with --refresh, MODEL@VERSION',
+          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR; with --refresh, MODEL@VERSION',
       })
       .option('as', {
         type: 'string',

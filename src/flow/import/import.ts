@@ -113,7 +113,7 @@ export function sourceOf(text: string): SourceReference {
   const { kind } = reference;
   if (kind === 'model' || kind === 'git' || kind === 'path' || kind === 'word') {
     throw new MstoreError('usage', `${printable(text)} is nothing that models are imported from`, {
-      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR',
+      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR',
     });
   }
   throw foreignReference(reference, text);

@@ -7,9 +7,11 @@ import { printable } from '../../base/names.ts';
 import { silentProgress } from '../../base/progress.ts';
 import type { ForeignReference } from '../../registry/reference.ts';
 import { openBucket } from '../../source/bucket.ts';
-import { Web } from '../../source/http.ts';
+import { Web, type WebTls } from '../../source/http.ts';
 import { openHub } from '../../source/hub.ts';
 import { hubPlace, isHubOffline } from '../../source/hub-place.ts';
+import { type OpenedMlflow, openMlflow } from '../../source/mlflow.ts';
+import { mlflowPlace } from '../../source/mlflow-place.ts';
 import type { Snapshot } from '../../source/snapshot.ts';
 import { openWebFile } from '../../source/web-file.ts';
 import type { WorkOptions } from '../add.ts';
@@ -24,7 +26,7 @@ export const hubRevision = 'main';
 /** A reference to a place that models are imported from. */
 export type SourceReference = Extract<
   ForeignReference,
-  { readonly kind: 'local' | 'hf' | 's3' | 'gs' | 'https' }
+  { readonly kind: 'local' | 'hf' | 's3' | 'gs' | 'https' | 'mlflow' }
 >;
 
 /** An opened source. */
@@ -36,7 +38,7 @@ export interface OpenedSource {
 
 /** Tells whether models are imported from what a reference names. */
 export function isSource(reference: { readonly kind: string }): reference is SourceReference {
-  return ['local', 'hf', 's3', 'gs', 'https'].includes(reference.kind);
+  return ['local', 'hf', 's3', 'gs', 'https', 'mlflow'].includes(reference.kind);
 }
 
 /**
@@ -52,9 +54,9 @@ export async function openSource(
   const { surroundings } = workspace;
   const { env, offline, clock, random } = surroundings;
   const { signal, cwd } = options;
-  const web = (): Web => {
+  const web = (tls?: WebTls): Web => {
     if (offline) throw needsNetwork(reference, '--offline');
-    return new Web({ clock, random, sleep: surroundings.sleep, env });
+    return new Web({ clock, random, sleep: surroundings.sleep, env, tls });
   };
   switch (reference.kind) {
     case 'local':
@@ -70,14 +72,12 @@ export async function openSource(
     case 'gs': {
       const { kind, bucket, prefix } = reference;
       const url = `${kind}://${bucket}${prefix === '' ? '' : `/${prefix}`}`;
-      const remote = await surroundings.openRemote(url, {
-        base: workspace.root,
-        offline,
-        anyNames: true,
-        clock,
-        random,
-      });
-      return { snapshot: await openBucket(remote, remote.location, signal) };
+      return { snapshot: await bucketAt(workspace, url, signal) };
+    }
+    case 'mlflow': {
+      const place = mlflowPlace(env, env['HOME'] ?? homedir());
+      const opened = await openMlflow(reference, place, web(place.tls), signal);
+      return { snapshot: opened.snapshot ?? (await mlflowFiles(workspace, opened, signal)) };
     }
     case 'https': {
       const whole = await openWebFile(reference, web(), signal);
@@ -85,6 +85,38 @@ export async function openSource(
       return isArchive(name) ? unpacked(workspace, whole, options) : { snapshot: whole };
     }
   }
+}
+
+/** The plain files of a folder of a bucket. */
+async function bucketAt(
+  { root, surroundings }: Workspace,
+  url: string,
+  signal: AbortSignal | undefined,
+): Promise<Snapshot> {
+  const { offline, clock, random, openRemote } = surroundings;
+  const how = { base: root, offline, anyNames: true, clock, random };
+  const remote = await openRemote(url, how);
+  return openBucket(remote, remote.location, signal);
+}
+
+/** The files of a version of MLflow whose server does not hand them out: what it says of a disk is not for us to read. */
+async function mlflowFiles(
+  workspace: Workspace,
+  { artifacts, reference, facts }: OpenedMlflow,
+  signal: AbortSignal | undefined,
+): Promise<Snapshot> {
+  if (!/^(?:s3|gs):\/\//.test(artifacts)) {
+    const kind = /^[a-z0-9+.-]+(?=:)/i.exec(artifacts)?.[0] ?? 'a path of its own';
+    throw new MstoreError(
+      'remote-refused',
+      `The files of ${printable(reference)} are at ${printable(kind)}, which its server does not hand out`,
+      {
+        hint: 'Start it with "mlflow server --serve-artifacts", or take the files from where they are: mstore import local:DIR',
+        details: { source: reference },
+      },
+    );
+  }
+  return { ...(await bucketAt(workspace, artifacts, signal)), reference, facts };
 }
 
 /** Receives an archive and unpacks it. */

@@ -15,7 +15,14 @@ export interface Asked {
 }
 
 /** Kinds of references that a digest behind them pins; others have a commit or a digest of their own. */
-const pinnedByDigest: ReadonlySet<string> = new Set(['model', 'path', 'local', 's3', 'gs']);
+const pinnedByDigest: ReadonlySet<string> = new Set([
+  'model',
+  'path',
+  'local',
+  's3',
+  'gs',
+  'mlflow',
+]);
 const commitPattern = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
 /**
