@@ -1,7 +1,10 @@
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { deploy } from '../../src/flow/environments.ts';
+import { moveMirrored } from '../../src/flow/publish/mirror.ts';
 import type { PublishRequest } from '../../src/flow/publish/publish.ts';
+import { localRegistry } from '../../src/flow/registry.ts';
 import { mlflowPublisher, publishAndImport } from '../support/mlflow-scene.ts';
 import { makePublisher } from '../support/publishing.ts';
 import {
@@ -101,5 +104,47 @@ describe('what cannot be published to MLflow', () => {
     await from.version('v1', { 'config.json': '{}' });
     await expect(from.publish('bert@v1', to)).rejects.toMatchObject({ code });
     expect(answering.unexpected).toEqual([]);
+  });
+});
+
+describe('an alias that is to follow an environment', () => {
+  it.each([
+    ['where no server answers', 'mlflow:bert', 'production', 'remote-unreachable'],
+    ['by a name that MLflow does not take', 'mlflow:bert', 'eu.production', 'usage'],
+    ['on the Hub', 'hf:org/bert', 'production', 'usage'],
+  ])('%s is told before anything moves', async (_, to, environment, code) => {
+    const from = await makePublisher({ MLFLOW_TRACKING_URI: 'http://127.0.0.1:9' });
+    await from.version('v1', { 'config.json': '{}' });
+    const workspace = await from.project.open();
+    const target = { model: 'bert', version: 'v1', environment };
+    const move = (dryRun: boolean) => deploy(workspace, target, { dryRun });
+    await expect(moveMirrored(workspace, to, move)).rejects.toMatchObject({ code });
+    const registry = await localRegistry(await from.project.open(), {});
+    expect(await registry.live('bert', environment)).toBeUndefined();
+  });
+
+  it('and cannot once the environment has moved: the error tells both', async () => {
+    const scene = await mlflowPublisher();
+    const transcript = transcriptOf(3);
+    const server = await replay(
+      transcript,
+      () => scene.marks,
+      (method) => (method === 'GET' ? undefined : 'busy'),
+    );
+    onTestFinished(() => server.stop());
+    scene.from.env['MLFLOW_TRACKING_URI'] = server.uri;
+    scene.from.env['MSTORE_PUBLISH_EXPERIMENT'] = '{date}_{model}_{experiment_type}_{version}';
+    const workspace = await scene.from.project.open();
+    const target = { model: 'bert', version: 'v1', environment: 'staging' };
+    const move = (dryRun: boolean) => deploy(workspace, target, { dryRun });
+    await expect(moveMirrored(workspace, 'mlflow:bert', move)).rejects.toMatchObject({
+      code: 'remote-unreachable',
+      message: expect.stringMatching(
+        /bert@v1 is live in staging now, but its alias did not follow: /,
+      ),
+      hint: expect.stringContaining('mstore publish bert@v1 --to mlflow:bert --alias staging'),
+    });
+    const registry = await localRegistry(await scene.from.project.open(), {});
+    expect((await registry.live('bert', 'staging'))?.value.version).toBe('v1');
   });
 });

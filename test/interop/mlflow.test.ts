@@ -2,7 +2,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deploy, rollback } from '../../src/flow/environments.ts';
 import { importModel } from '../../src/flow/import/import.ts';
+import { moveMirrored } from '../../src/flow/publish/mirror.ts';
 import {
   installMlflow,
   type MlflowMajor,
@@ -100,6 +102,35 @@ print(json.dumps({
       expect(made).toHaveLength(1);
     },
   );
+
+  it('an alias follows an environment, back and forth', async () => {
+    const from = await makePublisher({ PATH: process.env['PATH'], MLFLOW_TRACKING_URI: uri });
+    const workspace = () => from.project.open();
+    const live = async (): Promise<unknown> => {
+      const query = 'name=followed&alias=production';
+      const answer = await fetch(`${uri}/api/2.0/mlflow/registered-models/alias?${query}`);
+      const { model_version: version } = (await answer.json()) as {
+        model_version?: { tags: Array<{ key: string; value: string }> };
+      };
+      return version?.tags.find(({ key }) => key === 'mstore.version')?.value;
+    };
+    const to = 'mlflow:followed';
+    const target = { model: 'bert', environment: 'production' };
+    for (const version of ['v1', 'v2']) {
+      await from.version(version, { 'config.json': version });
+      const opened = await workspace();
+      const move = (dryRun: boolean) => deploy(opened, { ...target, version }, { dryRun });
+      const plan = await moveMirrored(opened, to, move, { dryRun: true });
+      expect(plan).toMatchObject({ dryRun: true, mirror: { dryRun: true, changed: true } });
+      expect(await live()).toBe(version === 'v1' ? undefined : 'v1');
+      await moveMirrored(opened, to, move);
+      expect(await live()).toBe(version);
+    }
+    const opened = await workspace();
+    const back = await moveMirrored(opened, to, (dryRun) => rollback(opened, target, { dryRun }));
+    expect(back).toMatchObject({ version: 'v1', mirror: { bytesSent: 0 } });
+    expect(await live()).toBe('v1');
+  });
 
   it('a model that Python logged is taken in, and runs from where it is checked out', async () => {
     const folder = tempFolder();

@@ -223,7 +223,7 @@ export class HubServer {
       case 'preupload':
         return this.writes.preupload(body);
       case 'commit':
-        return this.writes.commit(repository, revision, body);
+        return this.writes.commit(repository, revision, body, `${this.endpoint}/${name}`);
       case 'tag':
         return this.writes.name(
           repository,

@@ -107,7 +107,7 @@ export class HubWrites {
   }
 
   /** Makes a commit on a branch. */
-  commit(repository: WrittenRepository, branch: string, body: Buffer): WriteAnswer {
+  commit(repository: WrittenRepository, branch: string, body: Buffer, page = ''): WriteAnswer {
     const head = repository.refs.get(branch);
     if (head === undefined) return { status: 404, body: { error: 'no such branch' } };
     const tree = new Map(repository.commits.get(head));
@@ -136,7 +136,12 @@ export class HubWrites {
       .digest('hex');
     repository.commits.set(commit, tree);
     repository.refs.set(branch, commit);
-    return ok({ success: true, commitOid: commit, commitUrl: `/commit/${commit}`, hookOutput: '' });
+    return ok({
+      success: true,
+      commitOid: commit,
+      commitUrl: `${page}/commit/${commit}`,
+      hookOutput: '',
+    });
   }
 
   /** Names a commit by a branch or tag that there is not. */

@@ -1,11 +1,12 @@
 import type { Command } from '../command.ts';
-import { flagOf, textOf } from '../command.ts';
-import { changeOptions, changeSettings, modelAndName, tellMove } from './registry-options.ts';
+import { textOf } from '../command.ts';
+import { moveEnvironment, moveOptions } from './environment-moves.ts';
+import { modelAndName } from './registry-options.ts';
 
 export const deployCommand: Command = {
   positionals: '<ref>',
   options: (parser) =>
-    changeOptions(parser)
+    moveOptions(parser)
       .positional('ref', {
         type: 'string',
         describe: 'MODEL@VERSION, MODEL@latest, or MODEL@ENVIRONMENT for what is live there',
@@ -15,10 +16,6 @@ export const deployCommand: Command = {
         requiresArg: true,
         demandOption: 'Name the environment with --env',
         describe: 'The environment, such as staging',
-      })
-      .option('dry-run', {
-        type: 'boolean',
-        describe: 'Say what would be done, and change nothing',
       }),
   examples: [
     ['mstore deploy ranker@v1.2.0 --env staging', 'Make a version live in staging'],
@@ -32,9 +29,9 @@ export const deployCommand: Command = {
     const workspace = await context.workspace();
     const { deploy } = await import('../../flow/environments.ts');
     const target = { model, version, environment: textOf(args, 'env') ?? '' };
-    const settings = await changeSettings(context, workspace, args);
-    const dryRun = flagOf(args, 'dry-run');
-    tellMove(context, await deploy(workspace, target, { ...settings, dryRun }));
+    await moveEnvironment(context, workspace, args, (options) =>
+      deploy(workspace, target, options),
+    );
     return undefined;
   },
 };

@@ -1,22 +1,18 @@
 import type { Command } from '../command.ts';
-import { flagOf, textOf } from '../command.ts';
-import { changeOptions, changeSettings, tellMove } from './registry-options.ts';
+import { textOf } from '../command.ts';
+import { moveEnvironment, moveOptions } from './environment-moves.ts';
 
 export const promoteCommand: Command = {
   positionals: '<model>',
   options: (parser) =>
-    changeOptions(parser)
+    moveOptions(parser)
       .positional('model', { type: 'string', describe: 'The model' })
       .option('from', {
         type: 'string',
         requiresArg: true,
         describe: 'The environment whose version is promoted',
       })
-      .option('to', { type: 'string', requiresArg: true, describe: 'The environment it goes to' })
-      .option('dry-run', {
-        type: 'boolean',
-        describe: 'Say what would be done, and change nothing',
-      }),
+      .option('to', { type: 'string', requiresArg: true, describe: 'The environment it goes to' }),
   examples: [
     [
       'mstore promote ranker --from staging --to production',
@@ -32,9 +28,9 @@ export const promoteCommand: Command = {
       from: textOf(args, 'from'),
       to: textOf(args, 'to'),
     };
-    const settings = await changeSettings(context, workspace, args);
-    const dryRun = flagOf(args, 'dry-run');
-    tellMove(context, await promote(workspace, target, { ...settings, dryRun }));
+    await moveEnvironment(context, workspace, args, (options) =>
+      promote(workspace, target, options),
+    );
     return undefined;
   },
 };

@@ -1,7 +1,6 @@
 import type { Argv } from 'yargs';
 import { MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
-import type { MoveResult } from '../../flow/environments.ts';
 import type { ChosenRemote } from '../../flow/remotes.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, flagOf, textOf } from '../command.ts';
@@ -68,25 +67,6 @@ export function modelAndName(text: string, what: string): { model: string; name:
   throw new MstoreError('usage', `${printable(text)} is not of the form MODEL@${what}`, {
     hint: `Write for example safety_classifier@${what === 'VERSION' ? 'v1.2.0' : 'production'}`,
   });
-}
-
-/** Tells how an environment was moved, and ends the command with it. */
-export function tellMove(context: Context, result: MoveResult): void {
-  const { model, environment, version, before, unchanged, dryRun, isNew, remote } = result;
-  for (const warning of result.warnings) context.warn(printable(warning));
-  const where = remote === undefined ? '' : ` on ${printable(remote)}`;
-  const name = `${model}@${version}`;
-  if (unchanged) context.note(`${name} is live in ${environment}${where} already`);
-  else if (dryRun) {
-    const change = before === undefined ? `to ${version}` : `from ${before} to ${version}`;
-    context.note(`${environment} of ${model} would go ${change}${where}`);
-  } else {
-    const change = before === undefined ? '' : `, before it ${before}`;
-    context.note(`${name} is live in ${environment}${where} now (entry ${result.number}${change})`);
-    if (isNew) context.note(`${environment} is a new environment of ${model}`);
-  }
-  tellTags(context, result.gitTags, dryRun);
-  context.result(result, []);
 }
 
 /** Tells which Git tags were made, and how to share them. */

@@ -1,11 +1,11 @@
 import type { Command } from '../command.ts';
-import { flagOf, textOf } from '../command.ts';
-import { changeOptions, changeSettings, tellMove } from './registry-options.ts';
+import { textOf } from '../command.ts';
+import { moveEnvironment, moveOptions } from './environment-moves.ts';
 
 export const rollbackCommand: Command = {
   positionals: '<model>',
   options: (parser) =>
-    changeOptions(parser)
+    moveOptions(parser)
       .positional('model', { type: 'string', describe: 'The model' })
       .option('env', {
         type: 'string',
@@ -17,10 +17,6 @@ export const rollbackCommand: Command = {
         type: 'string',
         requiresArg: true,
         describe: 'A version that was live there; default: the one before',
-      })
-      .option('dry-run', {
-        type: 'boolean',
-        describe: 'Say what would be done, and change nothing',
       }),
   examples: [
     ['mstore rollback ranker --env production', 'Go back to the version that was live before'],
@@ -34,9 +30,9 @@ export const rollbackCommand: Command = {
       environment: textOf(args, 'env') ?? '',
       to: textOf(args, 'to'),
     };
-    const settings = await changeSettings(context, workspace, args);
-    const dryRun = flagOf(args, 'dry-run');
-    tellMove(context, await rollback(workspace, target, { ...settings, dryRun }));
+    await moveEnvironment(context, workspace, args, (options) =>
+      rollback(workspace, target, options),
+    );
     return undefined;
   },
 };
