@@ -75,7 +75,7 @@ describe("the Hub's client for JavaScript", () => {
       ['directory', 'sub dir'],
     ]);
     expect(found[0]).toMatchObject({
-      lfs: { oid: sha256(servedFiles['config.json']), size: 21 },
+      lfs: { oid: sha256(servedFiles['config.json']), size: servedFiles['config.json'].length },
       lastCommit: { title: 'bert@v1.1.0' },
     });
     expect(await whoAmI(hub)).toMatchObject({
@@ -197,10 +197,11 @@ describe('listings', () => {
       // What main names is another version from the second page on.
       if (pages++ === 0) await ws.publish('v2.0.0', { other: 'x' });
     }
-    expect(pages).toBe(4);
+    expect(pages).toBe(5);
     expect(paths).toEqual([
       ...['config.json', 'empty', 'model.safetensors', 'second.txt'],
       ...['sub dir', 'sub dir/a#b é?.txt', 'sub dir/deep', 'sub dir/deep/last.txt'],
+      ...['tokenizer.json', 'tokenizer_config.json'],
     ]);
   });
 
@@ -210,7 +211,10 @@ describe('listings', () => {
       const answer = await get(`/api/models/mstore/bert/tree/${commits.first}${path}`);
       return ((await answer.json()) as { path: string; type: string }[]).map((one) => one.path);
     };
-    expect(await list('')).toEqual(['config.json', 'empty', 'model.safetensors', 'sub dir']);
+    expect(await list('')).toEqual([
+      ...['config.json', 'empty', 'model.safetensors', 'sub dir'],
+      ...['tokenizer.json', 'tokenizer_config.json'],
+    ]);
     expect(await list('/sub%20dir?recursive=false')).toEqual([
       'sub dir/a#b é?.txt',
       'sub dir/deep',

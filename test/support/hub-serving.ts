@@ -14,13 +14,23 @@ export const reader: TestToken = { name: 'reader', token: 'mst_reader', scopes: 
 
 /** Files of a model with names that have to be escaped, an empty one, and one of several chunks. */
 export const servedFiles = {
-  'config.json': '{"model_type":"bert"}',
+  'config.json': JSON.stringify({ model_type: 'bert', hidden_size: 8, num_attention_heads: 2 }),
   empty: '',
   'model.safetensors': safetensorsFile([
     { name: 'weight', bytes: Buffer.from(xorshiftBytes(5, 3_000_000)) },
   ]),
   'sub dir/a#b é?.txt': 'odd',
   'sub dir/deep/last.txt': 'last',
+  'tokenizer.json': JSON.stringify({
+    version: '1.0',
+    added_tokens: [],
+    pre_tokenizer: { type: 'Whitespace' },
+    model: { type: 'WordLevel', vocab: { '[UNK]': 0, hello: 1, world: 2 }, unk_token: '[UNK]' },
+  }),
+  'tokenizer_config.json': JSON.stringify({
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    unk_token: '[UNK]',
+  }),
 } as const;
 
 /** The file that the second version has beside those of the first. */
