@@ -22,6 +22,8 @@ export interface ListingPart {
   readonly recursive: boolean;
   /** Told of each entry, as the last change of it: a version is one commit. */
   readonly expand: ListedCommit | undefined;
+  /** Path of the entry behind which it goes on; by default it starts with the first one. */
+  readonly behind?: string | undefined;
 }
 
 /**
@@ -77,8 +79,8 @@ export function* listEntries(
   part: ListingPart,
 ): Generator<ListedEntry, void, void> {
   const prefix = part.folder === '' ? '' : `${part.folder}/`;
-  let before: readonly string[] = [];
-  for (let at = placeOf(files, prefix); at < files.length; at++) {
+  let { at, before } = startOf(files, prefix, part.behind);
+  for (; at < files.length; at++) {
     const file = files[at] as FileEntry;
     if (!file.path.startsWith(prefix)) return;
     const folders = file.path.slice(prefix.length).split('/').slice(0, -1);
@@ -90,7 +92,25 @@ export function* listEntries(
     }
     before = folders;
     if (part.recursive || folders.length === 0) yield fileEntry(file, part);
+    // What is in a directory is passed over at once.
+    else at = placeOf(files, `${prefix}${folders[0]}${behindSlash}`) - 1;
   }
+}
+
+/** The character that comes next to a slash. */
+const behindSlash = '0';
+
+/** Where a listing goes on behind an entry, and the directories that were listed before. */
+function startOf(
+  files: FileList,
+  prefix: string,
+  behind: string | undefined,
+): { at: number; before: readonly string[] } {
+  if (behind === undefined) return { at: placeOf(files, prefix), before: [] };
+  const names = behind.slice(prefix.length).split('/');
+  const at = placeOf(files, behind);
+  if (files[at]?.path === behind) return { at: at + 1, before: names.slice(0, -1) };
+  return { at: placeOf(files, `${behind}/`), before: names };
 }
 
 /** Lists files as the siblings of a model. */

@@ -2,7 +2,7 @@ import { mapConcurrently } from '../base/concurrency.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { latestName } from '../registry/names.ts';
-import type { Registry } from '../registry/registry.ts';
+import { Registry } from '../registry/registry.ts';
 
 /** The branch that clients of the Hub ask for when they are told none. */
 export const mainBranch = 'main';
@@ -11,8 +11,8 @@ const head = 'HEAD';
 
 const commitDigits = 40;
 const commitPattern = /^[0-9a-f]{40}$/;
-/** Records read at once. */
-const readsAtOnce = 16;
+/** Records, or other objects, read at once. */
+export const readsAtOnce = 16;
 /** Commits that are remembered, of all models together. */
 const commitsMax = 100_000;
 
@@ -27,7 +27,12 @@ interface ModelCommits {
  * its record. It is the same on every server, and whoever has it can hold it against what `mstore show` prints.
  */
 export function commitOf({ record }: Pick<FoundVersion, 'record'>): string {
-  return record.sha256.slice(0, commitDigits);
+  return commitOfRecord(record.sha256);
+}
+
+/** The commit of a version whose record has a digest. */
+export function commitOfRecord(sha256: string): string {
+  return sha256.slice(0, commitDigits);
 }
 
 /**
@@ -97,8 +102,10 @@ export class HubRevisions {
   /** Reads the records of a model that are not known yet, once for all who wait for it. */
   async #learn(registry: Registry, model: string): Promise<void> {
     const names = await registry.namesOf(model);
+    // It goes on for the others when the first one who asked is gone.
+    const lasting = new Registry(registry.place);
     const learning =
-      this.#learning.get(model) ?? this.commits(registry, model, names.versions).then(() => {});
+      this.#learning.get(model) ?? this.commits(lasting, model, names.versions).then(() => {});
     this.#learning.set(model, learning);
     try {
       await learning;

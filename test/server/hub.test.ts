@@ -215,6 +215,18 @@ describe('listings', () => {
       ...['config.json', 'empty', 'model.safetensors', 'sub dir'],
       ...['tokenizer.json', 'tokenizer_config.json'],
     ]);
+    const singly: string[] = [];
+    for (
+      let cursor = '';
+      singly.length < 9;
+      cursor = `&cursor=${encodeURIComponent(singly.at(-1) ?? '')}`
+    ) {
+      const page = await list(`?limit=1${cursor}`);
+      if (page.length === 0) break;
+      singly.push(...page);
+    }
+    expect(singly).toEqual(await list(''));
+    expect(await list('/sub%20dir?cursor=elsewhere')).toEqual([]);
     expect(await list('/sub%20dir?recursive=false')).toEqual([
       'sub dir/a#b é?.txt',
       'sub dir/deep',
