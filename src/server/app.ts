@@ -3,8 +3,7 @@ import * as path from 'node:path';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import type { Clock, Random } from '../base/clock.ts';
-import { errorDocument } from '../base/error-document.ts';
-import { fromSystemError, isMstoreError } from '../base/errors.ts';
+import { fromSystemError } from '../base/errors.ts';
 import { programVersion } from '../base/version.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
 import type { Workspace } from '../flow/workspace.ts';
@@ -12,11 +11,12 @@ import { protocolHeader, protocolNumber } from '../remote/http-place.ts';
 import { PartMemory } from '../remote/part-memory.ts';
 import type { MethodCount, RemoteCounts } from '../remote/wrappers/counting.ts';
 import type { CachedRemote } from '../remote/wrappers/disk-cache.ts';
-import { asMstoreError, statusOf } from './answers.ts';
 import { verifyArrived } from './arrival.ts';
-import { type AnonymousAccess, Callers, challengeHeaders, requireScope } from './callers.ts';
+import { type AnonymousAccess, Callers, requireScope } from './callers.ts';
 import { comparingRoutes } from './comparing.ts';
+import { answerErrors } from './errors.ts';
 import type { Framework } from './framework.ts';
+import { hubRoutes } from './hub.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { moveRoutes } from './moves.ts';
@@ -26,6 +26,7 @@ import { pageRoutes } from './page.ts';
 import { RequestError } from './request-error.ts';
 import type { Caller, Tokens } from './tokens.ts';
 import { Uploads } from './uploads.ts';
+import { VersionFiles } from './version-files.ts';
 import { makeWatching, type Watching, type WatchingOptions } from './watching.ts';
 import { Outcomes } from './writes.ts';
 
@@ -173,7 +174,9 @@ async function makeApp(options: ServerOptions): Promise<AppParts> {
   await app.register(framework.swagger, { openapi: openApi() });
   const memory = new PartMemory(bodyMemoryBytes, wholeBytesMax);
   objectRoutes(app, { remote, uploads, outcomes: new Outcomes(clock), memory });
-  modelRoutes(app, options);
+  const files = new VersionFiles(options);
+  modelRoutes(app, { ...options, files });
+  await app.register(async (hub) => hubRoutes(hub, { ...options, files }));
   comparingRoutes(app, options);
   moveRoutes(app, options);
   outcomeRoutes(app, watching.monitors);
@@ -236,34 +239,6 @@ function openApi() {
     },
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
   } as const;
-}
-
-/** Answers errors in the form of the command line, and none with what is nobody's business. */
-function answerErrors(app: FastifyInstance): void {
-  app.setNotFoundHandler(() => {
-    throw new RequestError(404, 'not-found', 'There is nothing at this address', {
-      hint: 'The interface is described at /api/v1/openapi.json',
-    });
-  });
-  app.setErrorHandler((thrown: unknown, request, reply) => {
-    const error = asMstoreError(fromFastify(thrown));
-    const status = statusOf(error);
-    if (status >= 500) request.log.error({ err: thrown, status }, error.message);
-    const wait = error.details['retryAfterMs'];
-    if (typeof wait === 'number') reply.header('retry-after', Math.ceil(wait / 1000));
-    // What was to come behind it is not read: its connection is of no more use.
-    if (!request.raw.complete) reply.header('connection', 'close');
-    return reply.code(status).headers(challengeHeaders(error)).send(errorDocument(error));
-  });
-}
-
-/** Errors of the framework have a status of their own. */
-function fromFastify(error: unknown): unknown {
-  if (isMstoreError(error) || !(error instanceof Error) || !('statusCode' in error)) return error;
-  const status = Number(error.statusCode);
-  if (!(status >= 400 && status < 500)) return error;
-  const code = status === 404 ? 'not-found' : 'bad-input';
-  return new RequestError(status, code, error.message);
 }
 
 /** Says who asks, and bounds how often. */

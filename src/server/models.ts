@@ -1,30 +1,30 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
-import { isFileEntry } from '../base/tree.ts';
 import { lifecycleOf } from '../flow/environments.ts';
-import { FarBlobs } from '../flow/far-blobs.ts';
 import { modelHealth } from '../flow/health.ts';
 import { readEnvironments } from '../flow/live-environments.ts';
 import { metricPreferences } from '../flow/metric-preferences.ts';
 import { readHistory, readVersion } from '../flow/registry-history.ts';
 import { listModels, readVersions } from '../flow/registry-read.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
-import type { Tracked } from '../flow/tracked.ts';
-import { contentOf } from '../flow/version-content.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import { Registry } from '../registry/registry.ts';
-import { clientSignal, matches, rangeOf, sendBlocks } from './answers.ts';
+import { clientSignal } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
 import { RequestError } from './request-error.ts';
 import { schemas } from './schemas.ts';
+import type { VersionFiles } from './version-files.ts';
 
 /** What the routes of models work with. */
 export interface ModelParts {
   readonly workspace: Workspace;
   readonly chosen: ChosenRemote;
+}
+
+interface ModelRouteParts extends ModelParts {
+  readonly files: VersionFiles;
 }
 
 type Asked = FastifyRequest<{
@@ -33,7 +33,10 @@ type Asked = FastifyRequest<{
 }>;
 
 /** Routes that tell of models, their versions and environments, and give out their files. */
-export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelParts): void {
+export function modelRoutes(
+  app: FastifyInstance,
+  { workspace, chosen, files }: ModelRouteParts,
+): void {
   const registry = (reply: FastifyReply) =>
     new Registry(chosen.remote, { signal: clientSignal(reply) });
   const seen = ({ caller, params }: Asked): string => {
@@ -95,7 +98,7 @@ export function modelRoutes(app: FastifyInstance, { workspace, chosen }: ModelPa
     readVersion(registry(reply), seen(request), request.params.version),
   );
 
-  fileRoutes(app, { base, workspace, chosen, registry, seen });
+  fileRoutes(app, { base, files, registry, seen });
 }
 
 /** Lists versions as the command line does, with what the gates of the workspace say of their metrics. */
@@ -127,118 +130,49 @@ function liveOf(versions: ReadonlyArray<{ version: string; live: readonly string
   return live.sort((a, b) => (a.environment < b.environment ? -1 : 1));
 }
 
-interface FileParts extends ModelParts {
+/** Says that a version has no file of a path. */
+export function noFile({ record }: FoundVersion, path: string): RequestError {
+  const { model, version } = record.value;
+  return new RequestError(404, 'not-found', `${model}@${version} has no file ${printable(path)}`, {
+    hint: 'List its files, to see what they are called',
+    details: { model, version, path },
+  });
+}
+
+interface FileRouteParts {
   readonly base: string;
+  readonly files: VersionFiles;
   readonly registry: (reply: FastifyReply) => Registry;
   readonly seen: (request: Asked) => string;
 }
 
-/** Bytes of files that are read ahead of clients, of all together; each has its least at any rate. */
-const aheadBytes = { all: 256 * 1024 * 1024, least: 1024 * 1024, most: 16 * 1024 * 1024 } as const;
-/** Files that are sent at once. */
-const sendsMax = 256;
-
-function fileRoutes(app: FastifyInstance, parts: FileParts): void {
-  const { base, workspace, chosen, registry, seen } = parts;
-  let sends = 0;
-  const ahead = (): number =>
-    Math.min(aheadBytes.most, Math.max(aheadBytes.least, aheadBytes.all / sends));
-  const blobs = () => new FarBlobs(workspace, { remotes: async () => [chosen], aheadBytes: ahead });
-
+function fileRoutes(app: FastifyInstance, { base, files, registry, seen }: FileRouteParts): void {
   app.get(
     `${base}/:model/:version/files`,
     { schema: schemas.files },
     async (request: Asked, reply) => {
       const found = await findVersion(registry(reply), seen(request), request.params.version);
-      const far = blobs();
-      try {
-        const files = await filesOf(workspace, far, found);
-        const { model, version } = found.record.value;
-        return { model, version, files };
-      } finally {
-        far.close();
-      }
+      const { model, version } = found.record.value;
+      const listed = await files.list(found);
+      const shown = listed.map(({ path, size, sha256 }) => ({ path, size, sha256 }));
+      return { model, version, files: shown };
     },
   );
 
-  const file = { schema: schemas.file, exposeHeadRoute: false };
   app.route({
     method: ['GET', 'HEAD'],
     url: `${base}/:model/:version/files/*`,
-    ...file,
+    schema: schemas.file,
+    exposeHeadRoute: false,
     handler: async (request: Asked, reply) => {
-      const model = seen(request);
-      if (sends >= sendsMax) throw tooManySends();
-      sends++;
-      const far = blobs();
-      try {
-        const found = await findVersion(registry(reply), model, request.params.version);
-        await sendFile({ workspace, far, found }, request, reply);
-      } finally {
-        sends--;
-        far.close();
-      }
+      const { version: selector, '*': path } = request.params;
+      const found = await findVersion(registry(reply), seen(request), selector);
+      const file = await files.find(found, path);
+      if (file === undefined) throw noFile(found, path);
+      const { version } = found.record.value;
+      reply.header('mstore-version', version);
+      await files.send(file, { request, reply, isFixed: selector === version });
       return reply;
     },
   });
-}
-
-function tooManySends(): RequestError {
-  return new RequestError(503, 'remote-unreachable', `${sendsMax} files are being sent already`, {
-    hint: 'Try again in a moment',
-    details: { retryAfterMs: 1000 },
-  });
-}
-
-/** Lists the files of a version by their paths in it. */
-async function filesOf(workspace: Workspace, far: FarBlobs, { record }: FoundVersion) {
-  const item: Tracked = contentOf(workspace.store, record.value, {});
-  const { entries } = await far.filesOf(item);
-  return entries.filter(isFileEntry).map(({ path, size, sha256 }) => ({ path, size, sha256 }));
-}
-
-/**
- * Sends a file of a version, or a range of it. Its digest is its ETag. Every byte is verified before it goes out: a
- * connection that is closed early says that the rest was damaged.
- */
-async function sendFile(
-  parts: { workspace: Workspace; far: FarBlobs; found: FoundVersion },
-  request: Asked,
-  reply: FastifyReply,
-): Promise<void> {
-  const { workspace, far, found } = parts;
-  const wanted = request.params['*'];
-  const file = (await filesOf(workspace, far, found)).find(({ path }) => path === wanted);
-  const { model, version } = found.record.value;
-  if (file === undefined) {
-    throw new MstoreError('not-found', `${model}@${version} has no file ${printable(wanted)}`, {
-      hint: 'List its files at …/files',
-      details: { model, version, path: wanted },
-    });
-  }
-  const { size, sha256 } = file;
-  const etag = `"${sha256}"`;
-  const isExact = request.params.version === version;
-  reply.headers({
-    etag,
-    'accept-ranges': 'bytes',
-    'content-type': 'application/octet-stream',
-    // What a version is never changes; what an environment names does.
-    'cache-control': isExact ? 'private, max-age=31536000, immutable' : 'private, no-cache',
-    'mstore-version': version,
-  });
-  if (matches(request.headers['if-none-match'], etag)) return void (await reply.code(304).send());
-  // A range of what has changed since would be a part of something else.
-  const ifRange = request.headers['if-range'];
-  const isSame = ifRange === undefined || ifRange === etag;
-  const range = isSame ? rangeOf(request.headers.range, size) : undefined;
-  const { start, end } = range ?? { start: 0, end: size };
-  const headers = {
-    'content-length': end - start,
-    ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
-  };
-  const status = range === undefined ? 200 : 206;
-  if (request.method === 'HEAD') return void (await reply.code(status).headers(headers).send());
-  const blob = await far.open(sha256, size, wanted);
-  await sendBlocks(reply, blob.blocks(start, end), { status, headers });
 }

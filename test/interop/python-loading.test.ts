@@ -2,21 +2,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { cliEnv, mstoreOk } from '../support/cli.ts';
+import { pageScript } from '../support/page-scripts.ts';
 import { installPython, python } from '../support/python-program.ts';
 import { makePublished } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
 import { installTorch, runTorch } from '../support/torch-program.ts';
 
 const top = path.resolve(import.meta.dirname, '../..');
-const page = fs.readFileSync(path.join(top, 'docs/guide/python.md'), 'utf8');
-
-/** The scripts of the page, by name. */
-const scripts = new Map(
-  [...page.matchAll(/^```python example (\S+)\n([\s\S]*?)^```$/gm)].map(([, name, text]) => [
-    name,
-    text ?? '',
-  ]),
-);
 
 /** Writes a small model with the real libraries. */
 const writer = `
@@ -76,10 +68,8 @@ describe('what mstore resolve prints', () => {
       MSTORE_REMOTE_ORIGIN_URL: ws.remote,
       PATH: `${programs}${path.delimiter}${process.env['PATH']}`,
     };
-    const script = (name: string): string =>
-      scripts.get(name) ?? `raise Exception("no example ${name}")`;
     const run = (name: string, argument: string): string =>
-      python(script(name), [argument], { cwd: host, env }).trim();
+      python(pageScript(name), [argument], { cwd: host, env }).trim();
 
     const directory = run('path', 'bert@production');
     expect(directory.startsWith(env.MSTORE_CACHE)).toBe(true);
@@ -87,12 +77,11 @@ describe('what mstore resolve prints', () => {
     expect(run('transformers', directory)).toBe('bert [1, 2]');
     expect(run('onnxruntime', directory)).toBe('(1, 2) True');
     expect(run('safetensors', directory)).toBe("{'bias': (2,), 'weight': (2, 3)}");
-    expect(runTorch(script('torch'), host, [directory]).trim()).toBe('[4.0, 13.0] True');
-    expect(scripts.size).toBe(5);
+    expect(runTorch(pageScript('torch'), host, [directory]).trim()).toBe('[4.0, 13.0] True');
     expect(() => run('path', 'bert@v9')).toThrow();
     // What would run code is refused by the script.
     const second = run('path', 'bert@v2');
-    expect(() => runTorch(script('torch'), host, [second])).toThrow(/Weights only load failed/);
+    expect(() => runTorch(pageScript('torch'), host, [second])).toThrow(/Weights only load failed/);
     expect(fs.existsSync(path.join(host, 'ran'))).toBe(false);
 
     // Loading left nothing in the directory, nor changed a file of it.

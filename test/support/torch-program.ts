@@ -5,7 +5,7 @@ import { installDebianPackages } from './debian.ts';
 import { installing } from './install-lock.ts';
 
 /** Python as Debian has it: what is installed as a package of Debian is imported by that alone. */
-const program = '/usr/bin/python3';
+export const debianPython = '/usr/bin/python3';
 const safetensors = 'safetensors==0.8.0';
 const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-torch', import.meta.url));
 const place = path.join(kept, safetensors);
@@ -18,13 +18,13 @@ export async function installTorch(): Promise<void> {
   if (!imports('torch')) await installDebianPackages('python3-torch');
   await installing(() => {
     if (imports('safetensors.torch')) return;
-    const pip = ['-m', 'pip', '--python', program, 'install', '--quiet', '--no-deps'];
+    const pip = ['-m', 'pip', '--python', debianPython, 'install', '--quiet', '--no-deps'];
     execFileSync('python3', [...pip, '--target', place, safetensors], { stdio: 'inherit' });
   });
 }
 
 function imports(name: string): boolean {
-  return spawnSync(program, ['-c', `import ${name}`], { env: environment() }).status === 0;
+  return spawnSync(debianPython, ['-c', `import ${name}`], { env: environment() }).status === 0;
 }
 
 function environment(): NodeJS.ProcessEnv {
@@ -35,5 +35,5 @@ function environment(): NodeJS.ProcessEnv {
 export function runTorch(script: string, cwd: string, args: readonly string[] = []): string {
   const env = { ...environment(), HOME: cwd };
   const how = { cwd, env, encoding: 'utf8', stdio: 'pipe', timeout: 240_000 } as const;
-  return execFileSync(program, ['-W', 'ignore', '-c', script, ...args], how);
+  return execFileSync(debianPython, ['-W', 'ignore', '-c', script, ...args], how);
 }

@@ -84,6 +84,10 @@ export const serveCommand: Command = {
       'mstore serve --host 0.0.0.0 --token-file tokens.json --tls-cert cert.pem --tls-key key.pem',
       'Serve it to others, who each have a token',
     ],
+    [
+      'HF_ENDPOINT=http://127.0.0.1:8080 hf download bert --revision production',
+      "Load a model by the Hugging Face Hub's own client",
+    ],
   ],
   async run(context, args) {
     const { serve } = await import('../../server/serve.ts');
