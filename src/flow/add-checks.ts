@@ -131,6 +131,13 @@ export async function checkGit(workspace: Workspace, given: string): Promise<voi
       details: { path: given },
     });
   }
+  await checkPointerKept(workspace, given);
+}
+
+/** Refuses a path whose pointer Git would not keep. */
+export async function checkPointerKept(workspace: Workspace, given: string): Promise<void> {
+  const { git, gitPrefix } = workspace;
+  if (git === undefined) return;
   const pointer = gitPrefix + pointerPath(given);
   if ((await git.ignored([pointer])).has(pointer)) {
     throw new MstoreError(

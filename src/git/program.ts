@@ -14,7 +14,7 @@ export interface SizedFile {
   readonly oid: string;
   /** Bytes. */
   readonly size: number;
-  readonly executable: boolean;
+  readonly kind: 'file' | 'executable' | 'link';
 }
 
 /**
@@ -31,7 +31,7 @@ export interface GitProgram {
   set(scope: SettingScope, key: string, value: string): Promise<void>;
   /** Removes a setting with all its values; one that is not there is no failure. */
   unset(scope: SettingScope, key: string): Promise<void>;
-  /** Lists the regular files of a commit that are `path` or lie below it; an empty path means all. */
+  /** Lists the files and links of a commit that are `path` or lie below it, by path; an empty path means all. */
   filesOf(commit: string, path: string): Promise<SizedFile[]>;
   /** Tells the value of an attribute of each path from the top, whether the path exists or not. */
   attribute(name: string, paths: readonly string[]): Promise<Map<string, string>>;
@@ -98,14 +98,21 @@ async function filesOf(run: GitRunner, commit: string, path: string): Promise<Si
       const tab = record.indexOf(9);
       const [mode, , oid, size] = record.toString('latin1', 0, tab).split(/ +/);
       const name = record.toString('utf8', tab + 1);
-      const isFile = mode === '100644' || mode === '100755';
-      if (!isFile || oid === undefined || name.includes('\ufffd')) return true;
-      files.push({ path: name, oid, size: Number(size), executable: mode === '100755' });
+      const kind = kindOf[mode ?? ''];
+      if (kind === undefined || oid === undefined || name.includes('\ufffd')) return true;
+      files.push({ path: name, oid, size: Number(size), kind });
       return true;
     }),
   });
   return files;
 }
+
+/** Submodules are no files of this repository. */
+const kindOf: Readonly<Record<string, SizedFile['kind']>> = {
+  '100644': 'file',
+  '100755': 'executable',
+  '120000': 'link',
+};
 
 async function attribute(
   run: GitRunner,

@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '../base/digest.ts';
 
 /** Files of this many bytes or more are no pointers. */
-const lfsPointerBytesMax = 1024;
+export const lfsPointerBytesMax = 1024;
 
 /** What stands in Git in place of a file that Git LFS keeps. */
 export interface LfsPointer {

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Digest } from '../../base/digest.ts';
-import { fromSystemError, MstoreError } from '../../base/errors.ts';
-import { readBounded, tempName } from '../../base/files.ts';
+import { fromSystemError, MstoreError, systemCode } from '../../base/errors.ts';
+import { ensureFolder, readBounded, syncFolder, tempName } from '../../base/files.ts';
 import { printable } from '../../base/names.ts';
 import { type GitProgram, openGitProgram } from '../../git/program.ts';
 import type { GitRepository } from '../../git/repository.ts';
@@ -69,6 +69,48 @@ export class LfsStorage {
       throw fromSystemError(error, `making ${printable(file)}`);
     }
   }
+
+  /**
+   * Takes a file that holds an object, whose bytes were verified, to its place; flushed, before it has its name.
+   * @throws MstoreError as {@link fromSystemError}
+   */
+  async take(oid: Digest, size: number, file: string): Promise<void> {
+    const target = this.file(oid);
+    try {
+      if (this.find(oid, size) === target) {
+        fs.rmSync(file);
+        return;
+      }
+      ensureFolder(path.dirname(target));
+      const temp = await this.#nearby(oid, file);
+      fs.renameSync(temp, target);
+      syncFolder(path.dirname(target));
+    } catch (error) {
+      throw fromSystemError(error, `writing ${printable(target)}`);
+    }
+  }
+
+  /** Brings a file to the file system of the storage, where it is on another, and flushes it. */
+  async #nearby(oid: Digest, file: string): Promise<string> {
+    const { file: temp, handle } = await this.createTemp(oid);
+    const { mode } = await handle.stat();
+    await handle.close();
+    try {
+      fs.renameSync(file, temp);
+    } catch (error) {
+      if (systemCode(error) !== 'EXDEV') throw error;
+      await fs.promises.copyFile(file, temp);
+      fs.rmSync(file);
+    }
+    const moved = await fs.promises.open(temp, 'r');
+    try {
+      await moved.chmod(mode & 0o777);
+      await moved.datasync();
+    } finally {
+      await moved.close();
+    }
+    return temp;
+  }
 }
 
 /**
@@ -84,7 +126,8 @@ export async function lfsStorageOf(
   return { storage: await LfsStorage.open(git, program, surroundings.env), program, git };
 }
 
-function noRepository(folder: string): MstoreError {
+/** Builds the error of a folder without a repository. */
+export function noRepository(folder: string): MstoreError {
   return new MstoreError('no-git', `${printable(folder)} lies in no Git repository`, {
     hint: 'Git LFS works in a Git repository: run "git init", or go to one',
     details: { path: folder },
