@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/base/digest.ts';
 import { repositoryOf } from '../../src/flow/roots.ts';
-import type { RemotePruner } from '../../src/remote/remote.ts';
+import { bytesSource, type RemotePruner } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
 import {
   cloneProject,
@@ -318,6 +318,23 @@ describe('objects of Git LFS on a remote that fails', () => {
     expect(again?.error).toBeUndefined();
     expect(fs.readdirSync(clone.at('.git/lfs/tmp'))).toEqual([path.basename(again?.path ?? '')]);
   });
+});
+
+it('an object is not called complete where a pack that is cut short has the name of the one to be sent', async () => {
+  const place = await emptyRemote();
+  const made = await project(place);
+  const object = objectOf(xorshiftBytes(16, 400_000));
+  await send(made, object);
+  for await (const { key } of place.list('packs/')) {
+    const parts: Uint8Array[] = [];
+    for await (const part of place.get(key)) parts.push(Buffer.from(part));
+    const whole = Buffer.concat(parts);
+    await place.delete(key);
+    await place.create(key, bytesSource(whole.subarray(0, -100)));
+  }
+  const [reply] = await send(made, object);
+  expect(reply?.error).toMatchObject({ code: 5 });
+  expect(reply?.error?.message).toContain('[corrupt-remote]');
 });
 
 describe('a clean-up', () => {

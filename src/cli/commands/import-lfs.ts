@@ -54,6 +54,7 @@ export async function importLfs(
   const { adoptLfs } = await import('../../flow/lfs/adopt.ts');
   const all = paths.length === 0 ? [''] : paths;
   const adopted = await adoptLfs(workspace, all, { signal, progress, jobs: options.jobs });
+  for (const warning of adopted.warnings) context.warn(warning);
   tell(context, workspace.root, adopted);
   context.result(adopted, []);
 }

@@ -9,12 +9,13 @@ import type { Snapshot } from '../../source/snapshot.ts';
 import { addIgnoreLine, ensureAttributes, removeAttributeLines } from '../../worktree/git-files.ts';
 import { type Pointer, writePointer } from '../../worktree/pointer.ts';
 import type { WorkOptions } from '../add.ts';
-import { checkPlaces, checkPointerKept } from '../add-checks.ts';
+import { checkPlaces, checkPointersKept } from '../add-checks.ts';
 import { checkout } from '../checkout.ts';
 import { holdsBytes, Staging } from '../import/staging.ts';
 import { SnapshotStorer } from '../import/storing-snapshot.ts';
 import { storing } from '../store-watch.ts';
 import { pointerPath, type Tracked, trackedInWorkspace } from '../tracked.ts';
+import { judgeStored } from '../validate-policy.ts';
 import type { Workspace } from '../workspace.ts';
 import { attributeLines, type KeptLine } from './attribute-lines.ts';
 import { type CommittedFile, commitOf, committedFiles, refuseExtensions } from './committed.ts';
@@ -29,6 +30,8 @@ export interface LfsAdopted {
   readonly bytes: number;
   readonly bytesReceived: number;
   readonly bytesNew: number;
+  /** What was found in the files by `validate.policy`. */
+  readonly warnings: readonly string[];
   /** Lines that were taken out of files of attributes, as they tracked nothing else. */
   readonly attributesRemoved: readonly KeptLine[];
   /** Lines that fit nothing of Git LFS any more; they may be meant for files to come. */
@@ -50,7 +53,8 @@ interface Adopted {
  * Takes files over that Git LFS keeps at HEAD: stores their contents, writes a pointer of mstore beside each, and leaves the files as
  * they are, with their content. What is committed is left to the user. All is checked before anything is changed.
  * @param paths files and directories from the top of the workspace; an empty one means all
- * @throws MstoreError `would-overwrite` for files that were changed and not committed, `not-found`, `objects-missing`, `unsupported-file-type`
+ * @throws MstoreError `would-overwrite` for files that were changed and not committed, `not-found`, `objects-missing`,
+ * `unsupported-file-type`, `validation-refused`
  */
 export async function adoptLfs(
   workspace: Workspace,
@@ -71,17 +75,22 @@ export async function adoptLfs(
   const taken = adopted.map(({ path: name }) => name);
   checkPlaces(workspace, taken);
   await refuseTrackedPointers(workspace, program, taken);
-  for (const name of taken) await checkPointerKept(workspace, name);
+  await checkPointersKept(workspace, taken);
   const here = new Set(adopted.filter(({ isHere }) => isHere).map(({ path: name }) => name));
   const copyOf = (name: string) => (here.has(name) ? workspace.absolute(name) : undefined);
   const parts = { workspace, storage, options };
   const snapshot = objectSnapshot(parts, `lfs:.@${commit}`, adopted, copyOf);
   const stored = await storeAll(workspace, snapshot, adopted, options);
-  const absent = adopted.filter(({ isHere }) => !isHere).map(trackedOf);
+  // Somebody may have put something there meanwhile.
+  const absent = adopted
+    .filter(
+      ({ isHere, path: name, oid }) => !isHere && isReplaceable(workspace.absolute(name), oid),
+    )
+    .map(trackedOf);
   if (absent.length > 0) await checkout(workspace, absent, { ...options, force: true });
-  const remaining = (await committedFiles(place, commit, ''))
-    .filter(({ path: full }) => !files.has(full))
-    .map(({ path: full }) => full);
+  const remaining = (await program.filesOf(commit, ''))
+    .map(({ path: full }) => full)
+    .filter((full) => !files.has(full));
   const lines = attributeLines(git.root, [...files.keys()], remaining);
   for (const line of lines.literal) {
     await removeAttributeLines(path.join(git.root, line.file), line.text, workspace.cacheFolder);
@@ -117,7 +126,7 @@ async function lookAt(
       stat?.isFile() === true &&
       stat.size === size &&
       (await holdsBytes(full, { path: name, size, sha256: oid }, signal));
-    if (!isHere && stat !== undefined && !isPointerOf(full, stat, oid)) changed.push(name);
+    if (!isHere && !isReplaceable(full, oid)) changed.push(name);
     adopted.push({ path: name, file, oid, size, isHere });
   }
   if (changed.length === 0) return adopted.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -133,8 +142,10 @@ async function lookAt(
   );
 }
 
-/** Tells whether a file is the pointer itself: its content was not checked out. */
-function isPointerOf(full: string, stat: fs.Stats, oid: Digest): boolean {
+/** Tells whether nothing is at a place but the pointer itself: its content was not checked out. */
+function isReplaceable(full: string, oid: Digest): boolean {
+  const stat = fs.lstatSync(full, { throwIfNoEntry: false });
+  if (stat === undefined) return true;
   if (!stat.isFile() || stat.size >= lfsPointerBytesMax) return false;
   const bytes = readBounded(full, lfsPointerBytesMax, { noFollow: true });
   return bytes !== undefined && bytes.length > 0 && parseLfsPointer(bytes)?.oid === oid;
@@ -166,7 +177,7 @@ function storeAll(
   snapshot: Snapshot,
   adopted: readonly Adopted[],
   options: WorkOptions,
-): Promise<{ bytesReceived: number; bytesNew: number }> {
+): Promise<Pick<LfsAdopted, 'bytesReceived' | 'bytesNew' | 'warnings'>> {
   ensureCacheFolder(workspace.tempFolder);
   const { clock } = workspace.surroundings;
   return storing(workspace, options, {
@@ -176,9 +187,12 @@ function storeAll(
       try {
         const storer = new SnapshotStorer(workspace, snapshot, staging, options, new Map());
         const { bytesReceived, bytesNew } = await storer.run();
-        for (const one of adopted) await publish(workspace, trackedOf(one));
+        const tracked = adopted.map(trackedOf);
+        const warnings: string[] = [];
+        for (const one of tracked) warnings.push(...(await judgeStored(workspace, one, options)));
+        for (const one of tracked) await publish(workspace, one);
         isDone = true;
-        return { bytesReceived, bytesNew };
+        return { bytesReceived, bytesNew, warnings };
       } finally {
         staging.close(isDone);
       }
@@ -187,6 +201,7 @@ function storeAll(
     merge: (first, again) => ({
       bytesReceived: first.bytesReceived + again.bytesReceived,
       bytesNew: first.bytesNew + again.bytesNew,
+      warnings: first.warnings,
     }),
   });
 }

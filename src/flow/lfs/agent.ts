@@ -102,7 +102,6 @@ async function moverOf(init: Init, options: LfsAgentOptions): Promise<Mover> {
   const workspace = await options.workspace();
   const shared = Math.max(requestsMin, Math.floor(requestsAll / processes));
   const jobs = chosenJobs(workspace, given) ?? shared;
-  const { storage } = await lfsStorageOf(workspace);
   if (init.operation === 'upload') {
     const choice = await chooseRemote(workspace, remote, cwd);
     const how = { signal, jobs, requestsMax: jobs, isShared: init.concurrent };
@@ -114,6 +113,7 @@ async function moverOf(init: Init, options: LfsAgentOptions): Promise<Mover> {
     };
   }
   const choices = await chooseFetchRemotes(workspace, remote === undefined ? [] : [remote], cwd);
+  const { storage } = await lfsStorageOf(workspace);
   const how = { signal, jobs, processes };
   const downloader = new LfsDownloader({ workspace, choices }, storage, how);
   return async ({ event, oid, size }, onBytes) => {

@@ -7,7 +7,7 @@ import { formatChunkParams } from '../../chunk/chunker.ts';
 import type { ChunkIndex } from '../../index/chunk-index.ts';
 import { bytesSource } from '../../remote/remote.ts';
 import { type BlobPlace, BlobWriter } from '../../store/blob-writer.ts';
-import { sendPack } from '../../store/pack-transfer.ts';
+import { checkPackPresent, sendPack } from '../../store/pack-transfer.ts';
 import { emptyBlob } from '../../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../../store/remote-store.ts';
 import type { ChosenRemote } from '../remotes.ts';
@@ -175,7 +175,8 @@ export class LfsUploader {
       find: (id) => index.find(id),
       async publishPack(file, footer) {
         try {
-          await sendPack(remote, file, footer, options);
+          const state = await sendPack(remote, file, footer, options);
+          if (state === 'exists') await checkPackPresent(remote, footer, options);
         } finally {
           removeFile(file);
         }
