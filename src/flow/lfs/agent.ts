@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { isMstoreError, MstoreError } from '../../base/errors.ts';
+import { fromSystemError, isMstoreError, MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
 import {
   formatLfsReply,
@@ -182,8 +182,9 @@ class TransferProgress {
 }
 
 /** What Git LFS shows of an error. What is no error of ours is a defect, and ends the program. */
-function failureOf(error: unknown): LfsFailure {
-  if (!isMstoreError(error)) throw error;
+function failureOf(thrown: unknown): LfsFailure {
+  const error = fromSystemError(thrown, 'moving an object of Git LFS');
+  if (!isMstoreError(error)) throw thrown;
   const hint = error.hint === undefined ? '' : `. ${error.hint}`;
   return { code: error.exitCode, message: printable(`${error.message} [${error.code}]${hint}`) };
 }

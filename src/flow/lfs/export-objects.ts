@@ -77,7 +77,7 @@ export class LfsExporter {
     }
     for (const { path: name, sha256: oid, size, executable } of meant) {
       const file = path.join(temp, name);
-      await this.#storage.take(oid, size, file);
+      await this.#storage.take(oid, file);
       fs.writeFileSync(file, formatLfsPointer({ oid, size }), {
         flag: 'wx',
         mode: executable ? 0o777 : 0o666,

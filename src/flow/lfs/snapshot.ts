@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import type { Digest } from '../../base/digest.ts';
 import { isMstoreError, MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
+import { remoteUrlOf } from '../../git/lineage.ts';
 import type { GitRepository } from '../../git/repository.ts';
 import type { Snapshot, SourceFile } from '../../source/snapshot.ts';
 import type { WorkOptions } from '../add.ts';
@@ -44,7 +45,7 @@ export async function openLfsSnapshot(
   if (!all.some(({ file }) => file.pointer !== undefined)) throw nothingThere(given, commit);
   refuseExtensions(all.filter(wanted).map(({ file }) => file));
   const byPath = new Map(all.map(({ file, path: name }) => [name, file]));
-  const { remoteUrl } = await git.lineage();
+  const remoteUrl = remoteUrlOf([...(await program.settings('remote\\..*\\.url', 'local'))]);
   const reference = `lfs:${given === '' ? '.' : given}@${commit}`;
   return {
     reference,

@@ -74,13 +74,9 @@ export class LfsStorage {
    * Takes a file that holds an object, whose bytes were verified, to its place; flushed, before it has its name.
    * @throws MstoreError as {@link fromSystemError}
    */
-  async take(oid: Digest, size: number, file: string): Promise<void> {
+  async take(oid: Digest, file: string): Promise<void> {
     const target = this.file(oid);
     try {
-      if (this.find(oid, size) === target) {
-        fs.rmSync(file);
-        return;
-      }
       ensureFolder(path.dirname(target));
       const temp = await this.#nearby(oid, file);
       fs.renameSync(temp, target);
