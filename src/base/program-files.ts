@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { getRawAsset, isSea } from 'node:sea';
+import { fileURLToPath } from 'node:url';
 
 /**
  * Returns the bytes of a file that belongs to the program. In the single executable they lie in the
@@ -26,4 +27,10 @@ export function programThread(name: string): ProgramThread {
   if (isSea())
     return { entry: Buffer.from(programFile(`dist/${name}.cjs`)).toString(), isScript: true };
   return { entry: new URL(`../../dist/${name}.js`, import.meta.url), isScript: false };
+}
+
+/** The file that starts the program: an executable by itself, or a script of Node. */
+export function programEntry(): { readonly file: string; readonly isScript: boolean } {
+  if (isSea()) return { file: process.execPath, isScript: false };
+  return { file: fileURLToPath(new URL('../../bin/mstore.js', import.meta.url)), isScript: true };
 }

@@ -177,6 +177,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/export.ts')).exportCommand,
   },
   {
+    name: 'lfs',
+    about: 'Have Git LFS keep its objects on a remote of mstore: install, uninstall, status',
+    load: async () => (await import('./commands/lfs.ts')).lfsCommand,
+  },
+  {
+    name: 'lfs-agent',
+    about: 'Move objects for Git LFS, which starts it',
+    load: async () => (await import('./commands/lfs-agent.ts')).lfsAgentCommand,
+  },
+  {
     name: 'verify',
     about: 'Check every byte of the local store or a remote, and heal it',
     load: async () => (await import('./commands/verify.ts')).verifyCommand,

@@ -131,15 +131,25 @@ export async function checkGit(workspace: Workspace, given: string): Promise<voi
       details: { path: given },
     });
   }
-  const pointer = gitPrefix + pointerPath(given);
-  if ((await git.ignored([pointer])).has(pointer)) {
-    throw new MstoreError(
-      'pointer-ignored',
-      `Git ignores the pointer ${printable(pointer)}, so it could not be committed`,
-      {
-        hint: `Find the pattern with "git check-ignore -v -- ${shellWord(pointer)}" and narrow it`,
-        details: { path: pointer },
-      },
-    );
-  }
+  await checkPointersKept(workspace, [given]);
+}
+
+/** Refuses paths whose pointers Git would not keep. */
+export async function checkPointersKept(
+  workspace: Workspace,
+  paths: readonly string[],
+): Promise<void> {
+  const { git, gitPrefix } = workspace;
+  if (git === undefined) return;
+  const ignored = await git.ignored(paths.map((given) => gitPrefix + pointerPath(given)));
+  const [pointer] = ignored;
+  if (pointer === undefined) return;
+  throw new MstoreError(
+    'pointer-ignored',
+    `Git ignores the pointer ${printable(pointer)}, so it could not be committed`,
+    {
+      hint: `Find the pattern with "git check-ignore -v -- ${shellWord(pointer)}" and narrow it`,
+      details: { path: pointer },
+    },
+  );
 }

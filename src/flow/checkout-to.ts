@@ -28,6 +28,14 @@ export interface CheckoutToOptions extends CheckoutOptions {
   readonly readOnly?: boolean | undefined;
   /** Written at the top of the directory, unless the version has something of that name. */
   readonly extra?: ExtraFile | undefined;
+  /**
+   * Changes the files before they have their place.
+   * @param temp the directory as it is built
+   * @returns files that it added, by path in it
+   */
+  readonly change?:
+    | ((temp: string, files: readonly FileEntry[]) => Promise<readonly string[]>)
+    | undefined;
 }
 
 /** What {@link checkoutTo} did. */
@@ -68,7 +76,8 @@ export async function checkoutTo(
     { force, clock: surroundings.clock },
     async (temp) => {
       const files = await build(workspace, entries, temp, { ...options, progress });
-      const names = files.map(({ path: name }) => name);
+      const added = (await options.change?.(temp, files)) ?? [];
+      const names = [...files.map(({ path: name }) => name), ...added];
       if (options.readOnly) for (const name of names) takeRight(path.join(temp, name));
       return { files: extra === undefined ? names : [...names, extra.name], result: files };
     },

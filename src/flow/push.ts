@@ -10,10 +10,9 @@ import type { PackFooter } from '../pack/format.ts';
 import { PackWriter } from '../pack/writer.ts';
 import { bytesSource, type RemoteSource, type RemoteWriter } from '../remote/remote.ts';
 import { ChunkReader } from '../store/chunk-reader.ts';
-import { pushedAgain } from '../store/hints.ts';
 import { indexKey, packKey, recipeKey } from '../store/keys.ts';
 import { type PackLane, PackThreads } from '../store/pack-threads.ts';
-import { packSource } from '../store/pack-transfer.ts';
+import { checkPackPresent, packSource } from '../store/pack-transfer.ts';
 import { formatRecipe, type Recipe } from '../store/recipe.ts';
 import { RemoteStore, type TransferOptions } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
@@ -219,22 +218,8 @@ class Sender {
     const key = packKey(footer.id);
     const state = await remote.create(key, counted, { ...this.#transfer, contentKey: true });
     if (state === 'created') this.packs++;
-    else await this.#checkPresent(key, footer);
+    else await checkPackPresent(remote, footer, this.#transfer);
     await remote.create(indexKey(footer.id), bytesSource(footer.bytes), this.#transfer);
-  }
-
-  /** A pack of that name which is cut short would hide for ever that its chunks are missing. */
-  async #checkPresent(key: string, footer: PackFooter): Promise<void> {
-    const size = await this.#remote.stat(key, this.#transfer);
-    if (size === undefined || size === footer.packBytes) return;
-    throw new MstoreError(
-      'corrupt-remote',
-      `${this.#remote.location}/${key} is damaged: it has ${size} bytes instead of ${footer.packBytes}`,
-      {
-        hint: pushedAgain('that object'),
-        details: { key, size, expected: footer.packBytes },
-      },
-    );
   }
 }
 

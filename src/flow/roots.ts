@@ -47,7 +47,7 @@ export async function publishRoot(
 }
 
 /** A clean-up that began after a record was written may have given it up, so that it keeps nothing. */
-async function mayBeGivenUp(
+export async function mayBeGivenUp(
   remote: RemoteWriter,
   written: number,
   options: TransferOptions,

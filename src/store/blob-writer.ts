@@ -8,6 +8,8 @@ import { printable } from '../base/names.ts';
 import { Chunker, formatChunkParams } from '../chunk/chunker.ts';
 import { type KernelKind, makeKernel } from '../chunk/kernel.ts';
 import type { Scan } from '../chunk/scan.ts';
+import type { ChunkPlace } from '../index/chunk-index.ts';
+import type { PackFooter } from '../pack/format.ts';
 import { recipeKey } from './keys.ts';
 import type { Store } from './local-store.ts';
 import { PackSink } from './pack-sink.ts';
@@ -43,6 +45,16 @@ export interface BlobWriterStats {
   bytesStored: number;
 }
 
+/** Where blobs are put together, where that is not the store: only packs under construction lie there then. */
+export interface BlobPlace {
+  /** Finds a chunk that is there. */
+  find(id: Uint8Array): ChunkPlace | undefined;
+  /** Takes a pack that is complete, in a temporary file; its chunks are found from then on. */
+  publishPack(file: string, footer: PackFooter): Promise<void>;
+  /** Takes recipes whose chunks are there. */
+  publishRecipes(recipes: ReadonlyArray<{ key: string; bytes: Buffer }>): Promise<void>;
+}
+
 /** Options of {@link BlobWriter}. */
 export interface BlobWriterOptions {
   readonly signal?: AbortSignal | undefined;
@@ -58,6 +70,8 @@ export interface BlobWriterOptions {
   readonly runLimits?: RunLimits;
   /** Called with the bytes read since the last call. */
   readonly onBytes?: (bytes: number) => void;
+  /** Where the blobs are put; by default the store itself. */
+  readonly place?: BlobPlace;
 }
 
 /** A file to be added. */
@@ -103,7 +117,8 @@ export class BlobWriter {
 
   constructor(store: Store, options: BlobWriterOptions = {}) {
     this.#store = store;
-    this.#sink = new PackSink(store, { compress: options.compress });
+    const { compress, place } = options;
+    this.#sink = new PackSink(store, { compress, publish: place?.publishPack.bind(place) });
     this.#breather = new Breather(options.signal);
     this.#onBytes = options.onBytes ?? (() => {});
     this.#options = options;
@@ -280,7 +295,8 @@ export class BlobWriter {
   /** Tells whether the blob can use a chunk that is there. */
   #shares(id: Uint8Array, length: number, runs: RunBudget): boolean {
     const held = this.#sink.holds(id);
-    const place = held ? undefined : this.#store.index().find(id);
+    const { place: elsewhere } = this.#options;
+    const place = held ? undefined : (elsewhere ?? this.#store.index()).find(id);
     if (place !== undefined) return runs.share(place, length);
     runs.store(length);
     return held;
@@ -301,6 +317,7 @@ export class BlobWriter {
 
   /** Tells whether the store holds this very recipe; a damaged or another one is replaced. */
   #knowsRecipe(recipe: Recipe): boolean {
+    if (this.#options.place !== undefined) return false;
     try {
       return this.#store.recipe(recipe.blob)?.rows.equals(recipe.rows) ?? false;
     } catch (error) {
@@ -314,7 +331,8 @@ export class BlobWriter {
     const recipes = this.#recipes;
     this.#recipes = [];
     this.#recipeBytes = 0;
-    await publishObjects(this.#store, recipes);
+    const { place } = this.#options;
+    await (place?.publishRecipes(recipes) ?? publishObjects(this.#store, recipes));
   }
 
   /** Ends: everything added is durable and visible. */

@@ -1,6 +1,7 @@
 import { removeFile } from '../base/files.ts';
 import { newWriteMemory, type WriteMemory } from '../base/sequential-file.ts';
 import { ChunkEncoder, type ChunkForm } from '../pack/codec.ts';
+import type { PackFooter } from '../pack/format.ts';
 import { PackWriter } from '../pack/writer.ts';
 import type { Store } from './local-store.ts';
 import { publishPack } from './publish.ts';
@@ -9,6 +10,8 @@ import { publishPack } from './publish.ts';
 export interface PackSinkOptions {
   /** Whether raw chunks are encoded where that pays; by default they are not. */
   readonly compress?: boolean | undefined;
+  /** Takes a pack that is complete and flushed, in a temporary file; by default the store does. */
+  readonly publish?: ((file: string, footer: PackFooter) => Promise<void>) | undefined;
 }
 
 /**
@@ -22,9 +25,11 @@ export class PackSink {
   /** Chunks in the pack that is being written, as Latin-1 strings of their 32 bytes. */
   readonly #pending = new Set<string>();
   readonly #encoder: ChunkEncoder | undefined;
+  readonly #publishPack: (file: string, footer: PackFooter) => Promise<void>;
 
   constructor(store: Store, options: PackSinkOptions = {}) {
     this.#store = store;
+    this.#publishPack = options.publish ?? ((file, footer) => publishPack(store, file, footer));
     this.#encoder = options.compress === true ? new ChunkEncoder() : undefined;
     store.prepareWriting();
   }
@@ -84,7 +89,7 @@ export class PackSink {
     if (writer === undefined) return;
     await writer.settled();
     const footer = writer.finish();
-    await publishPack(this.#store, writer.file, footer);
+    await this.#publishPack(writer.file, footer);
     this.#writer = undefined;
     this.#pending.clear();
   }

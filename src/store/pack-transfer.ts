@@ -131,16 +131,40 @@ async function* packBlocks(
   }
 }
 
-/** Creates a pack at a remote, verified on its way, and after it the index object that makes it known. */
+/**
+ * Creates a pack at a remote, verified on its way, and after it the index object that makes it known.
+ * @returns whether the pack was there
+ */
 export async function sendPack(
   remote: RemoteWriter,
   file: string,
   footer: PackFooter,
   options: RemoteCallOptions,
-): Promise<void> {
+): Promise<'created' | 'exists'> {
   const source = packSource(file, footer);
-  await remote.create(packKey(footer.id), source, { ...options, contentKey: true });
+  const state = await remote.create(packKey(footer.id), source, { ...options, contentKey: true });
   await remote.create(indexKey(footer.id), bytesSource(footer.bytes), options);
+  return state;
+}
+
+/**
+ * Looks at a pack that was there before it could be sent: one of that name which is cut short would hide for ever that its
+ * chunks are missing.
+ * @throws MstoreError `corrupt-remote`
+ */
+export async function checkPackPresent(
+  remote: RemoteReader,
+  footer: PackFooter,
+  options: RemoteCallOptions,
+): Promise<void> {
+  const key = packKey(footer.id);
+  const size = await remote.stat(key, options);
+  if (size === undefined || size === footer.packBytes) return;
+  throw new MstoreError(
+    'corrupt-remote',
+    `${remote.location}/${key} is damaged: it has ${size} bytes instead of ${footer.packBytes}`,
+    { hint: pushedAgain('that object'), details: { key, size, expected: footer.packBytes } },
+  );
 }
 
 /** Options of {@link receivePack}. */

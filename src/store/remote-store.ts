@@ -233,6 +233,13 @@ export class RemoteStore {
     });
   }
 
+  /** Takes note of a pack that was sent with its index object, once the {@link index} is open. */
+  addPack(footer: PackFooter): void {
+    this.#kept.keep(footer);
+    this.#index?.addPack(footer);
+    this.#index?.settle();
+  }
+
   /** Packs that are whole and have no index object, known with the {@link index}. */
   async packsWithoutIndex(options: TransferOptions): Promise<readonly Digest[]> {
     const index = await this.index(options);

@@ -53,6 +53,16 @@ export function ensureAttributes(root: string, lockFolder: string): Promise<bool
   });
 }
 
+/** Takes lines out of a file of attributes, all that hold exactly a text; a file that held nothing else is removed. */
+export function removeAttributeLines(
+  file: string,
+  text: string,
+  lockFolder: string,
+): Promise<boolean> {
+  const unwanted = asLatin1(text);
+  return editLines(file, lockFolder, (lines) => lines.filter((line) => bare(line) !== unwanted));
+}
+
 /** Names the diff driver `mstore` for pointers, beside the attributes that are set. */
 export function addDiffDriver(root: string, lockFolder: string): Promise<boolean> {
   return editLines(path.join(root, '.gitattributes'), lockFolder, (lines) => {

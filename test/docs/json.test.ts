@@ -71,6 +71,9 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'config unset', 'config', 'unset', 'transfer.jobs');
     await expectDocumented(workspace, 'config list', 'config', 'list');
     await expectDocumented(workspace, 'config keys', 'config', 'keys');
+    await expectDocumented(workspace, 'lfs install', 'lfs', 'install');
+    await expectDocumented(workspace, 'lfs status', 'lfs', 'status');
+    await expectDocumented(workspace, 'lfs uninstall', 'lfs', 'uninstall');
     await expectDocumented(workspace, 'textconv', 'textconv', 'model.mstore');
   });
 

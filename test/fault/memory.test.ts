@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addRemote } from '../../src/flow/remotes.ts';
 import { cliEnv } from '../support/cli.ts';
-import { makePlainProject, type Project } from '../support/flow-project.ts';
+import { makePlainProject, makeProject, type Project } from '../support/flow-project.ts';
 import { noise, scratchFolder } from '../support/flow-scratch.ts';
 import { bytesBelow } from '../support/flow-state.ts';
 import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
@@ -26,12 +26,14 @@ async function peakOf(
   project: Project,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  input: readonly object[] = [],
 ): Promise<number> {
   const child = spawn(process.execPath, [`--max-old-space-size=${heapMib}`, program, ...args], {
     cwd: project.root,
     env: { ...cliEnv, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['pipe', 'ignore', 'pipe'],
   });
+  child.stdin.end(input.map((line) => `${JSON.stringify(line)}\n`).join(''));
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (part: string) => {
     stderr += part;
@@ -66,6 +68,33 @@ function digestOf(file: string): string {
 }
 
 describe('memory', () => {
+  it('of the agent of Git LFS stays below 200 MiB, however large the object is', {
+    timeout: 60_000 * (fileBytes / (512 * mib)) + 60_000,
+  }, async () => {
+    const project = await makeProject();
+    const remote = path.join(scratchFolder(), 'remote');
+    const options = { isDefault: true, create: true };
+    await addRemote(await project.open(), 'origin', remote, options, project.root);
+    const file = path.join(scratchFolder(), 'large.bin');
+    makeLargeFile(file);
+    const object = { oid: digestOf(file), size: fileBytes };
+    const ask = (event: 'upload' | 'download') => [
+      {
+        event: 'init',
+        operation: event,
+        remote: 'origin',
+        concurrent: true,
+        concurrenttransfers: 8,
+      },
+      { event, ...object, path: file },
+    ];
+    const up = await peakOf(project, ['lfs-agent'], {}, ask('upload'));
+    const down = await peakOf(project, ['lfs-agent'], {}, ask('download'));
+    expect(Math.max(up, down)).toBeLessThan(peakBytesMax);
+    const [received = ''] = fs.readdirSync(project.at('.git/lfs/tmp'));
+    expect(digestOf(project.at(`.git/lfs/tmp/${received}`))).toBe(object.oid);
+  });
+
   it('stays below 200 MiB, however large the file is', {
     timeout: 60_000 * (fileBytes / (512 * mib)) + 60_000,
   }, async () => {

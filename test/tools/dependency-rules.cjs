@@ -67,6 +67,7 @@ module.exports = {
       ['base', 'remote'],
       'where models come from is files and bytes: what a store or a version is is none of theirs',
     ),
+    layer('lfs', ['base'], 'what Git LFS writes and says is pure: where objects are is none of it'),
     layer(
       'session',
       ['base', 'weights'],
@@ -96,7 +97,7 @@ module.exports = {
       'flow',
       [
         ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
-        ...['registry', 'publish', 'monitor'],
+        ...['registry', 'publish', 'monitor', 'lfs'],
       ],
       'flows decide; they do not print or parse arguments',
     ),

@@ -1,6 +1,8 @@
 import * as path from 'node:path';
 import { MstoreError } from '../../base/errors.ts';
+import { formatBytes } from '../../base/format-bytes.ts';
 import { type Command, flagOf, listOf, textOf } from '../command.ts';
+import { count } from '../text.ts';
 import { noteVersion, noteWritten, targetOptions } from './moving.ts';
 
 export const exportCommand: Command = {
@@ -17,10 +19,20 @@ export const exportCommand: Command = {
         type: 'boolean',
         describe:
           'Write mstore-package.json beside the files: digests, and what is known of the version',
+      })
+      .option('lfs', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Pattern of .gitattributes: files that it fits become objects and pointers of Git LFS; may be repeated',
       }),
   examples: [
     ['mstore export bert@v1 --to /srv/bert-v1', 'Write the files of a version, plainly'],
     ['mstore export bert@v1 --to out --metadata', 'With a list of digests and the record'],
+    [
+      'mstore export bert@v1 --to ../paper/bert --lfs "*.safetensors"',
+      'Into a repository of Git, whose Git LFS keeps the weights',
+    ],
   ],
   async run(context, args) {
     const to = textOf(args, 'to');
@@ -42,8 +54,16 @@ export const exportCommand: Command = {
       force: flagOf(args, 'force'),
       keep: [context.cwd],
       metadata: flagOf(args, 'metadata'),
+      lfs: args['lfs'] === undefined ? undefined : listOf(args, 'lfs'),
     });
     noteWritten(context, written);
+    if (written.lfs !== undefined) {
+      const { objects, bytes } = written.lfs;
+      context.note(`${count(objects, 'file')} of them, ${formatBytes(bytes)}, belong to Git LFS`);
+      context.note(
+        `Next: git add, git commit and git push there; "git lfs checkout" shows their content`,
+      );
+    }
     context.result({ ...version, ...written }, []);
     return undefined;
   },

@@ -1,11 +1,12 @@
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
-import type { ImportResult } from '../../flow/import/import.ts';
+import type { ImportRequest, ImportResult } from '../../flow/import/import.ts';
 import type { RefreshResult, SourceChange } from '../../flow/import/refresh.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count } from '../text.ts';
+import { importLfs, refuseForLfs } from './import-lfs.ts';
 import { registrationOf, registrationOptions } from './registration-options.ts';
 import { modelAndName } from './registry-options.ts';
 
@@ -13,13 +14,23 @@ import { modelAndName } from './registry-options.ts';
 const changesShown = 20;
 
 export const importCommand: Command = {
-  positionals: '<ref>',
+  positionals: '<ref> [paths..]',
   options: (parser) =>
     registrationOptions(parser)
       .positional('ref', {
         type: 'string',
         describe:
-          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR; with --refresh, MODEL@VERSION',
+          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR; lfs for what Git LFS keeps here; with --refresh, MODEL@VERSION',
+      })
+      .positional('paths', {
+        type: 'string',
+        array: true,
+        describe: 'With lfs: files and directories to take; default: all',
+      })
+      .option('rev', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'With lfs: branch, tag or commit to take them from (default: HEAD)',
       })
       .option('as', {
         type: 'string',
@@ -51,10 +62,17 @@ export const importCommand: Command = {
       'mstore import s3://bucket/models/bert --as bert@v2 --exclude "*.tmp"',
       'Take the plain files of a bucket in',
     ],
+    ['mstore import lfs models/bert --as bert@v1', 'Take a version from what Git LFS keeps'],
+    ['mstore import lfs models', 'Keep what Git LFS keeps of a directory by mstore instead'],
     ['mstore import bert@v1 --refresh', 'See what has changed there since'],
   ],
   async run(context, args) {
     const as = textOf(args, 'as');
+    if (textOf(args, 'ref') === 'lfs') {
+      await importLfs(context, args, (request) => take(context, args, request));
+      return undefined;
+    }
+    refuseForLfs(args);
     if (flagOf(args, 'refresh')) {
       if (as !== undefined) {
         throw new MstoreError(
@@ -73,12 +91,18 @@ export const importCommand: Command = {
         hint: 'Write --as MODEL@VERSION',
       });
     }
-    await take(context, args, as);
+    await take(context, args, { as, from: textOf(args, 'ref') ?? '' });
     return undefined;
   },
 };
 
-async function take(context: Context, args: Args, as: string): Promise<void> {
+/** What is taken, and as what. */
+export interface TakeRequest extends Pick<ImportRequest, 'from' | 'open'> {
+  /** `MODEL@VERSION`. */
+  readonly as: string;
+}
+
+async function take(context: Context, args: Args, { as, from, open }: TakeRequest): Promise<void> {
   const { model, name: version } = modelAndName(as, 'VERSION');
   const workspace = await context.workspace();
   const { importModel } = await import('../../flow/import/import.ts');
@@ -90,7 +114,8 @@ async function take(context: Context, args: Args, as: string): Promise<void> {
       ...(await registrationOf(context, args)),
       model,
       version,
-      from: textOf(args, 'ref') ?? '',
+      from,
+      open,
       cwd,
       path: given === undefined ? undefined : workspace.relative(given, cwd),
       include: listOf(args, 'include'),

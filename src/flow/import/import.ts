@@ -23,7 +23,7 @@ import { type Tracked, trackedInWorkspace } from '../tracked.ts';
 import { refusedElsewhere } from '../validate-policy.ts';
 import type { Workspace } from '../workspace.ts';
 import { digestsByGit, filesOf } from './known-files.ts';
-import { isSource, openSource, type SourceReference } from './open-source.ts';
+import { isSource, type OpenedSource, openSource, type SourceReference } from './open-source.ts';
 import { Staging } from './staging.ts';
 import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
 
@@ -31,6 +31,8 @@ import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
 export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'created'> {
   /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `local:DIR`. */
   readonly from: string;
+  /** Opens what is imported, where `from` alone does not name it. */
+  readonly open?: ((options: WorkOptions) => Promise<OpenedSource>) | undefined;
   /** Absolute folder that a relative directory starts from. */
   readonly cwd: string;
   /**
@@ -71,9 +73,9 @@ export async function importModel(
   request: ImportRequest,
   options: WorkOptions = {},
 ): Promise<ImportResult> {
-  const reference = sourceOf(request.from);
+  const open = request.open ?? opener(workspace, sourceOf(request.from), request.cwd);
   const registry = await registryFor(workspace, request, options);
-  const { model, version, cwd } = request;
+  const { model, version } = request;
   const before = await registry.record(model, version);
   const earlier = before?.value ?? (await latestRecord(registry, model));
   const place =
@@ -86,7 +88,7 @@ export async function importModel(
     throw fromSystemError(error, `making ${printable(tempFolder)}`);
   }
   clearDeadTemps(tempFolder, '', surroundings.clock);
-  const opened = await openSource(workspace, reference, { ...options, cwd });
+  const opened = await open(options);
   try {
     const snapshot = chosenFiles(opened.snapshot, request);
     checkListing(snapshot);
@@ -101,6 +103,14 @@ export async function importModel(
   } finally {
     if (opened.scratch !== undefined) fs.rmSync(opened.scratch, { recursive: true, force: true });
   }
+}
+
+function opener(
+  workspace: Workspace,
+  reference: SourceReference,
+  cwd: string,
+): (options: WorkOptions) => Promise<OpenedSource> {
+  return (options) => openSource(workspace, reference, { ...options, cwd });
 }
 
 /**
@@ -126,18 +136,26 @@ async function latestRecord(registry: Registry, model: string): Promise<VersionR
   return last === undefined ? undefined : (await registry.record(model, last))?.value;
 }
 
+/** Tells which files of a model are asked for. */
+export function chooser({
+  include = [],
+  exclude = [],
+}: Pick<ImportRequest, 'include' | 'exclude'>): (file: { readonly path: string }) => boolean {
+  const [taken, left] = [include, exclude].map((patterns) => {
+    return new IgnoreRules((folder) => (folder === '' ? patterns.join('\n') : undefined));
+  }) as [IgnoreRules, IgnoreRules];
+  return ({ path: name }) =>
+    (include.length === 0 || taken.ignoresWithParents(name, false)) &&
+    !left.ignoresWithParents(name, false);
+}
+
 /** Leaves out what was not asked for. */
 export function chosenFiles(
   snapshot: Snapshot,
   { include = [], exclude = [] }: Pick<ImportRequest, 'include' | 'exclude'>,
 ): Snapshot {
   if (include.length === 0 && exclude.length === 0) return snapshot;
-  const [taken, left] = [include, exclude].map((patterns) => {
-    return new IgnoreRules((folder) => (folder === '' ? patterns.join('\n') : undefined));
-  }) as [IgnoreRules, IgnoreRules];
-  const isChosen = ({ path: name }: { readonly path: string }): boolean =>
-    (include.length === 0 || taken.ignoresWithParents(name, false)) &&
-    !left.ignoresWithParents(name, false);
+  const isChosen = chooser({ include, exclude });
   const files = snapshot.files.filter(isChosen);
   if (files.length === 0 && snapshot.files.length > 0) {
     throw new MstoreError(

@@ -58,6 +58,12 @@ export async function refreshImport(
       details: { model, version },
     });
   }
+  if (origin['kind'] === 'lfs') {
+    throw new MstoreError('usage', `${model}@${version} is from a commit of this repository`, {
+      hint: 'A commit does not change; "git log" tells what came after it',
+      details: { model, version },
+    });
+  }
   const asked = askedOf(origin);
   const opened = await openSource(workspace, sourceOf(asked), options);
   try {
