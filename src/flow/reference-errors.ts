@@ -79,10 +79,7 @@ const foreignTexts: Readonly<
     what: 'a model of an MLflow registry, which this mstore cannot read',
     hint: `Download it into the workspace ("mlflow artifacts download"), ${addFirst}`,
   },
-  dvc: {
-    what: 'a path that DVC tracks, which this mstore cannot read',
-    hint: `Run "dvc pull" for it, ${addFirst}`,
-  },
+  dvc: { what: 'a path that DVC keeps, not a version' },
   oci: {
     what: 'an artifact of an OCI registry, which this mstore cannot read',
     hint: `Download it into the workspace ("oras pull"), ${addFirst}`,

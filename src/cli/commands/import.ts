@@ -6,6 +6,7 @@ import type { RefreshResult, SourceChange } from '../../flow/import/refresh.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count } from '../text.ts';
+import { dvcOptions, importRepository } from './import-dvc.ts';
 import { registrationOf, registrationOptions } from './registration-options.ts';
 import { modelAndName } from './registry-options.ts';
 
@@ -13,13 +14,18 @@ import { modelAndName } from './registry-options.ts';
 const changesShown = 20;
 
 export const importCommand: Command = {
-  positionals: '<ref>',
+  positionals: '<ref> [folder]',
   options: (parser) =>
     registrationOptions(parser)
       .positional('ref', {
         type: 'string',
         describe:
-          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR; with --refresh, MODEL@VERSION',
+          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, dvc:PATH[#rev=REV] or local:DIR; with --refresh, MODEL@VERSION; or dvc, for all that DVC keeps',
+      })
+      .positional('folder', {
+        type: 'string',
+        describe:
+          'With dvc, the repository, a folder of it or an output (default: the current folder)',
       })
       .option('as', {
         type: 'string',
@@ -44,6 +50,24 @@ export const importCommand: Command = {
       .option('refresh', {
         type: 'boolean',
         describe: 'Show what has changed where a version was imported from; take nothing',
+      })
+      .option('rev', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'With dvc: take what a branch, tag or commit of Git says, not the working tree',
+      })
+      .option('tags', {
+        type: 'boolean',
+        describe:
+          'With dvc: register the Git tags, with --as MODEL those of an output, else those of GTO',
+      })
+      .option('replace', {
+        type: 'boolean',
+        describe: 'With dvc: remove the .dvc files of what was taken (default: they stay)',
+      })
+      .option('dry-run', {
+        type: 'boolean',
+        describe: 'With dvc: show what would be taken; take nothing',
       }),
   examples: [
     ['mstore import hf:org/name --as bert@v1', 'Take a model of the Hugging Face Hub in'],
@@ -52,9 +76,15 @@ export const importCommand: Command = {
       'Take the plain files of a bucket in',
     ],
     ['mstore import bert@v1 --refresh', 'See what has changed there since'],
+    ['mstore import dvc', 'Track all that DVC keeps; DVC goes on working'],
   ],
   async run(context, args) {
     const as = textOf(args, 'as');
+    if (textOf(args, 'ref') === 'dvc') {
+      await importRepository(context, args);
+      return undefined;
+    }
+    refuseForOne(args);
     if (flagOf(args, 'refresh')) {
       if (as !== undefined) {
         throw new MstoreError(
@@ -77,6 +107,17 @@ export const importCommand: Command = {
     return undefined;
   },
 };
+
+/** What is for whole repositories means nothing to one version. */
+function refuseForOne(args: Args): void {
+  const given = [...dvcOptions, 'dry-run'].find((name) => args[name] !== undefined);
+  if (given === undefined && textOf(args, 'folder') === undefined) return;
+  throw new MstoreError(
+    'usage',
+    `${given === undefined ? 'A folder' : `--${given}`} is for whole repositories alone`,
+    { hint: 'Write "mstore import dvc [FOLDER]"; one path of DVC is dvc:PATH or dvc:PATH#rev=REV' },
+  );
+}
 
 async function take(context: Context, args: Args, as: string): Promise<void> {
   const { model, name: version } = modelAndName(as, 'VERSION');

@@ -22,14 +22,14 @@ import { storing } from '../store-watch.ts';
 import { type Tracked, trackedInWorkspace } from '../tracked.ts';
 import { refusedElsewhere } from '../validate-policy.ts';
 import type { Workspace } from '../workspace.ts';
-import { digestsByGit, filesOf } from './known-files.ts';
-import { isSource, openSource, type SourceReference } from './open-source.ts';
+import { digestsByName, filesOf } from './known-files.ts';
+import { fromTop, isSource, openSource, type SourceReference } from './open-source.ts';
 import { Staging } from './staging.ts';
 import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
 
 /** What is imported, and as what. */
-export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'created'> {
-  /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `local:DIR`. */
+export interface ImportRequest extends Omit<Registration, 'path' | 'source'> {
+  /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `dvc:PATH`, `local:DIR`. */
   readonly from: string;
   /** Absolute folder that a relative directory starts from. */
   readonly cwd: string;
@@ -37,6 +37,8 @@ export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'c
    * Where the files belong in the workspace; else where the latest version of the model has them, else `models/MODEL`.
    */
   readonly path?: string | undefined;
+  /** Registers a file that is alone as that file, where it is one; else it is a directory with a file. */
+  readonly asFile?: boolean;
   /** Takes only files that a pattern fits, in the syntax of `.gitignore`. */
   readonly include?: readonly string[] | undefined;
   /** Leaves out files that a pattern fits. */
@@ -71,9 +73,9 @@ export async function importModel(
   request: ImportRequest,
   options: WorkOptions = {},
 ): Promise<ImportResult> {
-  const reference = sourceOf(request.from);
+  const reference = fromTop(workspace, sourceOf(request.from), request.cwd);
   const registry = await registryFor(workspace, request, options);
-  const { model, version, cwd } = request;
+  const { model, version } = request;
   const before = await registry.record(model, version);
   const earlier = before?.value ?? (await latestRecord(registry, model));
   const place =
@@ -86,7 +88,8 @@ export async function importModel(
     throw fromSystemError(error, `making ${printable(tempFolder)}`);
   }
   clearDeadTemps(tempFolder, '', surroundings.clock);
-  const opened = await openSource(workspace, reference, { ...options, cwd });
+  const from = reference.kind === 'dvc' ? workspace.root : request.cwd;
+  const opened = await openSource(workspace, reference, { ...options, cwd: from });
   try {
     const snapshot = chosenFiles(opened.snapshot, request);
     checkListing(snapshot);
@@ -95,7 +98,8 @@ export async function importModel(
       checkSameOrigin(before.value, source.imported, snapshot);
     }
     const registration = { ...request, path: place, source };
-    return await take(workspace, { registry, registration, snapshot, earlier }, options);
+    const { asFile = false } = request;
+    return await take(workspace, { registry, registration, snapshot, earlier, asFile }, options);
   } catch (error) {
     throw refusedElsewhere(error, ' leave the file out with --exclude,');
   } finally {
@@ -113,7 +117,7 @@ export function sourceOf(text: string): SourceReference {
   const { kind } = reference;
   if (kind === 'model' || kind === 'git' || kind === 'path' || kind === 'word') {
     throw new MstoreError('usage', `${printable(text)} is nothing that models are imported from`, {
-      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST or local:DIR',
+      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, dvc:PATH or local:DIR',
     });
   }
   throw foreignReference(reference, text);
@@ -182,24 +186,26 @@ interface Taken {
   readonly snapshot: Snapshot;
   /** A version whose files may be the same. */
   readonly earlier: VersionRecord | undefined;
+  readonly asFile: boolean;
 }
 
 async function take(
   workspace: Workspace,
-  { registry, registration, snapshot, earlier }: Taken,
+  { registry, registration, snapshot, earlier, asFile }: Taken,
   options: WorkOptions,
 ): Promise<ImportResult> {
   const { clock } = workspace.surroundings;
   const staging = Staging.open(workspace.tempFolder, snapshot, clock);
   let isDone = false;
   try {
-    const known = digestsByGit(workspace, snapshot, filesOf(workspace, earlier));
+    const known = digestsByName(workspace, snapshot, filesOf(workspace, earlier));
     const storer = new SnapshotStorer(workspace, snapshot, staging, options, known);
     const result = await storing(workspace, options, {
       work: async () => {
         const stored = await storer.run();
         await snapshot.confirm?.({ signal: options.signal });
-        const tracked = trackedOf(registration.path, stored);
+        snapshot.stored?.(stored.entries);
+        const tracked = trackedOf(registration.path, stored, asFile);
         const registered = await registerContent(
           workspace,
           registry,
@@ -233,6 +239,11 @@ async function take(
 }
 
 /** The files as a tracked path would have them. */
-function trackedOf(tracked: string, { entries }: StoredSnapshot): Tracked {
-  return { path: tracked, pointer: treePointer(path.posix.basename(tracked), entries, {}) };
+export function trackedOf(tracked: string, { entries }: StoredSnapshot, asFile: boolean): Tracked {
+  const name = path.posix.basename(tracked);
+  const [only] = entries;
+  if (asFile && entries.length === 1 && only !== undefined && isFileEntry(only)) {
+    return { path: tracked, pointer: { kind: 'file', ...only, path: name, extra: {} } };
+  }
+  return { path: tracked, pointer: treePointer(name, entries, {}) };
 }
