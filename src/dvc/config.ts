@@ -57,9 +57,14 @@ export class DvcConfig {
     }
   }
 
-  /** Absolute folder of the cache, where one is set. */
+  /**
+   * Absolute folder of the cache, where one is set.
+   * @throws MstoreError `config-invalid`
+   */
   get cacheFolder(): string | undefined {
-    return this.#settings.get('cache')?.get('dir')?.value;
+    const folder = this.#settings.get('cache')?.get('dir')?.value;
+    if (folder === undefined || path.isAbsolute(folder)) return folder;
+    throw badConfig(this.#where, 'its cache is no folder of this machine');
   }
 
   /** Name of the remote that is asked where an output names none. */

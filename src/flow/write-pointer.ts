@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { fromSystemError, isMstoreError } from '../base/errors.ts';
-import { ensureCacheFolder } from '../base/files.ts';
+import { ensureCacheFolder, ensureFolder } from '../base/files.ts';
 import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
 import { type Pointer, readPointer, writePointer } from '../worktree/pointer.ts';
 import { pointerPath, type Tracked } from './tracked.ts';
@@ -18,7 +18,7 @@ export function previousPointer(workspace: Workspace, tracked: string): Pointer 
 }
 
 /**
- * Makes a path tracked: has Git ignore it, and writes its pointer. What the pointer names must be durable.
+ * Makes a path tracked: makes its folder, has Git ignore it, and writes its pointer. What the pointer names must be durable.
  * @returns whether the pointer is new, or differs from the one before
  */
 export async function track(workspace: Workspace, tracked: Tracked): Promise<boolean> {
@@ -26,6 +26,7 @@ export async function track(workspace: Workspace, tracked: Tracked): Promise<boo
   const before = previousPointer(workspace, name);
   const folder = path.dirname(workspace.absolute(name));
   try {
+    ensureFolder(folder);
     if (workspace.git !== undefined) {
       ensureCacheFolder(workspace.cacheFolder);
       await addIgnoreLine(folder, path.posix.basename(name), workspace.cacheFolder);

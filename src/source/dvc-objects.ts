@@ -97,6 +97,14 @@ export class DvcObjects {
     });
   }
 
+  /** Where the first of the places, the cache, has an object on this machine; undefined where it has not. */
+  async near(object: DvcObject): Promise<string | undefined> {
+    const place = await this.#place(0);
+    if (place === undefined || !('folder' in place)) return undefined;
+    const file = path.join(place.folder, objectKey(object));
+    return sizeOf(file) === undefined ? undefined : file;
+  }
+
   /**
    * Reads a file from a byte on, from what is not a folder of this machine.
    * @throws MstoreError `corrupt-source` where this machine has a damaged copy alone
@@ -139,11 +147,18 @@ export class DvcObjects {
   }
 
   async *#each(): AsyncGenerator<DvcPlace, void, undefined> {
-    for (const [i, open] of this.#places.entries()) {
-      const opened = this.#opened.get(i) ?? open();
-      this.#opened.set(i, opened);
-      yield await opened;
+    for (let i = 0; ; i++) {
+      const place = await this.#place(i);
+      if (place === undefined) return;
+      yield place;
     }
+  }
+
+  /** Opens a place once. */
+  async #place(index: number): Promise<DvcPlace | undefined> {
+    const opened = this.#opened.get(index) ?? this.#places[index]?.();
+    if (opened !== undefined) this.#opened.set(index, opened);
+    return opened;
   }
 
   async #missing(what: string): Promise<MstoreError> {

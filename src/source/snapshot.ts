@@ -43,6 +43,8 @@ export interface Snapshot {
   readonly facts: JsonObject;
   /** Whether the reference names the same bytes for ever. */
   readonly isFixed: boolean;
+  /** Whether it is a file by itself, and no directory that holds one. */
+  readonly isFile?: boolean;
   readonly files: readonly SourceFile[];
   /** Links and empty directories, where the source has such. */
   readonly others?: readonly (LinkEntry | DirectoryEntry)[];

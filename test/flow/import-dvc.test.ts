@@ -183,6 +183,8 @@ describe('import of a path of DVC', () => {
     const commit = dvc.commit('v1');
     const env = { HOME: one.home };
     const options = { cwd: one.root, env };
+    // What the store has under the name of DVC is found for a directory too.
+    await one.take('dvc:data', 'm@v1');
     const fixed = await resolveModel('dvc:data#rev=v1', options);
     expect(fixed.exact).toBe(`dvc:data#rev=${commit}`);
     expect(fs.readFileSync(path.join(fixed.directory, 'a'), 'utf8')).toBe('a');

@@ -1,6 +1,7 @@
 import type { FuzzTarget } from './target.ts';
 import * as archive from './targets/archive.ts';
 import * as dataFiles from './targets/data-files.ts';
+import * as dvc from './targets/dvc.ts';
 import * as git from './targets/git.ts';
 import * as modelFiles from './targets/model-files.ts';
 import * as registry from './targets/registry.ts';
@@ -13,7 +14,20 @@ import * as weights from './targets/weights.ts';
 
 /** Everything that reads bytes from outside, by name. */
 export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
-  [store, tables, weights, modelFiles, registry, archive, dataFiles, git, values, services, sources]
+  [
+    store,
+    tables,
+    weights,
+    modelFiles,
+    registry,
+    archive,
+    dataFiles,
+    dvc,
+    git,
+    values,
+    services,
+    sources,
+  ]
     .flatMap((targets): FuzzTarget[] => Object.values(targets))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((target) => [target.name, target]),

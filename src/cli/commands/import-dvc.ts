@@ -11,6 +11,12 @@ import { count } from '../text.ts';
 /** Options of `import dvc` that no other import has. */
 export const dvcOptions = ['rev', 'tags', 'replace'] as const;
 
+/** What is said of one version, and means nothing to a whole repository. */
+const ofOneVersion = [
+  ...['path', 'include', 'exclude', 'refresh', 'metric', 'metrics', 'metadata'],
+  ...['description', 'changelog', 'status', 'label'],
+];
+
 /** Takes over what DVC keeps: of one working tree or revision, or of the tags of Git. */
 export async function importRepository(context: Context, args: Args): Promise<void> {
   const { cwd, signal, progress, options } = context;
@@ -19,6 +25,7 @@ export async function importRepository(context: Context, args: Args): Promise<vo
   const dryRun = flagOf(args, 'dry-run');
   const work = { signal, progress, jobs: options.jobs };
   const model = textOf(args, 'as');
+  refuse(args, ofOneVersion, 'it is for one version, and this takes a repository');
   if (flagOf(args, 'tags')) {
     refuse(args, ['rev', 'replace'], '--tags takes what is at the tags of Git');
     if (model?.includes('@')) {

@@ -157,9 +157,13 @@ class DvcImport {
       return leftOut(output.problem ?? '');
     }
     const twin = this.#wanted.get(output.path);
-    if (twin !== undefined) return leftOut(`${twin.file} names it too`);
+    if (twin !== undefined) return leftOut(`${printable(twin.file)} names it too`);
     const { git, gitPrefix } = this.#workspace;
     const name = this.#pathOf(output.path);
+    if (realPath(this.#workspace, name) !== name) {
+      this.#problems.push(`${printable(name)}: it lies behind a symbolic link`);
+      return leftOut('it lies behind a symbolic link');
+    }
     if ((await git?.trackedBelow(gitPrefix + name, 1))?.length) return leftOut('Git keeps it');
     return undefined;
   }
@@ -203,8 +207,7 @@ class DvcImport {
           snapshot.stored?.(stored.entries);
           this.#bytesReceived += stored.bytesReceived;
           this.#bytesNew += stored.bytesNew;
-          const isFile = output.object?.isList === false;
-          const { pointer } = trackedOf(name, stored, isFile);
+          const { pointer } = trackedOf(name, stored, snapshot.isFile);
           const { extra = {} } = previousPointer(workspace, name) ?? {};
           const tracked = { path: name, pointer: { ...pointer, extra } };
           this.#warnings.push(...(await judgeStored(workspace, tracked, { signal })));
@@ -257,7 +260,8 @@ class DvcImport {
       bytesReceived: this.#bytesReceived,
       bytesNew: this.#bytesNew,
       removed: this.#removed,
-      warnings: this.#warnings,
+      // Else they are thrown.
+      warnings: [...this.#warnings, ...this.#problems],
       dryRun,
     };
   }
@@ -270,6 +274,16 @@ class DvcImport {
   /** A path from the top of the workspace. */
   #pathOf(name: string): string {
     return this.#top === '' ? name : `${this.#top}/${name}`;
+  }
+}
+
+/** Where a path of the workspace leads; undefined for one that leaves it. Nothing is written through a link. */
+function realPath(workspace: Workspace, name: string): string | undefined {
+  try {
+    return workspace.relative(name, workspace.root);
+  } catch (error) {
+    if (isMstoreError(error, 'outside-workspace')) return undefined;
+    throw error;
   }
 }
 

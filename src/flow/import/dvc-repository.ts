@@ -226,7 +226,12 @@ function dvcRoot(full: string): { readonly root: string; readonly folder: string
 }
 
 function isFolder(full: string): boolean {
-  return fs.statSync(full, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  try {
+    return fs.statSync(full).isDirectory();
+  } catch {
+    // Not there, below a file, or not for us to see: DVC would not find it either.
+    return false;
+  }
 }
 
 /** Folders of the configuration of the machine and of the user, as DVC looks for them. */

@@ -125,6 +125,7 @@ export async function openDvcOutput(
     reference,
     facts: await factsOf(opened, object),
     isFixed: repository.commit !== undefined,
+    isFile: !object.isList || listed.some((one) => one.inside === inside),
     files: output.executable && !object.isList ? files.map(executable) : files,
     read: (file, start, options) =>
       objects.read(file, named.get(file.path) ?? object, start, options),
@@ -162,7 +163,10 @@ async function findFiles(
     const md5 = { hash: one.object.hash, digest: one.object.md5 };
     const file = digests.find(md5);
     if (file !== undefined && store.has(file.sha256)) {
-      known.set(one, { path: one.path, md5, ...file });
+      // Who needs the bytes outside of the store finds them there.
+      const local = await objects.near(one.object);
+      const near = local === undefined ? {} : { local };
+      known.set(one, { path: one.path, md5, ...file, ...near });
     }
   }
   const lacking = listed.filter((one) => !known.has(one));

@@ -37,7 +37,7 @@ export interface ImportRequest extends Omit<Registration, 'path' | 'source'> {
    * Where the files belong in the workspace; else where the latest version of the model has them, else `models/MODEL`.
    */
   readonly path?: string | undefined;
-  /** Registers a file that is alone as that file, where it is one; else it is a directory with a file. */
+  /** Registers a file by itself as that file; else it is a directory that holds it. */
   readonly asFile?: boolean;
   /** Takes only files that a pattern fits, in the syntax of `.gitignore`. */
   readonly include?: readonly string[] | undefined;
@@ -205,7 +205,7 @@ async function take(
         const stored = await storer.run();
         await snapshot.confirm?.({ signal: options.signal });
         snapshot.stored?.(stored.entries);
-        const tracked = trackedOf(registration.path, stored, asFile);
+        const tracked = trackedOf(registration.path, stored, asFile && snapshot.isFile);
         const registered = await registerContent(
           workspace,
           registry,
@@ -239,10 +239,10 @@ async function take(
 }
 
 /** The files as a tracked path would have them. */
-export function trackedOf(tracked: string, { entries }: StoredSnapshot, asFile: boolean): Tracked {
+export function trackedOf(tracked: string, { entries }: StoredSnapshot, asFile = false): Tracked {
   const name = path.posix.basename(tracked);
   const [only] = entries;
-  if (asFile && entries.length === 1 && only !== undefined && isFileEntry(only)) {
+  if (asFile && only !== undefined && isFileEntry(only)) {
     return { path: tracked, pointer: { kind: 'file', ...only, path: name, extra: {} } };
   }
   return { path: tracked, pointer: treePointer(name, entries, {}) };
