@@ -190,7 +190,7 @@ describe.each(Object.entries(dvcReleases))('with the real dvc, the %s one', (kin
 describe('with objects of the real dvc in a bucket', () => {
   const bucket = 's3://models/dvc store';
 
-  /** What DVC pushed to a folder lies in a bucket: the server of the tests speaks too little of S3 for its client. */
+  /** What DVC pushed to a folder is laid into a bucket, where its keys are the same. */
   async function pushed() {
     const server = await testS3Server();
     const one = new Repository(dvcReleases.new, s3Environment(server));
