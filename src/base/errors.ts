@@ -45,6 +45,7 @@ const exitOfCode = {
   'import-refused': exitCodes.usage,
   'bad-input': exitCodes.usage,
   'unsupported-model': exitCodes.usage,
+  'unsupported-source': exitCodes.usage,
   'not-found': exitCodes.notFound,
   'not-tracked': exitCodes.notFound,
   'no-workspace': exitCodes.notFound,

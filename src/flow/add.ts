@@ -2,15 +2,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Breather } from '../base/abort.ts';
 import type { Digest } from '../base/digest.ts';
-import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
-import { ensureCacheFolder } from '../base/files.ts';
+import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import { formatTree, type TreeEntry } from '../base/tree.ts';
 import { BlobWriter } from '../store/blob-writer.ts';
-import { addIgnoreLine, ensureAttributes } from '../worktree/git-files.ts';
 import { ignoreFileRules, mstoreIgnoreName } from '../worktree/ignore-rules.ts';
-import { type Pointer, readPointer, treePointer, writePointer } from '../worktree/pointer.ts';
+import { type Pointer, treePointer } from '../worktree/pointer.ts';
 import { isExecutable, type Scan, type ScannedFile, throwScanProblems } from '../worktree/scan.ts';
 import type { StatCache } from '../worktree/stat-cache.ts';
 import { checkGit, checkPlaces } from './add-checks.ts';
@@ -20,9 +18,10 @@ import { externalData, filesBeside, type NamedFile } from './external-data.ts';
 import { keepTree } from './known-trees.ts';
 import { clearLeftovers } from './leftovers.ts';
 import { storing } from './store-watch.ts';
-import { pointerPath, trackedInWorkspace } from './tracked.ts';
+import { trackedInWorkspace } from './tracked.ts';
 import { type IncomingFile, judgeIncoming } from './validate-policy.ts';
 import type { Workspace } from './workspace.ts';
+import { previousPointer, track } from './write-pointer.ts';
 
 /** Options of long work. */
 export interface WorkOptions {
@@ -324,37 +323,14 @@ function filesAround(
   return scan.entries.filter((entry) => entry.kind === 'file');
 }
 
-/** The pointer that is there now; one that cannot be used is replaced, its unknown keys are lost. */
-function previousPointer(workspace: Workspace, tracked: string): Pointer | undefined {
-  const where = pointerPath(tracked);
-  try {
-    return readPointer(workspace.absolute(where), where);
-  } catch (error) {
-    if (isMstoreError(error, 'corrupt-pointer', 'merge-conflict')) return undefined;
-    throw error;
-  }
-}
-
 async function publish(
   workspace: Workspace,
   candidate: Candidate,
   pointer: Pointer,
 ): Promise<AddedPath> {
   const { path: tracked, scan, cache } = candidate;
-  const before = previousPointer(workspace, tracked);
-  const folder = path.dirname(workspace.absolute(tracked));
-  try {
-    if (workspace.git !== undefined) {
-      ensureCacheFolder(workspace.cacheFolder);
-      await addIgnoreLine(folder, path.posix.basename(tracked), workspace.cacheFolder);
-      await ensureAttributes(workspace.root, workspace.cacheFolder);
-    }
-    writePointer(workspace.absolute(pointerPath(tracked)), pointer);
-  } catch (error) {
-    throw fromSystemError(error, `writing ${pointerPath(tracked)}`);
-  }
+  const changed = await track(workspace, { path: tracked, pointer });
   cache.save(tracked);
-  const changed = before?.sha256 !== pointer.sha256 || before.kind !== pointer.kind;
   return {
     path: tracked,
     pointer,

@@ -231,7 +231,7 @@ export class GitTags {
     const file = path.join(this.#git.root, '.gto');
     const bytes = readBounded(file, limits.configBytesMax);
     if (bytes === undefined) return;
-    const config = await parseData(bytes, `${file}.yaml`, 'config-invalid');
+    const config = await parseData(bytes, file, 'config-invalid', 'yaml');
     const stages = isJsonObject(config) ? config['stages'] : undefined;
     if (!Array.isArray(stages) || stages.length === 0 || stages.includes(environment)) return;
     throw new MstoreError('bad-name', `${environment} is no stage of ${printable(file)}`, {

@@ -4,7 +4,6 @@ import { isJsonObject, type JsonObject } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { pathProblem, printable } from '../base/names.ts';
 import { programVersion } from '../base/version.ts';
-import type { GitRepository } from '../git/repository.ts';
 import { parseData } from '../registry/data-file.ts';
 import { type GtoArtifact, type GtoTag, gatherGtoTags } from '../registry/gto.ts';
 import { pointerAt, readGtoTags } from './git-tags.ts';
@@ -24,6 +23,8 @@ export interface GitTagImport extends ImportOptions {
   readonly paths?: ReadonlyMap<string, string>;
   /** Our names of artifacts, where they are others than theirs. */
   readonly models?: ReadonlyMap<string, string>;
+  /** Versions that are registered already, as `MODEL@VERSION`: their content is not looked for in Git. */
+  readonly registered?: ReadonlySet<string>;
 }
 
 /**
@@ -42,7 +43,7 @@ export async function importGitTags(
   const artifacts = [...new Set(tags.map(({ artifact }) => artifact))].sort();
   const { remoteUrl } = await git.lineage();
   for (const artifact of artifacts) {
-    const one = new ArtifactImport(workspace, git, importer, options, remoteUrl);
+    const one = new ArtifactImport(workspace, importer, options, remoteUrl);
     await one.plan(gatherGtoTags(artifact, tags));
   }
   return importer.finish();
@@ -50,20 +51,17 @@ export async function importGitTags(
 
 class ArtifactImport {
   readonly #workspace: Workspace;
-  readonly #git: GitRepository;
   readonly #importer: Importer;
   readonly #options: GitTagImport;
   readonly #remoteUrl: string | undefined;
 
   constructor(
     workspace: Workspace,
-    git: GitRepository,
     importer: Importer,
     options: GitTagImport,
     remoteUrl: string | undefined,
   ) {
     this.#workspace = workspace;
-    this.#git = git;
     this.#importer = importer;
     this.#options = options;
     this.#remoteUrl = remoteUrl;
@@ -90,6 +88,9 @@ class ArtifactImport {
   async #version(model: string, tag: GtoTag): Promise<void> {
     const version = tag.version ?? '';
     if (!this.#importer.isName('version', version, tag.tag)) return;
+    if (this.#options.registered?.has(`${model}@${version}`)) {
+      return this.#importer.keep(model, version);
+    }
     const tracked = await this.#pointer(tag);
     if (tracked === undefined) return;
     const { commit, message } = tag;
@@ -98,7 +99,7 @@ class ArtifactImport {
       model,
       version,
       content: contentOf(tracked),
-      created: timeOf(tag),
+      created: timeOfTag(tag),
       author: taggerOf(tag),
       tool: `mstore ${programVersion()}`,
       ...(message === '' || isDefault ? {} : { description: message }),
@@ -119,7 +120,7 @@ class ArtifactImport {
     const { problem } = { problem: (what: string) => this.#importer.problem(`${tag}: ${what}`) };
     try {
       const given = this.#options.paths?.get(artifact);
-      const found = given ?? (await this.#annotatedPath(artifact, commit));
+      const found = given ?? (await artifactPath(this.#workspace, artifact, commit));
       if (found === undefined) {
         problem(`no path is known; name it with --path-of ${printable(artifact)}=PATH`);
         return undefined;
@@ -135,34 +136,6 @@ class ArtifactImport {
       problem(error.message);
       return undefined;
     }
-  }
-
-  /** Looks the path of an artifact up in a commit; from the top of the workspace. */
-  async #annotatedPath(artifact: string, commit: string): Promise<string | undefined> {
-    const colon = artifact.indexOf(':');
-    const folder = colon < 0 ? '' : `${artifact.slice(0, colon)}/`;
-    for (const file of [`${folder}dvc.yaml`, `${folder}artifacts.yaml`]) {
-      const content = await this.#readFile(commit, file);
-      const artifacts = file.endsWith('dvc.yaml') ? objectIn(content, 'artifacts') : content;
-      const named = objectIn(artifacts, artifact.slice(colon + 1))?.['path'];
-      if (typeof named !== 'string') continue;
-      const full = path.posix.normalize(`${folder}${named}`).replace(/\/+$/, '');
-      const { gitPrefix } = this.#workspace;
-      const relative = full.startsWith(gitPrefix) ? full.slice(gitPrefix.length) : '..';
-      if (pathProblem(relative) === undefined && !relative.startsWith('..')) return relative;
-    }
-    return undefined;
-  }
-
-  async #readFile(commit: string, file: string): Promise<JsonObject | undefined> {
-    const entry = (await this.#git.listFiles(commit, file)).find((one) => one.path === file);
-    if (entry === undefined) return undefined;
-    let bytes = Buffer.alloc(0);
-    await this.#git.readFiles([entry.oid], limits.configBytesMax, (_, content) => {
-      bytes = Buffer.from(content);
-    });
-    const value = await parseData(bytes, file, 'config-invalid');
-    return isJsonObject(value) ? value : undefined;
   }
 
   async #states(model: string, { tags, retired }: GtoArtifact): Promise<void> {
@@ -195,17 +168,55 @@ class ArtifactImport {
   }
 }
 
+/** Looks the path of an artifact up in what a commit says of it; from the top of the workspace. */
+export async function artifactPath(
+  workspace: Workspace,
+  artifact: string,
+  commit: string,
+): Promise<string | undefined> {
+  const colon = artifact.indexOf(':');
+  const folder = colon < 0 ? '' : `${artifact.slice(0, colon)}/`;
+  for (const file of [`${folder}dvc.yaml`, `${folder}artifacts.yaml`]) {
+    const content = await readFile(workspace, commit, file);
+    const artifacts = file.endsWith('dvc.yaml') ? objectIn(content, 'artifacts') : content;
+    const named = objectIn(artifacts, artifact.slice(colon + 1))?.['path'];
+    if (typeof named !== 'string') continue;
+    const full = path.posix.normalize(`${folder}${named}`).replace(/\/+$/, '');
+    const { gitPrefix } = workspace;
+    const relative = full.startsWith(gitPrefix) ? full.slice(gitPrefix.length) : '..';
+    if (pathProblem(relative) === undefined && !relative.startsWith('..')) return relative;
+  }
+  return undefined;
+}
+
+async function readFile(
+  workspace: Workspace,
+  commit: string,
+  file: string,
+): Promise<JsonObject | undefined> {
+  const git = requireGit(workspace);
+  const entry = (await git.listFiles(commit, file)).find((one) => one.path === file);
+  if (entry === undefined) return undefined;
+  let bytes = Buffer.alloc(0);
+  await git.readFiles([entry.oid], limits.configBytesMax, (_, content) => {
+    bytes = Buffer.from(content);
+  });
+  const value = await parseData(bytes, file, 'config-invalid');
+  return isJsonObject(value) ? value : undefined;
+}
+
 function objectIn(value: JsonObject | undefined, key: string): JsonObject | undefined {
   const inner = value !== undefined && Object.hasOwn(value, key) ? value[key] : undefined;
   return isJsonObject(inner) ? inner : undefined;
 }
 
 function event(version: string, tag: GtoTag): LiveEvent {
-  const base = { version, at: timeOf(tag), by: taggerOf(tag) };
+  const base = { version, at: timeOfTag(tag), by: taggerOf(tag) };
   return tag.message === '' ? base : { ...base, reason: tag.message };
 }
 
-function timeOf({ seconds }: GtoTag): string {
+/** When a tag was made: ISO 8601 in UTC. */
+export function timeOfTag({ seconds }: Pick<GtoTag, 'seconds'>): string {
   // What no calendar holds is taken for the beginning of time.
   const time = new Date(seconds * 1000);
   const year = Number.isNaN(time.getTime()) ? -1 : time.getUTCFullYear();

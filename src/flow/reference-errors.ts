@@ -76,10 +76,7 @@ const foreignTexts: Readonly<
   s3: bucketText,
   gs: bucketText,
   mlflow: { what: 'a model of an MLflow registry, not a version' },
-  dvc: {
-    what: 'a path that DVC tracks, which this mstore cannot read',
-    hint: `Run "dvc pull" for it, ${addFirst}`,
-  },
+  dvc: { what: 'a path that DVC keeps, not a version' },
   oci: {
     what: 'an artifact of an OCI registry, which this mstore cannot read',
     hint: `Download it into the workspace ("oras pull"), ${addFirst}`,

@@ -119,6 +119,14 @@ export class Importer {
     return wrong === undefined;
   }
 
+  /** Takes a version that is registered here for what it is. */
+  async keep(model: string, version: string): Promise<void> {
+    const here = await this.#registry.record(model, version);
+    if (here === undefined) return;
+    this.#records.set(`${model}@${version}`, here);
+    this.#unchanged.push(`${model}@${version}`);
+  }
+
   /** Plans a version. What it holds must be in the local store. */
   async version(record: VersionRecord): Promise<void> {
     const { model, version } = record;

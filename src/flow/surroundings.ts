@@ -4,6 +4,9 @@ import type { NamePlatform } from '../base/names.ts';
 import { type OpenOptions, openRemote } from '../remote/open.ts';
 import type { RemotePruner } from '../remote/remote.ts';
 
+/** How a remote that is a service is reached. */
+export type RemoteSettings = NonNullable<OpenOptions['settings']>;
+
 /** What the flows take from their surroundings; all of it can be replaced in tests. */
 export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;

@@ -97,7 +97,8 @@ export class Workspace {
   }
 }
 
-function prefixBelow(git: GitRepository | undefined, root: string): string {
+/** Path of a folder from the top of a repository, with a final slash; empty at the top, and without a repository. */
+export function prefixBelow(git: GitRepository | undefined, root: string): string {
   if (git === undefined) return '';
   const relative = path.relative(git.root, root).split(path.sep).join('/');
   return relative === '' ? '' : `${relative}/`;

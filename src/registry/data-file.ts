@@ -1,4 +1,5 @@
 import * as path from 'node:path';
+import { parse } from 'smol-toml';
 import { type ErrorCode, MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
@@ -13,10 +14,10 @@ export interface DataFileOptions {
 }
 
 /**
- * Reads a file in JSON or YAML (one document of YAML 1.2) as plain values. Stricter than the formats:
+ * Reads a file in JSON, YAML (one document of YAML 1.2) or TOML as plain values. Stricter than the formats:
  * a name that stands twice in one mapping is an error, whatever a parser would make of it, and so are
  * YAML's tags of programming languages.
- * @param file absolute path; `.json`, `.yaml` and `.yml` say what it is, else its first character does
+ * @param file absolute path; `.json`, `.yaml`, `.yml` and `.toml` say what it is, else its first character does
  * @throws MstoreError with the code of the options, `not-found`, `too-large`
  */
 export async function readDataFile(file: string, options: DataFileOptions): Promise<unknown> {
@@ -32,18 +33,22 @@ export async function readDataFile(file: string, options: DataFileOptions): Prom
 
 /**
  * Parses the bytes of a data file; see {@link readDataFile}.
- * @param name of the file, for its format and for errors
+ * @param name of the file, for errors, and for its format where that is not given
  */
 export async function parseData(
   bytes: Uint8Array,
   name: string,
   code: ErrorCode,
+  format: 'json' | 'yaml' | 'toml' | undefined = formatOf(name),
 ): Promise<unknown> {
   const fail = (problem: string, hint: string): MstoreError =>
     new MstoreError(code, `${printable(name)} ${problem}`, { hint, details: { path: name } });
   const text = decode(bytes);
   if (text === undefined) throw fail('is not UTF-8', 'Write the file in UTF-8');
-  if (isJson(name, text)) return parseJson(text, fail);
+  if (format === 'toml') return parseToml(text, fail);
+  if (format === 'json' || (format === undefined && /^\s*[[{]/.test(text))) {
+    return parseJson(text, fail);
+  }
   if (bytes.length <= limits.yamlBytesMax) return parseYaml(text, fail);
   throw new MstoreError(
     'too-large',
@@ -62,10 +67,20 @@ function decode(bytes: Uint8Array): string | undefined {
   }
 }
 
-function isJson(name: string, text: string): boolean {
+/** The format that the name of a file says; undefined where it says none. */
+function formatOf(name: string): 'json' | 'yaml' | 'toml' | undefined {
   const extension = path.extname(name).toLowerCase();
-  if (extension === '.json') return true;
-  return !['.yaml', '.yml'].includes(extension) && /^\s*[[{]/.test(text);
+  if (extension === '.json') return 'json';
+  if (extension === '.toml') return 'toml';
+  return ['.yaml', '.yml'].includes(extension) ? 'yaml' : undefined;
+}
+
+function parseToml(text: string, fail: Fail): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw fail(`is not valid TOML: ${reasonOf(error)}`, 'Correct the file, or write it anew');
+  }
 }
 
 /** What Python writes for numbers that JSON does not have. */

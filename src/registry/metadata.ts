@@ -6,7 +6,7 @@ import { readDataFile } from './data-file.ts';
 import { flattenMetrics, type Metrics } from './metrics.ts';
 
 /**
- * Reads a file of metadata, JSON or YAML, which is kept as it is: what comes back later is what was read, in
+ * Reads a file of metadata, JSON, YAML or TOML, which is kept as it is: what comes back later is what was read, in
  * the same order.
  * @param file absolute path
  * @throws MstoreError `bad-metadata` for what JSON cannot hold unchanged, `too-large`, `not-found`

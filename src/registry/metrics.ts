@@ -24,7 +24,7 @@ export interface MetricsOptions {
 }
 
 /**
- * Reads a file of metrics, JSON or YAML. Names of nested values are joined by dots, places in lists
+ * Reads a file of metrics, JSON, YAML or TOML. Names of nested values are joined by dots, places in lists
  * count from 0: `{"eval": {"loss": [0.2]}}` holds `eval.loss.0`.
  * @param file absolute path
  * @throws MstoreError `bad-metrics` for a file that cannot be read so, a name that stands twice (after

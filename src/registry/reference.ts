@@ -30,7 +30,12 @@ export type ForeignReference =
       readonly version?: string;
       readonly alias?: string;
     }
-  | { readonly kind: 'dvc'; readonly path: string }
+  | {
+      readonly kind: 'dvc';
+      readonly path: string;
+      /** A branch, tag or commit of the Git repository; the working tree where none is named. */
+      readonly revision?: string;
+    }
   | {
       readonly kind: 'oci';
       readonly host: string;
@@ -139,7 +144,7 @@ const schemes: readonly Scheme[] = [
   scheme('https://', 'https://HOST/PATH#sha256=DIGEST', (rest) => parseWeb('https', rest)),
   scheme('http://', 'http://HOST/PATH#sha256=DIGEST', (rest) => parseWeb('http', rest)),
   scheme('mlflow:', 'mlflow:models:/NAME/3 or mlflow:models:/NAME@ALIAS', parseMlflow),
-  scheme('dvc:', 'dvc:PATH', (rest) => (rest === '' ? undefined : { kind: 'dvc', path: rest })),
+  scheme('dvc:', 'dvc:PATH or dvc:PATH#rev=REV', parseDvc),
   scheme('oci://', 'oci://HOST/REPOSITORY:TAG', parseOci),
 ];
 
@@ -213,6 +218,16 @@ function parseMlflow(rest: string): Reference | undefined {
   return alias !== undefined && plainText.test(alias)
     ? { kind: 'mlflow', model, alias }
     : undefined;
+}
+
+/** The revision stands behind a sign that neither paths nor tags have: `@` and `#` are in both. */
+function parseDvc(rest: string): Reference | undefined {
+  const at = rest.indexOf('#rev=');
+  const path = at === -1 ? rest : rest.slice(0, at);
+  if (path === '') return undefined;
+  if (at === -1) return { kind: 'dvc', path };
+  const revision = rest.slice(at + '#rev='.length);
+  return /^[^\s\p{Cc}]{1,255}$/u.test(revision) ? { kind: 'dvc', path, revision } : undefined;
 }
 
 // The rules of the OCI distribution specification 1.1, "Pulling manifests".

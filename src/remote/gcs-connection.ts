@@ -56,11 +56,12 @@ export class GcsConnection {
   static async open(settings: ServiceSettings, clock: Clock): Promise<GcsConnection> {
     // Loading it takes longer than most commands; only remotes of this kind need it.
     const { gcsSdk: sdk } = await import('./gcs-sdk.ts');
-    const { endpoint, project = 'none' } = settings;
+    const { endpoint, keyFile, project = 'none' } = settings;
     const storage = new sdk.Storage({
       // No request needs it, and some kinds of credentials would ask other services for it.
       projectId: project,
       ...(endpoint === undefined ? {} : { apiEndpoint: endpoint }),
+      ...(keyFile === undefined ? {} : { keyFilename: keyFile }),
     });
     const address = endpointOf(storage);
     const access = accessTo(address, settings);

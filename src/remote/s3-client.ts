@@ -141,13 +141,14 @@ async function connect(options: S3Options): Promise<S3Connection> {
   const { s3Sdk: sdk } = await import('./s3-sdk.ts');
   const { settings = {}, gate, stallMsMax = 30_000 } = options;
   invariant(stallMsMax > 0, 'a time after which a silent connection is given up');
-  const { endpoint, region, profile } = settings;
+  const { endpoint, region, profile, keys } = settings;
   // The gate is the bound; sockets that wait behind it would be taken for silent ones.
   const sockets = { keepAlive: true, maxSockets: gate?.most ?? 256 };
   const client = new sdk.S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(region === undefined ? {} : { region }),
     ...(profile === undefined ? {} : { profile }),
+    ...(keys === undefined ? {} : { credentials: keys }),
     forcePathStyle: settings.pathStyle ?? endpoint !== undefined,
     // Trailing checksums are refused or, worse, stored by services that do not know them. Where one is
     // of use it is in the head of the request.

@@ -2,7 +2,10 @@ import { MstoreError } from '../base/errors.ts';
 import { checkKey, isKeyName, reservedName } from './keys.ts';
 import type { ByteRange } from './remote.ts';
 
-/** How a remote that is a service is reached and written to. No credentials are here: they are the SDK's to find. */
+/**
+ * How a remote that is a service is reached and written to. Credentials are the SDK's to find; only the files of another
+ * tool may name some.
+ */
 export interface ServiceSettings {
   /** URL of the service; undefined for the one that the region stands for. */
   readonly endpoint?: string | undefined;
@@ -24,8 +27,19 @@ export interface ServiceSettings {
   readonly endpointTrusted?: boolean | undefined;
   /** Signs nothing, to read a public bucket. */
   readonly anonymous?: boolean | undefined;
+  /** Keys for S3, where another tool's files hold them. */
+  readonly keys?: ServiceKeys | undefined;
+  /** Absolute path of the key of a service account for Cloud Storage, where another tool's files name it. */
+  readonly keyFile?: string | undefined;
   /** Writes to a service without conditional writes, too, where a later writer of a name may win. */
   readonly acceptRaces?: boolean | undefined;
+}
+
+/** Credentials of S3. */
+export interface ServiceKeys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
 }
 
 /** Settings that mean nothing to a kind of service, with their keys. */

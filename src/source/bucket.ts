@@ -35,7 +35,8 @@ export async function openBucket(
     facts: { kind: 'bucket', location: reference, newest: new Date(newest).toISOString() },
     isFixed: false,
     files,
-    read: (file, start, options) => readObject(remote, reference, file, start, options.signal),
+    read: (file, start, options) =>
+      readObject(remote, { reference, key: file.path, file }, start, options.signal),
     async confirm(options) {
       checkUnchanged(reference, files, await listFiles(remote, reference, options.signal));
     },
@@ -59,10 +60,21 @@ async function listFiles(
   return files;
 }
 
-async function* readObject(
+/** An object that a file of a source is. */
+export interface ReadObject {
+  /** The source, for errors. */
+  readonly reference: string;
+  readonly key: string;
+  readonly file: SourceFile;
+}
+
+/**
+ * Reads an object from a byte on, to its end.
+ * @throws MstoreError `source-changed` where it is not as it was listed, and what reads throw
+ */
+export async function* readObject(
   remote: RemoteReader,
-  reference: string,
-  { path, size }: SourceFile,
+  { reference, key, file: { path, size } }: ReadObject,
   start: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -71,7 +83,7 @@ async function* readObject(
   try {
     // The whole object where nothing is there yet: only then is the checksum of the service compared.
     const range = start === 0 ? undefined : { start, end: size };
-    for await (const block of remote.get(path, range, { signal })) {
+    for await (const block of remote.get(key, range, { signal })) {
       at += block.length;
       if (at > size) break;
       yield block;

@@ -11,6 +11,7 @@ import {
   type TreeEntry,
   TreeProblem,
 } from '../base/tree.ts';
+import type { DvcHash } from '../dvc/object-key.ts';
 
 /** A file of a model where it lies elsewhere. */
 export interface SourceFile {
@@ -25,6 +26,8 @@ export interface SourceFile {
   readonly time?: number | undefined;
   /** Name that Git gives its bytes (SHA-1 of a blob object), where the source tells that instead. */
   readonly gitBlob?: string;
+  /** Name that DVC gives its bytes, where the source tells that instead. */
+  readonly md5?: { readonly hash: DvcHash; readonly digest: string };
 }
 
 /** Options of reads. */
@@ -40,6 +43,8 @@ export interface Snapshot {
   readonly facts: JsonObject;
   /** Whether the reference names the same bytes for ever. */
   readonly isFixed: boolean;
+  /** Whether it is a file by itself, and no directory that holds one. */
+  readonly isFile?: boolean;
   readonly files: readonly SourceFile[];
   /** Links and empty directories, where the source has such. */
   readonly others?: readonly (LinkEntry | DirectoryEntry)[];
@@ -55,6 +60,8 @@ export interface Snapshot {
    * @throws MstoreError `source-changed`
    */
   confirm?(options: SourceReadOptions): Promise<void>;
+  /** Is told what the files are once they are in the store, so that they are known another time. */
+  stored?(entries: readonly TreeEntry[]): void;
 }
 
 /** Builds the error of a source that sent what it should not. */

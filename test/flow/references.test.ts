@@ -293,7 +293,7 @@ describe('references that name nothing', () => {
       ['s3://bucket/x', { code: 'usage', hint: expect.stringContaining('--remote') }],
       ['gs://bucket/x', { code: 'usage', hint: expect.stringContaining('--remote') }],
       ['mlflow:models:/name/3', { code: 'usage', hint: expect.stringContaining('mlflow') }],
-      ['dvc:model.pkl', { code: 'usage', hint: expect.stringContaining('dvc pull') }],
+      ['dvc:model.pkl', { code: 'usage', hint: expect.stringContaining('mstore import') }],
       ['oci://host/m:v1', { code: 'usage', hint: expect.stringContaining('oras') }],
       ['local:../dir', { code: 'usage', hint: expect.stringContaining('mstore import') }],
     ];

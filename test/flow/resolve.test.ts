@@ -119,7 +119,7 @@ describe('resolve of versions', () => {
       expect(error).toMatchObject({ code, message: expect.stringContaining(text) });
     };
     await refused('mlflow:models:/a/1', 'usage', 'MLflow');
-    await refused('dvc:a/b', 'usage', 'DVC');
+    await refused('dvc:a/b', 'not-found', 'no repository of DVC');
     await refused('oci://h.example/a:b', 'usage', 'OCI');
     await refused('git:HEAD', 'no-workspace', 'there is none here');
     await refused('./models', 'no-workspace', 'there is none here');

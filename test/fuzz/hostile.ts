@@ -201,6 +201,23 @@ export const hostileShapes: Readonly<Record<string, Readonly<Record<string, Shap
     versions: numbered((i) => `"v${i}":{},`, '{"models":{"a":{', '"v":{}}}}'),
     'records in records': nested('{"a":', '}', '{"models":{},"records":{"a":{"v1":', '}}}'),
   },
+  'dvc-outputs': {
+    ...yaml,
+    outputs: numbered((i) => `- {path: 'a${i}', md5: ${'0'.repeat(32)}}\n`, 'outs:\n'),
+    stages: numbered((i) => ` s${i}: {outs: [{path: o}]}\n`, "schema: '2.0'\nstages:\n"),
+  },
+  'dvc-list': {
+    ...json,
+    files: numbered((i) => `{"md5":"${'0'.repeat(32)}","relpath":"${i}"},`, '[', '{}]'),
+  },
+  'dvc-config': {
+    'one line': repeated('['),
+    sections: numbered((i) => `[s${i}]\na = b\n`),
+    'signs of a comment': within('[a]\nb = c', ' #'),
+    quotes: within("[a]\nb = '", '"'),
+    spaces: within('[a]\nb = c', ' '),
+  },
+  'dvc-names': { pairs: repeated('\r\n'), returns: repeated('\r') },
   'validate-pickle': pickles,
   'validate-texts': texts,
   pointer: {

@@ -62,9 +62,10 @@ module.exports = {
       ['base'],
       'packages are bytes and lists of digests: what stores and registries are is none of theirs',
     ),
+    layer('dvc', ['base'], 'files of DVC are parsed from values and bytes that are handed in'),
     layer(
       'source',
-      ['base', 'remote'],
+      ['base', 'dvc', 'remote'],
       'where models come from is files and bytes: what a store or a version is is none of theirs',
     ),
     layer('lfs', ['base'], 'what Git LFS writes and says is pure: where objects are is none of it'),
@@ -96,7 +97,17 @@ module.exports = {
     layer(
       'flow',
       [
-        ...[...store, 'validate', 'store', 'archive', 'source', 'session', 'worktree', 'git'],
+        ...[
+          ...store,
+          'validate',
+          'dvc',
+          'store',
+          'archive',
+          'source',
+          'session',
+          'worktree',
+          'git',
+        ],
         ...['registry', 'publish', 'monitor', 'lfs'],
       ],
       'flows decide; they do not print or parse arguments',
@@ -199,7 +210,11 @@ module.exports = {
       ['remote'],
       'only the GCS backend knows the SDK',
     ),
-    onlyIn(['smol-toml'], ['worktree'], 'only the configuration is TOML'),
+    onlyIn(
+      ['smol-toml'],
+      ['worktree', 'registry'],
+      'only the configuration, and files of metrics and metadata, are TOML',
+    ),
     onlyIn(['yaml'], ['registry'], 'only files of metrics and metadata may be YAML'),
     onlyIn(
       ['dotenv'],

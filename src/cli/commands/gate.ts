@@ -24,7 +24,8 @@ export const gateCommand: Command = {
       .option('results', {
         type: 'string',
         requiresArg: true,
-        describe: 'A JSON or YAML file of metrics; default: those the version was registered with',
+        describe:
+          'A JSON, YAML or TOML file of metrics; default: those the version was registered with',
       })
       .option('output-dir', {
         type: 'string',

@@ -10,15 +10,6 @@ import type { TakeRequest } from './import.ts';
 /** Above this many paths, Git is asked for them. */
 const pathsShown = 4;
 
-/** Refuses what only an import from Git LFS takes. */
-export function refuseForLfs(args: Args): void {
-  const [extra] = [...listOf(args, 'paths'), ...listOf(args, 'rev')];
-  if (extra === undefined) return;
-  throw new MstoreError('usage', `Unknown argument: ${printable(extra)}`, {
-    hint: 'Paths and --rev belong to "mstore import lfs"',
-  });
-}
-
 /**
  * Takes over what Git LFS keeps: with `--as` as a version, else in the working tree.
  * @param take registers what is opened

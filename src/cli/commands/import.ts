@@ -6,7 +6,8 @@ import type { RefreshResult, SourceChange } from '../../flow/import/refresh.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count } from '../text.ts';
-import { importLfs, refuseForLfs } from './import-lfs.ts';
+import { importRepository } from './import-dvc.ts';
+import { importLfs } from './import-lfs.ts';
 import { registrationOf, registrationOptions } from './registration-options.ts';
 import { modelAndName } from './registry-options.ts';
 
@@ -20,17 +21,13 @@ export const importCommand: Command = {
       .positional('ref', {
         type: 'string',
         describe:
-          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR; lfs for what Git LFS keeps here; with --refresh, MODEL@VERSION',
+          'hf:ORG/NAME[@REV], s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION, dvc:PATH[#rev=REV] or local:DIR; lfs or dvc for what these keep here; with --refresh, MODEL@VERSION',
       })
       .positional('paths', {
         type: 'string',
         array: true,
-        describe: 'With lfs: files and directories to take; default: all',
-      })
-      .option('rev', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'With lfs: branch, tag or commit to take them from (default: HEAD)',
+        describe:
+          'With lfs, files and directories to take (default: all); with dvc, the repository, a folder of it or an output (default: the current folder)',
       })
       .option('as', {
         type: 'string',
@@ -55,6 +52,25 @@ export const importCommand: Command = {
       .option('refresh', {
         type: 'boolean',
         describe: 'Show what has changed where a version was imported from; take nothing',
+      })
+      .option('rev', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'With lfs or dvc: branch, tag or commit to take from (default: HEAD with lfs, the working tree with dvc)',
+      })
+      .option('tags', {
+        type: 'boolean',
+        describe:
+          'With dvc: register the Git tags, with --as MODEL those of an output, else those of GTO',
+      })
+      .option('replace', {
+        type: 'boolean',
+        describe: 'With dvc: remove the .dvc files of what was taken (default: they stay)',
+      })
+      .option('dry-run', {
+        type: 'boolean',
+        describe: 'With dvc: show what would be taken; take nothing',
       }),
   examples: [
     ['mstore import hf:org/name --as bert@v1', 'Take a model of the Hugging Face Hub in'],
@@ -65,14 +81,21 @@ export const importCommand: Command = {
     ['mstore import lfs models/bert --as bert@v1', 'Take a version from what Git LFS keeps'],
     ['mstore import lfs models', 'Keep what Git LFS keeps of a directory by mstore instead'],
     ['mstore import bert@v1 --refresh', 'See what has changed there since'],
+    ['mstore import dvc', 'Track all that DVC keeps; DVC goes on working'],
   ],
   async run(context, args) {
     const as = textOf(args, 'as');
-    if (textOf(args, 'ref') === 'lfs') {
+    const ref = textOf(args, 'ref');
+    if (ref === 'lfs') {
+      refuseOptions(args, ofDvc, 'import dvc');
       await importLfs(context, args, (request) => take(context, args, request));
       return undefined;
     }
-    refuseForLfs(args);
+    if (ref === 'dvc') {
+      await importRepository(context, args);
+      return undefined;
+    }
+    refuseOptions(args, ['paths', 'rev', ...ofDvc], 'import dvc" and "mstore import lfs');
     if (flagOf(args, 'refresh')) {
       if (as !== undefined) {
         throw new MstoreError(
@@ -95,6 +118,22 @@ export const importCommand: Command = {
     return undefined;
   },
 };
+
+/** Options of `import dvc` that no other import has. */
+const ofDvc = ['tags', 'replace', 'dry-run'];
+
+/** What is for whole repositories means nothing to others. */
+function refuseOptions(args: Args, names: readonly string[], command: string): void {
+  const found = names.find((name) => listOf(args, name).length > 0);
+  if (found === undefined) return;
+  const what =
+    found === 'paths'
+      ? `Unknown argument: ${printable(listOf(args, found)[0] ?? '')}`
+      : `--${found} cannot be given here`;
+  throw new MstoreError('usage', what, {
+    hint: `${found === 'paths' ? 'Paths belong' : 'It belongs'} to "mstore ${command}"; one path of DVC is dvc:PATH or dvc:PATH#rev=REV`,
+  });
+}
 
 /** What is taken, and as what. */
 export interface TakeRequest extends Pick<ImportRequest, 'from' | 'open'> {

@@ -17,12 +17,12 @@ export function registrationOptions(parser: Argv): Argv {
     .option('metrics', {
       type: 'string',
       requiresArg: true,
-      describe: 'A JSON or YAML file of metrics; nested names are joined by dots',
+      describe: 'A JSON, YAML or TOML file of metrics; nested names are joined by dots',
     })
     .option('metadata', {
       type: 'string',
       requiresArg: true,
-      describe: 'A JSON or YAML file that is kept as it is; its "metrics" count',
+      describe: 'A JSON, YAML or TOML file that is kept as it is; its "metrics" count',
     })
     .option('description', { type: 'string', requiresArg: true, describe: 'What the version is' })
     .option('changelog', {

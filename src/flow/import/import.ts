@@ -22,14 +22,20 @@ import { storing } from '../store-watch.ts';
 import { type Tracked, trackedInWorkspace } from '../tracked.ts';
 import { refusedElsewhere } from '../validate-policy.ts';
 import type { Workspace } from '../workspace.ts';
-import { digestsByGit, filesOf } from './known-files.ts';
-import { isSource, type OpenedSource, openSource, type SourceReference } from './open-source.ts';
+import { digestsByName, filesOf } from './known-files.ts';
+import {
+  fromTop,
+  isSource,
+  type OpenedSource,
+  openSource,
+  type SourceReference,
+} from './open-source.ts';
 import { Staging } from './staging.ts';
 import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
 
 /** What is imported, and as what. */
-export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'created'> {
-  /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `local:DIR`. */
+export interface ImportRequest extends Omit<Registration, 'path' | 'source'> {
+  /** `hf:org/name[@rev]`, `s3://bucket/folder`, `gs://bucket/folder`, `https://…#sha256=…`, `dvc:PATH`, `local:DIR`. */
   readonly from: string;
   /** Opens what is imported, where `from` alone does not name it. */
   readonly open?: ((options: WorkOptions) => Promise<OpenedSource>) | undefined;
@@ -39,6 +45,8 @@ export interface ImportRequest extends Omit<Registration, 'path' | 'source' | 'c
    * Where the files belong in the workspace; else where the latest version of the model has them, else `models/MODEL`.
    */
   readonly path?: string | undefined;
+  /** Registers a file by itself as that file; else it is a directory that holds it. */
+  readonly asFile?: boolean;
   /** Takes only files that a pattern fits, in the syntax of `.gitignore`. */
   readonly include?: readonly string[] | undefined;
   /** Leaves out files that a pattern fits. */
@@ -97,7 +105,8 @@ export async function importModel(
       checkSameOrigin(before.value, source.imported, snapshot);
     }
     const registration = { ...request, path: place, source };
-    return await take(workspace, { registry, registration, snapshot, earlier }, options);
+    const { asFile = false } = request;
+    return await take(workspace, { registry, registration, snapshot, earlier, asFile }, options);
   } catch (error) {
     throw refusedElsewhere(error, ' leave the file out with --exclude,');
   } finally {
@@ -110,7 +119,9 @@ function opener(
   reference: SourceReference,
   cwd: string,
 ): (options: WorkOptions) => Promise<OpenedSource> {
-  return (options) => openSource(workspace, reference, { ...options, cwd });
+  const found = fromTop(workspace, reference, cwd);
+  const from = found.kind === 'dvc' ? workspace.root : cwd;
+  return (options) => openSource(workspace, found, { ...options, cwd: from });
 }
 
 /**
@@ -123,7 +134,7 @@ export function sourceOf(text: string): SourceReference {
   const { kind } = reference;
   if (kind === 'model' || kind === 'git' || kind === 'path' || kind === 'word') {
     throw new MstoreError('usage', `${printable(text)} is nothing that models are imported from`, {
-      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION or local:DIR',
+      hint: 'Write hf:ORG/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH#sha256=DIGEST, mlflow:models:/NAME/VERSION, dvc:PATH or local:DIR',
     });
   }
   throw foreignReference(reference, text);
@@ -200,24 +211,26 @@ interface Taken {
   readonly snapshot: Snapshot;
   /** A version whose files may be the same. */
   readonly earlier: VersionRecord | undefined;
+  readonly asFile: boolean;
 }
 
 async function take(
   workspace: Workspace,
-  { registry, registration, snapshot, earlier }: Taken,
+  { registry, registration, snapshot, earlier, asFile }: Taken,
   options: WorkOptions,
 ): Promise<ImportResult> {
   const { clock } = workspace.surroundings;
   const staging = Staging.open(workspace.tempFolder, snapshot, clock);
   let isDone = false;
   try {
-    const known = digestsByGit(workspace, snapshot, filesOf(workspace, earlier));
+    const known = digestsByName(workspace, snapshot, filesOf(workspace, earlier));
     const storer = new SnapshotStorer(workspace, snapshot, staging, options, known);
     const result = await storing(workspace, options, {
       work: async () => {
         const stored = await storer.run();
         await snapshot.confirm?.({ signal: options.signal });
-        const tracked = trackedOf(registration.path, stored);
+        snapshot.stored?.(stored.entries);
+        const tracked = trackedOf(registration.path, stored, asFile && snapshot.isFile);
         const registered = await registerContent(
           workspace,
           registry,
@@ -251,6 +264,11 @@ async function take(
 }
 
 /** The files as a tracked path would have them. */
-function trackedOf(tracked: string, { entries }: StoredSnapshot): Tracked {
-  return { path: tracked, pointer: treePointer(path.posix.basename(tracked), entries, {}) };
+export function trackedOf(tracked: string, { entries }: StoredSnapshot, asFile = false): Tracked {
+  const name = path.posix.basename(tracked);
+  const [only] = entries;
+  if (asFile && only !== undefined && isFileEntry(only)) {
+    return { path: tracked, pointer: { kind: 'file', ...only, path: name, extra: {} } };
+  }
+  return { path: tracked, pointer: treePointer(name, entries, {}) };
 }

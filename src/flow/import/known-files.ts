@@ -1,6 +1,7 @@
 import type { Digest } from '../../base/digest.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import { type FileEntry, isFileEntry } from '../../base/tree.ts';
+import { contentHash } from '../../dvc/content-hash.ts';
 import { gitObjectHash } from '../../git/object-id.ts';
 import type { VersionRecord } from '../../registry/record.ts';
 import type { Snapshot, SourceFile } from '../../source/snapshot.ts';
@@ -23,10 +24,10 @@ export function filesOf(
 }
 
 /**
- * Finds the digests of files of which a source tells only the name that Git gives them: those that an earlier
+ * Finds the digests of files of which a source tells only the name that Git or DVC gives them: those that an earlier
  * version has at the same path, if that has the same bytes.
  */
-export function digestsByGit(
+export function digestsByName(
   { store }: Workspace,
   { files }: Snapshot,
   earlier: ReadonlyMap<string, FileEntry>,
@@ -36,7 +37,7 @@ export function digestsByGit(
   try {
     for (const file of files) {
       const before = earlier.get(file.path);
-      if (before === undefined || !sameByGit(reader, file, before)) continue;
+      if (before === undefined || !sameByName(reader, file, before)) continue;
       digests.set(file.path, before.sha256);
     }
   } finally {
@@ -45,12 +46,22 @@ export function digestsByGit(
   return digests;
 }
 
-function sameByGit(reader: BlobReader, { gitBlob, size }: SourceFile, before: FileEntry): boolean {
-  if (gitBlob === undefined || before.size !== size || size > bytesMax) return false;
+function sameByName(
+  reader: BlobReader,
+  { gitBlob, md5, size }: SourceFile,
+  before: FileEntry,
+): boolean {
+  if (before.size !== size) return false;
   try {
-    const hash = gitObjectHash('blob', size);
+    if (gitBlob !== undefined && size <= bytesMax) {
+      const hash = gitObjectHash('blob', size);
+      for (const block of reader.read(before.sha256)) hash.update(block);
+      return hash.digest('hex') === gitBlob;
+    }
+    if (md5 === undefined) return false;
+    const hash = contentHash(md5.hash);
     for (const block of reader.read(before.sha256)) hash.update(block);
-    return hash.digest('hex') === gitBlob;
+    return hash.is(md5.digest);
   } catch (error) {
     // What cannot be read here is received anew.
     if (isMstoreError(error)) return false;

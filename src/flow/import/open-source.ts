@@ -17,6 +17,7 @@ import { openWebFile } from '../../source/web-file.ts';
 import type { WorkOptions } from '../add.ts';
 import type { Workspace } from '../workspace.ts';
 import { isArchive, unpackArchive } from './archive.ts';
+import { openDvcPath } from './dvc-source.ts';
 import { openFolder } from './folder.ts';
 import { Staging } from './staging.ts';
 
@@ -26,7 +27,7 @@ export const hubRevision = 'main';
 /** A reference to a place that models are imported from. */
 export type SourceReference = Extract<
   ForeignReference,
-  { readonly kind: 'local' | 'hf' | 's3' | 'gs' | 'https' | 'mlflow' }
+  { readonly kind: 'local' | 'hf' | 's3' | 'gs' | 'https' | 'mlflow' | 'dvc' }
 >;
 
 /** An opened source. */
@@ -36,9 +37,22 @@ export interface OpenedSource {
   readonly scratch?: string;
 }
 
+/** Says where a path of this machine is from the top of the workspace, so that a record names it for everybody who has that. */
+export function fromTop(
+  { root }: Workspace,
+  reference: SourceReference,
+  cwd: string,
+): SourceReference {
+  if (reference.kind !== 'dvc') return reference;
+  const full = path.resolve(cwd, reference.path);
+  const relative = path.relative(root, full);
+  const isInside = !relative.startsWith('..') && !path.isAbsolute(relative);
+  return { ...reference, path: isInside ? relative.split(path.sep).join('/') : full };
+}
+
 /** Tells whether models are imported from what a reference names. */
 export function isSource(reference: { readonly kind: string }): reference is SourceReference {
-  return ['local', 'hf', 's3', 'gs', 'https', 'mlflow'].includes(reference.kind);
+  return ['local', 'hf', 's3', 'gs', 'https', 'mlflow', 'dvc'].includes(reference.kind);
 }
 
 /**
@@ -79,6 +93,8 @@ export async function openSource(
       const opened = await openMlflow(reference, place, web(place.tls), signal);
       return { snapshot: opened.snapshot ?? (await mlflowFiles(workspace, opened, signal)) };
     }
+    case 'dvc':
+      return { snapshot: await openDvcPath(workspace, { ...reference, cwd }, options) };
     case 'https': {
       const whole = await openWebFile(reference, web(), signal);
       const name = whole.files[0]?.path ?? '';

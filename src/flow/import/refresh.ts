@@ -10,7 +10,7 @@ import type { WorkOptions } from '../add.ts';
 import { localRegistry } from '../registry.ts';
 import type { Workspace } from '../workspace.ts';
 import { chosenFiles, sourceOf } from './import.ts';
-import { digestsByGit, filesOf } from './known-files.ts';
+import { digestsByName, filesOf } from './known-files.ts';
 import { openSource } from './open-source.ts';
 import { holdsBytes } from './staging.ts';
 
@@ -65,11 +65,14 @@ export async function refreshImport(
     });
   }
   const asked = askedOf(origin);
-  const opened = await openSource(workspace, sourceOf(asked), options);
+  // Paths of DVC are kept from the top of the workspace.
+  const cwd = origin['kind'] === 'dvc' ? workspace.root : options.cwd;
+  const opened = await openSource(workspace, sourceOf(asked), { ...options, cwd });
   try {
     const snapshot = chosenFiles(opened.snapshot, patternsOf(origin));
     const from = textOf(origin, 'from');
-    const isSame = snapshot.isFixed && snapshot.reference === from;
+    const isSame =
+      (snapshot.isFixed && snapshot.reference === from) || isSameObject(origin, snapshot.facts);
     const changes = isSame ? [] : await compare(workspace, record, origin, { snapshot, signal });
     return { model, version, from, now: snapshot.reference, asked, changes };
   } finally {
@@ -84,8 +87,20 @@ function textOf(origin: JsonObject, key: string): string {
 
 /** The reference that was given, which may name something else now. */
 function askedOf(origin: JsonObject): string {
-  if (origin['kind'] !== 'hf') return textOf(origin, 'from');
-  return `hf:${textOf(origin, 'repository')}@${textOf(origin, 'revision')}`;
+  const from = textOf(origin, 'from');
+  const revision = textOf(origin, 'revision');
+  if (origin['kind'] === 'dvc') {
+    const bare = from.replace(/#rev=.*$/s, '');
+    return revision === '' ? bare : `${bare}#rev=${revision}`;
+  }
+  if (origin['kind'] !== 'hf') return from;
+  return `hf:${textOf(origin, 'repository')}@${revision}`;
+}
+
+/** What DVC names alike is the same, wherever it lies. */
+function isSameObject(origin: JsonObject, facts: JsonObject): boolean {
+  const keys = ['kind', 'hash', 'md5', 'path'];
+  return origin['kind'] === 'dvc' && keys.every((key) => origin[key] === facts[key]);
 }
 
 function patternsOf(origin: JsonObject): { include: string[]; exclude: string[] } {
@@ -109,7 +124,7 @@ async function compare(
       hint: `Run "mstore fetch ${name}" first`,
     });
   }
-  const byGit = digestsByGit(workspace, snapshot, before);
+  const byName = digestsByName(workspace, snapshot, before);
   const newest = Date.parse(textOf(origin, 'newest'));
   const changes: SourceChange[] = [];
   const there = new Set<string>();
@@ -117,7 +132,7 @@ async function compare(
     there.add(file.path);
     const old = before.get(file.path);
     if (old === undefined) changes.push({ path: file.path, change: 'added', size: file.size });
-    else if (!(await isSame(file, old, { byGit, newest, snapshot, signal }))) {
+    else if (!(await isSame(file, old, { byName, newest, snapshot, signal }))) {
       changes.push({ path: file.path, change: 'changed', size: file.size, sizeBefore: old.size });
     }
   }
@@ -131,7 +146,7 @@ async function isSame(
   file: SourceFile,
   old: FileEntry,
   how: {
-    readonly byGit: ReadonlyMap<string, Digest>;
+    readonly byName: ReadonlyMap<string, Digest>;
     readonly newest: number;
     readonly snapshot: Snapshot;
     readonly signal: AbortSignal | undefined;
@@ -139,7 +154,7 @@ async function isSame(
 ): Promise<boolean> {
   if (file.size !== old.size) return false;
   if (file.sha256 !== undefined) return file.sha256 === old.sha256;
-  if (file.gitBlob !== undefined) return how.byGit.get(file.path) === old.sha256;
+  if ((file.gitBlob ?? file.md5) !== undefined) return how.byName.get(file.path) === old.sha256;
   const copy = how.snapshot.localCopy?.(file);
   if (copy !== undefined) return holdsBytes(copy, { ...file, sha256: old.sha256 }, how.signal);
   return !(file.time !== undefined && file.time > how.newest);

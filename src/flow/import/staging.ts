@@ -9,6 +9,7 @@ import { fromSystemError } from '../../base/errors.ts';
 import { ensureCacheFolder, tempName, writeOn } from '../../base/files.ts';
 import { canonicalJson } from '../../base/json.ts';
 import { printable } from '../../base/names.ts';
+import { type ContentHash, contentHash } from '../../dvc/content-hash.ts';
 import { gitObjectHash } from '../../git/object-id.ts';
 import { corruptSource, type Snapshot, type SourceFile } from '../../source/snapshot.ts';
 
@@ -120,7 +121,7 @@ export async function holdsBytes(
   file: SourceFile,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  if (file.sha256 === undefined && file.gitBlob === undefined) {
+  if ((file.sha256 ?? file.gitBlob ?? file.md5) === undefined) {
     return fs.statSync(place, { throwIfNoEntry: false })?.size === file.size;
   }
   const check = new ContentCheck(file);
@@ -128,10 +129,11 @@ export async function holdsBytes(
   return check.isRight();
 }
 
-/** Holds bytes against what a source tells of a file: its size, and its SHA-256 or the name that Git gives it. */
+/** Holds bytes against what a source tells of a file: its size, and its SHA-256 or the name that Git or DVC gives it. */
 class ContentCheck {
   readonly #file: SourceFile;
   readonly #hash: Hash | undefined;
+  readonly #byDvc: ContentHash | undefined;
   size = 0;
 
   constructor(file: SourceFile) {
@@ -139,12 +141,13 @@ class ContentCheck {
     if (file.sha256 !== undefined) this.#hash = createHash('sha256');
     else if (file.gitBlob !== undefined) {
       this.#hash = gitObjectHash('blob', file.size);
-    }
+    } else if (file.md5 !== undefined) this.#byDvc = contentHash(file.md5.hash);
   }
 
   add(block: Uint8Array): void {
     this.size += block.length;
     this.#hash?.update(block);
+    this.#byDvc?.update(block);
   }
 
   /** Adds the bytes of a file, if there is one. */
@@ -170,8 +173,9 @@ class ContentCheck {
   }
 
   isRight(): boolean {
-    const { size, sha256: whole, gitBlob } = this.#file;
+    const { size, sha256: whole, gitBlob, md5 } = this.#file;
     if (this.size !== size) return false;
+    if (md5 !== undefined && this.#byDvc !== undefined) return this.#byDvc.is(md5.digest);
     return this.#hash === undefined || this.#hash.digest('hex') === (whole ?? gitBlob);
   }
 }

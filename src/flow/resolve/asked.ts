@@ -22,6 +22,7 @@ const pinnedByDigest: ReadonlySet<string> = new Set([
   's3',
   'gs',
   'mlflow',
+  'dvc',
 ]);
 const commitPattern = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
@@ -71,7 +72,7 @@ export function exactForm(asked: Asked): string | undefined {
 }
 
 function commitOf(reference: Reference): string | undefined {
-  if (reference.kind === 'hf') return reference.revision;
+  if (reference.kind === 'hf' || reference.kind === 'dvc') return reference.revision;
   return reference.kind === 'git' ? reference.revision : undefined;
 }
 
@@ -97,6 +98,12 @@ export function isPinOf(exact: Asked, { bare, reference, sha256 }: Asked): boole
       return pinned.kind === 'hf' && pinned.repository === reference.repository;
     case 'git':
       return pinned.kind === 'git';
+    case 'dvc':
+      return (
+        pinned.kind === 'dvc' &&
+        pinned.path === reference.path &&
+        (sha256 === undefined || exact.sha256 === sha256)
+      );
     case 'https':
       return pinned.kind === 'https' && webName(pinned) === webName(reference);
     default:

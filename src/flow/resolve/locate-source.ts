@@ -37,7 +37,7 @@ export async function locateSource(
   asked: Asked & { readonly reference: SourceReference },
 ): Promise<Located> {
   const { workspace, work, cwd, cache, surroundings } = session;
-  const isFar = asked.reference.kind !== 'local' && surroundings.offline;
+  const isFar = !['local', 'dvc'].includes(asked.reference.kind) && surroundings.offline;
   const place = printable(asked.bare.replace(/\?.*(?=#)/s, ''));
   session.looked.push(
     `the place itself, ${place}${isFar ? ' (not asked: it needs the network)' : ''}`,

@@ -25,8 +25,7 @@ import { checkTree } from './tree-check.ts';
  */
 export function refuseUnreadable({ reference, text }: Asked): void {
   const { kind } = reference;
-  if (kind === 'mlflow' || kind === 'dvc' || kind === 'oci')
-    throw foreignReference(reference, text);
+  if (kind === 'mlflow' || kind === 'oci') throw foreignReference(reference, text);
 }
 
 /** Finds out what a reference names now. */

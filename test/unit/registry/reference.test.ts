@@ -55,6 +55,7 @@ describe('a reference', () => {
     ['mlflow:models:/My Model@champion', undefined],
     ['mlflow:models:/name@champion', { kind: 'mlflow', model: 'name', alias: 'champion' }],
     ['dvc:data/model.pkl', { kind: 'dvc', path: 'data/model.pkl' }],
+    ['dvc:a@b#c#rev=m@v1#2', { kind: 'dvc', path: 'a@b#c', revision: 'm@v1#2' }],
     [
       'oci://ghcr.io/org/model:v1',
       { kind: 'oci', host: 'ghcr.io', repository: 'org/model', tag: 'v1' },
@@ -93,6 +94,9 @@ describe('a reference', () => {
     'mlflow:runs:/1/model',
     'mlflow:models:/a@',
     'dvc:',
+    'dvc:#rev=v1',
+    'dvc:a#rev=',
+    'dvc:a#rev=a b',
     'oci://host',
     'oci://host/m',
     'oci://host/M:v1',
