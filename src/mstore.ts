@@ -26,7 +26,13 @@ export { cleanUp, type GcResult } from './flow/gc/gc.ts';
 export type { GcOptions } from './flow/gc/options.ts';
 export { type GcPlace, localPlace, remotePlace } from './flow/gc/place.ts';
 export { allVersions } from './flow/history.ts';
-export { type ImportRequest, type ImportResult, importModel } from './flow/import/import.ts';
+export {
+  type ImportPlan,
+  type ImportRequest,
+  type ImportResult,
+  importModel,
+  planImport,
+} from './flow/import/import.ts';
 export { type RefreshResult, refreshImport, type SourceChange } from './flow/import/refresh.ts';
 export {
   type InfoFile,

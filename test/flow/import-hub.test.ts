@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planImport } from '../../src/flow/import/import.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { contentOf, makeImporter } from '../support/importing.ts';
 
@@ -47,6 +48,29 @@ describe('import from the Hub', () => {
     expect(one.kept()).toEqual([]);
     // Nothing of the workspace's own files was touched.
     expect(fs.existsSync(path.join(one.root, 'models'))).toBe(false);
+  });
+
+  it('tells what it would receive, and receives that alone afterwards', async () => {
+    const { hub, commit } = await hubWith();
+    const one = await makeImporter({ hub });
+    const request = { from: 'hf:org/bert', model: 'bert', version: 'v1', cwd: one.root };
+    const planned = await planImport(await one.open(), request);
+    expect(planned).toMatchObject({ from: `hf:org/bert@${commit}`, files: 6, dryRun: true });
+    expect(planned.steps.map(({ act, what }) => `${act} ${what}`).sort()).toEqual(
+      [...Object.keys(model).map((name) => `receive ${name}`), 'register bert@v1'].sort(),
+    );
+    expect(hub.downloads).toEqual([]);
+    expect(one.kept()).toEqual([]);
+    await one.take('hf:org/bert', 'bert@v1');
+    expect((await planImport(await one.open(), request)).steps).toEqual([]);
+    hub.commit('org/bert', { ...model, 'config.json': '{"model_type":"t5"}' });
+    const later = await planImport(await one.open(), { ...request, version: 'v2' });
+    expect(later.steps).toEqual([
+      { act: 'receive', what: 'config.json', bytes: 19 },
+      { act: 'register', what: 'bert@v2' },
+    ]);
+    const taken = await one.take('hf:org/bert', 'bert@v2');
+    expect(taken.bytesReceived).toBe(19);
   });
 
   it('reads one commit, though the branch moves between the list and the downloads', async () => {

@@ -1,10 +1,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliResult, filesBelow, startMstore } from '../support/cli.ts';
 import { dvc, dvcEnv, dvcReleases, installDvc } from '../support/dvc-program.ts';
 import { git } from '../support/git.ts';
 import { s3Environment, testS3Server } from '../support/s3-remote.ts';
+import { startVersityGateway } from '../support/s3-servers.ts';
+import { testCredentials } from '../support/s3-target.ts';
+import { endServers } from '../support/server-process.ts';
 import { tempFolder } from '../support/temp.ts';
 import { xorshiftBytes } from '../support/xorshift.ts';
 
@@ -283,6 +286,27 @@ describe('with objects of the real dvc in a bucket', () => {
       code: 8,
       stderr: expect.stringContaining('remote-unreachable'),
     });
+  }, 180_000);
+});
+
+describe('with a bucket that the real dvc pushed to', () => {
+  afterAll(endServers);
+
+  it('all comes over, and by its tags', async () => {
+    const { endpoint, region } = await startVersityGateway();
+    const { accessKeyId: accessKey, secretAccessKey: secret } = testCredentials;
+    const one = new Repository(dvcReleases.new, s3Environment({ accessKey, secret }));
+    await one.fill(
+      ['add', '-q', '-d', 'store', 's3://models/of dvc'],
+      ['modify', '-q', 'store', 'endpointurl', endpoint],
+      ['modify', '-q', 'store', 'region', region],
+    );
+    one.remove('.dvc/cache', ...Object.keys({ ...files, ...made }));
+    await one.ok('init');
+    const { json } = await one.ok('import', 'dvc', '--json');
+    expect((json as { bytesReceived?: number }).bytesReceived).toBeGreaterThan(3_000_000);
+    await one.ok('checkout');
+    one.expectFiles({ ...files, ...made });
   }, 180_000);
 });
 

@@ -6,8 +6,8 @@ import { deploy, rollback } from '../../src/flow/environments.ts';
 import { importModel } from '../../src/flow/import/import.ts';
 import { moveMirrored } from '../../src/flow/publish/mirror.ts';
 import {
-  installMlflow,
   type MlflowMajor,
+  mlflowPlaces,
   mlflowPython,
   startMlflow,
 } from '../support/mlflow-program.ts';
@@ -25,7 +25,7 @@ describe.each<MlflowMajor>([3, 2])('with the real MLflow %i', (major) => {
   let uri = '';
 
   beforeAll(async () => {
-    await installMlflow(major);
+    await mlflowPlaces[major].install();
     uri = await startMlflow(major);
   }, 600_000);
 
@@ -194,7 +194,7 @@ describe('with a server that asks who you are', () => {
   let uri = '';
 
   beforeAll(async () => {
-    await installMlflow(3);
+    await mlflowPlaces[3].install();
     uri = await startMlflow(3, { admin });
   }, 600_000);
 

@@ -3,8 +3,8 @@ import * as path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openRemote } from '../../src/remote/open.ts';
 import { allScopes, startTestServer } from '../support/http-remote.ts';
+import { mlflowPlaces } from '../support/mlflow-program.ts';
 import { pageScript, pageScripts } from '../support/page-scripts.ts';
-import { pythonPlace } from '../support/python-place.ts';
 import { makeHost, makePublished, type Published } from '../support/resolving.ts';
 import { tempFolder } from '../support/temp.ts';
 import {
@@ -13,12 +13,7 @@ import {
   runTorchLibraries,
 } from '../support/torch-libraries.ts';
 
-const mlflow = pythonPlace('mstore-mlflow', [
-  'mlflow-skinny==3.17.2',
-  'numpy==2.4.6',
-  'onnxruntime==1.31.1',
-  'pandas==3.1.1',
-]);
+const mlflow = mlflowPlaces[3];
 
 beforeAll(async () => {
   await installTorchLibraries();

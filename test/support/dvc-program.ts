@@ -1,43 +1,27 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
+import { execFile } from 'node:child_process';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gitTestEnv } from './git.ts';
-import { installing } from './install-lock.ts';
+import { type PythonPlace, pythonPlace } from './python-place.ts';
 
-/** A release of DVC, with what its packages need that they do not say themselves. */
+/** A release of DVC. */
 interface DvcRelease {
   readonly version: string;
-  readonly packages: readonly string[];
+  readonly place: PythonPlace;
 }
 
-/** The newest release, and the last of version 2, which breaks with later releases of two of its packages. */
+/** The newest release, and the last of version 2, which breaks with later releases of two of its packages, and does not say so. */
 export const dvcReleases = {
-  new: { version: '3.67.1', packages: ['dvc[s3]==3.67.1'] },
-  old: { version: '2.58.2', packages: ['dvc==2.58.2', 'pathspec<0.12', 'dulwich<0.22'] },
+  new: { version: '3.67.1', place: pythonPlace('mstore-dvc', ['dvc[s3]==3.67.1']) },
+  old: {
+    version: '2.58.2',
+    place: pythonPlace('mstore-dvc', ['dvc==2.58.2', 'pathspec<0.12', 'dulwich<0.22']),
+  },
 } as const satisfies Readonly<Record<string, DvcRelease>>;
 
-const kept = fileURLToPath(new URL('../../node_modules/.cache/mstore-dvc', import.meta.url));
-
-function placeOf({ packages }: DvcRelease): string {
-  return path.join(kept, createHash('sha256').update(packages.join()).digest('hex').slice(0, 16));
-}
-
-/** Installs a release with Python's installer, once, into a folder of its own. */
-export function installDvc(release: DvcRelease): Promise<void> {
-  return installing(() => {
-    const place = placeOf(release);
-    if (fs.existsSync(path.join(place, 'bin/dvc'))) return;
-    const made = `${place}-${process.pid}`;
-    execFileSync('python3', ['-m', 'venv', made], { stdio: 'inherit' });
-    const pip = ['-m', 'pip', 'install', '--quiet', '--no-compile', ...release.packages];
-    execFileSync(path.join(made, 'bin/python'), pip, { stdio: 'inherit' });
-    fs.rmSync(place, { recursive: true, force: true });
-    // Programs of such a folder name it; a link in its place keeps them right.
-    fs.symlinkSync(made, place);
-  });
+/** Installs a release. */
+export function installDvc({ place }: DvcRelease): Promise<void> {
+  return place.install();
 }
 
 /** The environment in which DVC tells nobody of its use, and finds no settings of whoever runs it. */
@@ -60,12 +44,12 @@ export async function dvc(
   env: NodeJS.ProcessEnv,
   ...args: string[]
 ): Promise<string> {
-  const bin = path.join(placeOf(release), 'bin');
+  const program = release.place.program('dvc');
   const how = {
     cwd,
-    env: { ...env, PATH: `${env['PATH']}${path.delimiter}${bin}` },
+    env: { ...env, PATH: `${env['PATH']}${path.delimiter}${path.dirname(program)}` },
     encoding: 'utf8',
   } as const;
-  const { stdout } = await promisify(execFile)(path.join(bin, 'dvc'), args, how);
+  const { stdout } = await promisify(execFile)(program, args, how);
   return stdout;
 }

@@ -59,7 +59,7 @@ export function newS3Remote(
 
 /** The environment in which programs sign in to a server, and look for nothing of whoever runs them. */
 export function s3Environment(
-  server: Pick<S3Server, 'accessKey' | 'secret'>,
+  server: Readonly<Record<'accessKey' | 'secret', string>>,
 ): Record<string, string> {
   return {
     AWS_ACCESS_KEY_ID: server.accessKey,

@@ -1,10 +1,11 @@
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
-import type { ImportRequest, ImportResult } from '../../flow/import/import.ts';
+import type { ImportPlan, ImportRequest, ImportResult } from '../../flow/import/import.ts';
 import type { RefreshResult, SourceChange } from '../../flow/import/refresh.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
+import { dryRunEnd, stepLines } from '../step-text.ts';
 import { count } from '../text.ts';
 import { importRepository } from './import-dvc.ts';
 import { importLfs } from './import-lfs.ts';
@@ -70,7 +71,7 @@ export const importCommand: Command = {
       })
       .option('dry-run', {
         type: 'boolean',
-        describe: 'With dvc: show what would be taken; take nothing',
+        describe: 'Show what would be taken; take nothing',
       }),
   examples: [
     ['mstore import hf:org/name --as bert@v1', 'Take a model of the Hugging Face Hub in'],
@@ -88,6 +89,7 @@ export const importCommand: Command = {
     const ref = textOf(args, 'ref');
     if (ref === 'lfs') {
       refuseOptions(args, ofDvc, 'import dvc');
+      if (as === undefined) refuseOptions(args, ['dry-run'], 'import lfs PATH --as MODEL@VERSION');
       await importLfs(context, args, (request) => take(context, args, request));
       return undefined;
     }
@@ -120,7 +122,7 @@ export const importCommand: Command = {
 };
 
 /** Options of `import dvc` that no other import has. */
-const ofDvc = ['tags', 'replace', 'dry-run'];
+const ofDvc = ['tags', 'replace'];
 
 /** What is for whole repositories means nothing to others. */
 function refuseOptions(args: Args, names: readonly string[], command: string): void {
@@ -144,28 +146,38 @@ export interface TakeRequest extends Pick<ImportRequest, 'from' | 'open'> {
 async function take(context: Context, args: Args, { as, from, open }: TakeRequest): Promise<void> {
   const { model, name: version } = modelAndName(as, 'VERSION');
   const workspace = await context.workspace();
-  const { importModel } = await import('../../flow/import/import.ts');
+  const { importModel, planImport } = await import('../../flow/import/import.ts');
   const { cwd, signal, progress, options } = context;
   const given = textOf(args, 'path');
-  const result = await importModel(
-    workspace,
-    {
-      ...(await registrationOf(context, args)),
-      model,
-      version,
-      from,
-      open,
-      cwd,
-      path: given === undefined ? undefined : workspace.relative(given, cwd),
-      include: listOf(args, 'include'),
-      exclude: listOf(args, 'exclude'),
-    },
-    { signal, progress, jobs: options.jobs },
-  );
+  const request = {
+    ...(await registrationOf(context, args)),
+    model,
+    version,
+    from,
+    open,
+    cwd,
+    path: given === undefined ? undefined : workspace.relative(given, cwd),
+    include: listOf(args, 'include'),
+    exclude: listOf(args, 'exclude'),
+  };
+  const work = { signal, progress, jobs: options.jobs };
+  if (flagOf(args, 'dry-run')) {
+    tellPlan(context, as, await planImport(workspace, request, work));
+    return;
+  }
+  const result = await importModel(workspace, request, work);
   for (const warning of result.warnings) context.warn(warning);
   tell(context, `${model}@${version}`, result);
   const { record, ...rest } = result;
   context.result({ ...rest, sha256: record.sha256, record: record.value }, []);
+}
+
+function tellPlan(context: Context, name: string, plan: ImportPlan): void {
+  const { from, files, bytes, steps } = plan;
+  const what = `${count(files, 'file')}, ${formatBytes(bytes)}`;
+  context.note(`To import ${printable(from)} as ${name} (${what}):`);
+  context.result(plan, stepLines(steps));
+  context.note(dryRunEnd);
 }
 
 function tell(context: Context, name: string, result: ImportResult): void {

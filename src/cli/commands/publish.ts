@@ -5,10 +5,8 @@ import { printable } from '../../base/names.ts';
 import type { PublishResult } from '../../flow/publish/publish.ts';
 import { type Args, type Command, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
+import { dryRunEnd, stepLines } from '../step-text.ts';
 import { noteVersion } from './moving.ts';
-
-/** Steps shown to people. */
-const stepsShown = 40;
 
 export const publishCommand: Command = {
   positionals: '<ref>',
@@ -119,15 +117,10 @@ function tell(context: Context, result: PublishResult): void {
     context.result(result, []);
     return;
   }
-  const lines = steps.slice(0, stepsShown).map(({ act, what, bytes }) => {
-    const size = bytes === undefined ? '' : `  ${formatBytes(bytes)}`;
-    return `  ${act.padEnd(8)}  ${printable(what)}${size}`;
-  });
-  if (steps.length > stepsShown) lines.push(`  and ${steps.length - stepsShown} more`);
   if (dryRun) {
     context.note(`To publish ${name} to ${printable(to)}:`);
-    context.result(result, lines);
-    context.note('Nothing was changed: that was --dry-run');
+    context.result(result, stepLines(steps));
+    context.note(dryRunEnd);
     return;
   }
   context.note(

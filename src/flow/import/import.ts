@@ -31,7 +31,7 @@ import {
   type SourceReference,
 } from './open-source.ts';
 import { Staging } from './staging.ts';
-import { SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
+import { lackingFiles, SnapshotStorer, type StoredSnapshot } from './storing-snapshot.ts';
 
 /** What is imported, and as what. */
 export interface ImportRequest extends Omit<Registration, 'path' | 'source'> {
@@ -81,6 +81,68 @@ export async function importModel(
   request: ImportRequest,
   options: WorkOptions = {},
 ): Promise<ImportResult> {
+  return withSource(workspace, request, options, (taken) => take(workspace, taken, options));
+}
+
+/** One thing that an import does, as a publication does its own. */
+export interface ImportStep {
+  readonly act: 'receive' | 'register';
+  /** A path, or the version. */
+  readonly what: string;
+  /** Bytes of a file. */
+  readonly bytes?: number;
+}
+
+/** What {@link importModel} would do. */
+export interface ImportPlan {
+  readonly from: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** In their order; none when the same was imported before. */
+  readonly steps: readonly ImportStep[];
+  readonly dryRun: true;
+}
+
+/**
+ * Tells what an import would do, and does nothing: of an archive it has to receive all to see what is in it.
+ * @throws MstoreError as {@link importModel}
+ */
+export async function planImport(
+  workspace: Workspace,
+  request: ImportRequest,
+  options: WorkOptions = {},
+): Promise<ImportPlan> {
+  return withSource(workspace, request, options, async ({ snapshot, earlier, before }) => {
+    const { files, reference } = snapshot;
+    const known = digestsByName(workspace, snapshot, filesOf(workspace, earlier));
+    const told = new Map(files.map(({ path: name, sha256 }) => [name, sha256 ?? known.get(name)]));
+    const lacking = lackingFiles(workspace, files, (name) => told.get(name));
+    const { model, version } = request;
+    const register = { act: 'register', what: `${model}@${version}` } as const;
+    return {
+      from: reference,
+      files: files.length,
+      bytes: files.reduce((sum, { size }) => sum + size, 0),
+      steps: [
+        ...lacking.map(({ path: name, size }) => ({
+          act: 'receive' as const,
+          what: name,
+          bytes: size,
+        })),
+        ...(before === undefined ? [register] : []),
+      ],
+      dryRun: true,
+    };
+  });
+}
+
+/** Opens what is imported, checks it as far as its list goes, and closes it behind the work. */
+async function withSource<T>(
+  workspace: Workspace,
+  request: ImportRequest,
+  options: WorkOptions,
+  work: (taken: Taken) => Promise<T>,
+): Promise<T> {
   const open = request.open ?? opener(workspace, sourceOf(request.from), request.cwd);
   const registry = await registryFor(workspace, request, options);
   const { model, version } = request;
@@ -106,7 +168,7 @@ export async function importModel(
     }
     const registration = { ...request, path: place, source };
     const { asFile = false } = request;
-    return await take(workspace, { registry, registration, snapshot, earlier, asFile }, options);
+    return await work({ registry, registration, snapshot, earlier, before: before?.value, asFile });
   } catch (error) {
     throw refusedElsewhere(error, ' leave the file out with --exclude,');
   } finally {
@@ -211,6 +273,8 @@ interface Taken {
   readonly snapshot: Snapshot;
   /** A version whose files may be the same. */
   readonly earlier: VersionRecord | undefined;
+  /** The version itself, where it is registered already. */
+  readonly before: VersionRecord | undefined;
   readonly asFile: boolean;
 }
 

@@ -28,6 +28,26 @@ export interface StoredSnapshot {
   readonly bytesNew: number;
 }
 
+/**
+ * Finds files whose bytes are not in the store, each content once; models before the data that they speak of.
+ * @param digestOf tells the digest of a path, where it is known
+ */
+export function lackingFiles(
+  { store }: Workspace,
+  files: readonly SourceFile[],
+  digestOf: (path: string) => Digest | undefined,
+): SourceFile[] {
+  const seen = new Set<Digest>();
+  const lacking = files.filter(({ path }) => {
+    const sha256 = digestOf(path);
+    if (sha256 === undefined) return true;
+    if (seen.has(sha256) || store.has(sha256)) return false;
+    seen.add(sha256);
+    return true;
+  });
+  return [...lacking.filter(isModel), ...lacking.filter((file) => !isModel(file))];
+}
+
 /** Has the files of a snapshot in the store: those that are lacking are received, verified, and cut into chunks. */
 export class SnapshotStorer {
   readonly #workspace: Workspace;
@@ -65,7 +85,7 @@ export class SnapshotStorer {
   async run(): Promise<StoredSnapshot> {
     const { files, others = [] } = this.#snapshot;
     const { progress = silentProgress } = this.#options;
-    const lacking = this.#lacking();
+    const lacking = lackingFiles(this.#workspace, files, (path) => this.#digests.get(path));
     const bytesTotal = sum(lacking);
     progress.start('import', { bytesTotal, filesTotal: lacking.length });
     for (const batch of batches(lacking)) {
@@ -86,20 +106,6 @@ export class SnapshotStorer {
       bytesReceived: this.#bytesReceived,
       bytesNew: this.#bytesNew,
     };
-  }
-
-  /** Files whose bytes are not in the store, each content once; models before the data that they speak of. */
-  #lacking(): SourceFile[] {
-    const { store } = this.#workspace;
-    const seen = new Set<Digest>();
-    const lacking = this.#snapshot.files.filter(({ path }) => {
-      const sha256 = this.#digests.get(path);
-      if (sha256 === undefined) return true;
-      if (seen.has(sha256) || store.has(sha256)) return false;
-      seen.add(sha256);
-      return true;
-    });
-    return [...lacking.filter(isModel), ...lacking.filter((file) => !isModel(file))];
   }
 
   async #storeBatch(batch: readonly SourceFile[]): Promise<void> {

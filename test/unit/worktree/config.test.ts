@@ -97,6 +97,8 @@ describe('readConfig', () => {
       'push.remotes': 'a,b-2',
       'fetch.remotes': 'b-2',
       'validate.policy': 'deny',
+      'publish.card': 'docs/card.md',
+      'publish.experiment': '{model}',
     };
     const settable = Object.entries(configKeys).filter(([, rule]) => rule.readOnly !== true);
     expect(Object.keys(values).sort()).toEqual(
