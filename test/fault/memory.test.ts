@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { register } from '../../src/flow/register.ts';
 import { addRemote } from '../../src/flow/remotes.ts';
 import { cliEnv } from '../support/cli.ts';
 import { makePlainProject, makeProject, type Project } from '../support/flow-project.ts';
 import { noise, scratchFolder } from '../support/flow-scratch.ts';
 import { bytesBelow } from '../support/flow-state.ts';
 import { gcsEnvironment, testGcsServer } from '../support/gcs-remote.ts';
+import { HubServer } from '../support/hub-server.ts';
 import { runs } from '../support/runs.ts';
 import { s3Environment, testS3Server, testTls } from '../support/s3-remote.ts';
 
@@ -128,6 +130,24 @@ describe('memory', () => {
       expect(peak, command).toBeGreaterThan(20 * mib);
       expect(peak, command).toBeLessThan(peakBytesMax);
     }
+  });
+
+  it('stays below 200 MiB for what is published, however large the files are', {
+    timeout: 60_000 * (fileBytes / (512 * mib)) + 60_000,
+  }, async () => {
+    const hub = await HubServer.start();
+    hub.tokens.set('hf_write', { granted: true, writes: true });
+    Object.assign(hub.writes, { partBytesMin: 0, partBytes: 64 * mib });
+    const project = await makePlainProject();
+    makeLargeFile(project.at('large.bin'));
+    await project.add('large.bin');
+    const version = { model: 'large', version: 'v1', path: 'large.bin' };
+    await register(await project.open(), version);
+    const env = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: 'hf_write' };
+    const peak = await peakOf(project, ['publish', 'large@v1', '--to', 'hf:me/large'], env);
+    expect(peak).toBeGreaterThan(20 * mib);
+    expect(peak).toBeLessThan(peakBytesMax);
+    expect([...hub.writes.objects.keys()]).toEqual([digestOf(project.at('large.bin'))]);
   });
 
   it('stays below 200 MiB for packages, however large the files are', {

@@ -96,6 +96,7 @@ export class HubWrites {
       return block !== undefined && etag === `"${md5(block)}"` ? block : undefined;
     });
     if (blocks.includes(undefined)) return { status: 400, body: { error: 'a part is missing' } };
+    this.#parts.delete(oid);
     return this.#keep(oid, Buffer.concat(blocks as Buffer[]));
   }
 
