@@ -19,10 +19,9 @@ import { corruptSource, sourceChanged } from './snapshot.ts';
 const stallMs = 60_000;
 const redirectsMax = 10;
 
-/** By which certificates servers are believed, where it is not by those of the system. */
+/** Authorities by which servers are believed, in place of those of the system. */
 export interface WebTls {
-  readonly ca?: Buffer;
-  readonly rejectUnauthorized?: boolean;
+  readonly ca: Buffer;
 }
 
 /** How a web source is read; all of it can be replaced in tests. */

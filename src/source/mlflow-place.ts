@@ -100,9 +100,17 @@ function credentialsIn(file: string): Partial<Record<string, string>> {
 }
 
 function tlsOf(env: NodeJS.ProcessEnv): WebTls | undefined {
-  const insecure = /^(?:1|true)$/i.test(env['MLFLOW_TRACKING_INSECURE_TLS'] ?? '');
+  const isUnchecked = /^(?:1|true)$/i.test(env['MLFLOW_TRACKING_INSECURE_TLS'] ?? '');
   const file = set(env['MLFLOW_TRACKING_SERVER_CERT_PATH']);
-  if (insecure) return { rejectUnauthorized: false };
+  if (isUnchecked) {
+    throw new MstoreError(
+      'usage',
+      'MLFLOW_TRACKING_INSECURE_TLS asks not to check who the server is, and mstore always does',
+      {
+        hint: 'Unset it, and name the authority of the server in MLFLOW_TRACKING_SERVER_CERT_PATH',
+      },
+    );
+  }
   if (file === undefined) return undefined;
   try {
     return { ca: fs.readFileSync(file) };

@@ -57,6 +57,7 @@ describe('what cannot be published to MLflow', () => {
     ['without a server', {}, {}, 'MLFLOW_TRACKING_URI'],
     ['to files', { MLFLOW_TRACKING_URI: 'file:///x' }, {}, 'https://HOST'],
     ['with a password in the address', { MLFLOW_TRACKING_URI: 'http://a:b@h' }, {}, 'PASSWORD'],
+    ['unchecked', { ...server, MLFLOW_TRACKING_INSECURE_TLS: 'true' }, {}, 'CERT_PATH'],
     ['to two servers', { ...server, MLFLOW_REGISTRY_URI: 'http://h' }, {}, 'unset'],
     ['under the alias latest', server, { aliases: ['latest'] }, 'taken by MLflow'],
     ['under the alias v1', server, { aliases: ['v1'] }, 'taken by MLflow'],
