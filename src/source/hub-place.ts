@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { MstoreError } from '../base/errors.ts';
+import { isToken, serviceAddress, setting } from './settings.ts';
 import type { SourceFile } from './snapshot.ts';
 
 const homeEndpoint = 'https://huggingface.co';
@@ -23,12 +24,14 @@ export interface HubPlace {
  */
 export function hubPlace(env: NodeJS.ProcessEnv, home: string): HubPlace {
   const hubHome =
-    set(env['HF_HOME']) ??
-    path.join(set(env['XDG_CACHE_HOME']) ?? path.join(home, '.cache'), 'huggingface');
+    setting(env['HF_HOME']) ??
+    path.join(setting(env['XDG_CACHE_HOME']) ?? path.join(home, '.cache'), 'huggingface');
   const cache =
-    set(env['HF_HUB_CACHE']) ?? set(env['HUGGINGFACE_HUB_CACHE']) ?? path.join(hubHome, 'hub');
+    setting(env['HF_HUB_CACHE']) ??
+    setting(env['HUGGINGFACE_HUB_CACHE']) ??
+    path.join(hubHome, 'hub');
   return {
-    endpoint: endpointOf(set(env['HF_ENDPOINT']) ?? homeEndpoint),
+    endpoint: endpointOf(setting(env['HF_ENDPOINT']) ?? homeEndpoint),
     token: tokenOf(env, hubHome),
     cache: path.resolve(cache),
   };
@@ -41,33 +44,17 @@ export function isHubOffline(env: NodeJS.ProcessEnv): boolean {
   );
 }
 
-function set(text: string | undefined): string | undefined {
-  return text === undefined || text.trim() === '' ? undefined : text.trim();
-}
-
 function endpointOf(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:';
-  if (
-    url === undefined ||
-    !isWeb ||
-    url.username !== '' ||
-    url.password !== '' ||
-    url.search !== ''
-  ) {
-    throw new MstoreError('usage', 'HF_ENDPOINT is no address of a Hub', {
-      hint: 'Set it to https://HOST, or unset it',
-    });
-  }
-  url.pathname = url.pathname.replace(/\/+$/, '');
-  url.hash = '';
-  return url;
+  return serviceAddress(text, {
+    what: 'HF_ENDPOINT is no address of a Hub',
+    hint: 'Set it to https://HOST, or unset it',
+  });
 }
 
 function tokenOf(env: NodeJS.ProcessEnv, hubHome: string): string | undefined {
-  const given = set(env['HF_TOKEN']) ?? set(env['HUGGING_FACE_HUB_TOKEN']);
-  const token = given ?? tokenIn(set(env['HF_TOKEN_PATH']) ?? path.join(hubHome, 'token'));
-  if (token === undefined || /^[\x21-\x7e]+$/.test(token)) return token;
+  const given = setting(env['HF_TOKEN']) ?? setting(env['HUGGING_FACE_HUB_TOKEN']);
+  const token = given ?? tokenIn(setting(env['HF_TOKEN_PATH']) ?? path.join(hubHome, 'token'));
+  if (token === undefined || isToken(token)) return token;
   throw new MstoreError('usage', 'The token for the Hub holds characters that no token has', {
     hint: given === undefined ? 'Run "hf auth login" again' : 'Set HF_TOKEN to the token alone',
   });
@@ -76,7 +63,7 @@ function tokenOf(env: NodeJS.ProcessEnv, hubHome: string): string | undefined {
 function tokenIn(file: string): string | undefined {
   try {
     if (fs.statSync(file).size > tokenBytesMax) return undefined;
-    return set(fs.readFileSync(file, 'utf8'));
+    return setting(fs.readFileSync(file, 'utf8'));
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import type { WebTls } from './http.ts';
+import { isToken, serviceAddress, setting } from './settings.ts';
 
 /** A tracking server of MLflow, and who asks. */
 export interface MlflowPlace {
@@ -22,8 +23,8 @@ const credentialsBytesMax = 64 * 1024;
  * @throws MstoreError `usage` when no server is named, or none that is asked by HTTP
  */
 export function mlflowPlace(env: NodeJS.ProcessEnv, home: string): MlflowPlace {
-  const text = set(env['MLFLOW_TRACKING_URI']);
-  const registry = set(env['MLFLOW_REGISTRY_URI']);
+  const text = setting(env['MLFLOW_TRACKING_URI']);
+  const registry = setting(env['MLFLOW_REGISTRY_URI']);
   if (text !== undefined && registry !== undefined && registry !== text) {
     throw new MstoreError('usage', 'MLFLOW_REGISTRY_URI and MLFLOW_TRACKING_URI name two servers', {
       hint: 'Set both to one server, or unset MLFLOW_REGISTRY_URI',
@@ -36,31 +37,16 @@ export function mlflowPlace(env: NodeJS.ProcessEnv, home: string): MlflowPlace {
   };
 }
 
-function set(text: string | undefined): string | undefined {
-  return text === undefined || text.trim() === '' ? undefined : text.trim();
-}
-
 function baseOf(text: string | undefined): URL {
   if (text === undefined) {
     throw new MstoreError('usage', 'Nothing says where the tracking server of MLflow is', {
       hint: 'Set MLFLOW_TRACKING_URI to https://HOST',
     });
   }
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:';
-  if (url === undefined || !isWeb || url.search !== '') {
-    throw new MstoreError('usage', 'MLFLOW_TRACKING_URI names no server that is asked by HTTP', {
-      hint: 'Set it to https://HOST; files and data bases of MLflow are read by its own server alone',
-    });
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new MstoreError('usage', 'MLFLOW_TRACKING_URI holds a password', {
-      hint: 'Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead',
-    });
-  }
-  url.pathname = url.pathname.replace(/\/+$/, '');
-  url.hash = '';
-  return url;
+  return serviceAddress(text, {
+    what: 'MLFLOW_TRACKING_URI names no server that is asked by HTTP',
+    hint: 'Set it to https://HOST; files and data bases of MLflow are read by its own server alone, and passwords belong to MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD',
+  });
 }
 
 /** User and password win over a token, as in MLflow's client; the environment over the file. */
@@ -71,9 +57,9 @@ function authorizationOf(env: NodeJS.ProcessEnv, home: string): string | undefin
   if (user !== undefined && user !== '' && password !== undefined) {
     return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
-  const token = set(env['MLFLOW_TRACKING_TOKEN']);
+  const token = setting(env['MLFLOW_TRACKING_TOKEN']);
   if (token === undefined) return undefined;
-  if (/^[\x21-\x7e]+$/.test(token)) return `Bearer ${token}`;
+  if (isToken(token)) return `Bearer ${token}`;
   throw new MstoreError('usage', 'MLFLOW_TRACKING_TOKEN holds characters that no token has', {
     hint: 'Set it to the token alone',
   });
@@ -101,7 +87,7 @@ function credentialsIn(file: string): Partial<Record<string, string>> {
 
 function tlsOf(env: NodeJS.ProcessEnv): WebTls | undefined {
   const isUnchecked = /^(?:1|true)$/i.test(env['MLFLOW_TRACKING_INSECURE_TLS'] ?? '');
-  const file = set(env['MLFLOW_TRACKING_SERVER_CERT_PATH']);
+  const file = setting(env['MLFLOW_TRACKING_SERVER_CERT_PATH']);
   if (isUnchecked) {
     throw new MstoreError(
       'usage',
