@@ -94,6 +94,7 @@ export function hostsSuite(target: ServiceTarget, count: number): void {
       expect(stateOf(reader.root)).toEqual(stateOf(host.root));
     }
     await serviceOk(cleaner.root, 'gc', '--remote', 'origin', '--grace', '0');
-    expect(await checkRemote(remote)).toBe(count);
+    // A push writes its record once more where a clean-up may have given it up meanwhile.
+    expect(await checkRemote(remote)).toBeGreaterThanOrEqual(count);
   });
 }

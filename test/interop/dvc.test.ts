@@ -292,10 +292,17 @@ describe('with objects of the real dvc in a bucket', () => {
 describe('with a bucket that the real dvc pushed to', () => {
   afterAll(endServers);
 
-  it('all comes over, and by its tags', async () => {
+  it('all comes over', async () => {
     const { endpoint, region } = await startVersityGateway();
     const { accessKeyId: accessKey, secretAccessKey: secret } = testCredentials;
-    const one = new Repository(dvcReleases.new, s3Environment({ accessKey, secret }));
+    // The SDK for Python takes no device for a file.
+    const none = path.join(tempFolder(), 'none');
+    fs.writeFileSync(none, '');
+    const one = new Repository(dvcReleases.new, {
+      ...s3Environment({ accessKey, secret }),
+      AWS_CONFIG_FILE: none,
+      AWS_SHARED_CREDENTIALS_FILE: none,
+    });
     await one.fill(
       ['add', '-q', '-d', 'store', 's3://models/of dvc'],
       ['modify', '-q', 'store', 'endpointurl', endpoint],

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deploy, rollback } from '../../src/flow/environments.ts';
 import { importModel } from '../../src/flow/import/import.ts';
@@ -17,6 +19,7 @@ import { endServers } from '../support/server-process.ts';
 import { tempFolder } from '../support/temp.ts';
 import { onceEach, record } from '../support/transcript.ts';
 
+const top = path.resolve(import.meta.dirname, '../..');
 const fixtures = fileURLToPath(new URL('../fixtures/transcripts', import.meta.url));
 
 afterAll(endServers);
@@ -102,6 +105,29 @@ print(json.dumps({
       expect(made).toHaveLength(1);
     },
   );
+
+  it('the page on publishing works line by line', async () => {
+    const page = fs.readFileSync(path.join(top, 'docs/guide/publish.md'), 'utf8');
+    const [, lines = ''] = /^```sh interop\n(.*?)^```$/ms.exec(page) ?? [];
+    expect(lines).toContain('mstore publish');
+    const folder = tempFolder();
+    const program = path.join(folder, 'mstore');
+    fs.writeFileSync(
+      program,
+      `#!/bin/sh\nexec '${process.execPath}' '${path.join(top, 'bin/mstore.js')}' "$@"\n`,
+      { mode: 0o755 },
+    );
+    const before = [
+      'set -eu; mkdir work; cd work; mstore init --no-git; mkdir ocr; echo weights > ocr/w',
+      'mstore add ocr; mstore register ocr@v1 ocr',
+    ];
+    const PATH = `${folder}${path.delimiter}${process.env['PATH']}`;
+    const env = { PATH, HOME: folder, PORT: new URL(uri).port };
+    const script = [...before, lines, 'mstore checkout copy@v1 --to out; diff -r ocr out'].join(
+      '\n',
+    );
+    await promisify(execFile)('sh', ['-c', script], { cwd: folder, env });
+  });
 
   it('an alias follows an environment, back and forth', async () => {
     const from = await makePublisher({ PATH: process.env['PATH'], MLFLOW_TRACKING_URI: uri });
