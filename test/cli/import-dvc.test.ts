@@ -69,6 +69,17 @@ describe('mstore import dvc', () => {
     });
   });
 
+  it('tells what one output would bring, and takes nothing', async () => {
+    const { root } = await makeWorkspace();
+    new DvcFixture(root).file('m.bin', 'm');
+    const { json } = await mstoreOk(
+      root,
+      ...['import', 'dvc:m.bin', '--as', 'm@v1', '--dry-run', '--json'],
+    );
+    expect(json).toMatchObject({ files: 1, bytes: 1, dryRun: true });
+    expect((await mstoreOk(root, 'models', '--json')).json).toMatchObject({ models: [] });
+  });
+
   it.each([
     ['dvc', '--as', 'm@v1'],
     ['dvc', '--tags', '--as', 'm@v1'],
@@ -78,7 +89,6 @@ describe('mstore import dvc', () => {
     ['dvc', '--metric', 'f1=0.5'],
     ['dvc', '--tags', '--include', '*.bin'],
     ['dvc:m.bin', '--as', 'm@v1', '--rev', 'v1'],
-    ['dvc:m.bin', '--as', 'm@v1', '--dry-run'],
     ['dvc:m.bin', 'folder', '--as', 'm@v1'],
     ['dvc:m.bin'],
   ])('asks what is meant: %j', async (...args) => {

@@ -185,6 +185,8 @@ describe('the documents of --json', () => {
     workspace.remove('model/link');
     await workspace.add('model');
     await workspace.run('register', 'm@v1', 'model');
+    const one = ['local:model', '--as', 'one@v1', '--dry-run'];
+    await expectDocumented(workspace, 'import --dry-run', 'import', ...one);
     const to = ['m@v1', '--to', 'hf:org/m'];
     await expectDocumented(workspace, 'publish', 'publish', ...to, '--dry-run');
     await expectDocumented(workspace, 'publish', 'publish', ...to);
