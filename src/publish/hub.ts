@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
+import { gitObjectHash } from '../git/object-id.ts';
 import type { Web } from '../source/http.ts';
 import { type HubLack, type HubModel, openHub } from '../source/hub.ts';
 import type { HubPlace } from '../source/hub-place.ts';
@@ -340,7 +340,7 @@ function isSame(file: EditionFile, there: SourceFile | undefined): boolean {
 
 /** The name that Git gives the bytes of a file. */
 function gitBlobOf(file: EditionFile): string {
-  const hash = createHash('sha1').update(`blob ${file.size}\0`);
+  const hash = gitObjectHash('blob', file.size);
   const reader = file.open();
   const block = 1024 * 1024;
   for (let at = 0; at < file.size; at += block) {

@@ -86,7 +86,7 @@ module.exports = {
     ),
     layer(
       'publish',
-      ['base', 'weights', 'remote', 'registry', 'source'],
+      ['base', 'weights', 'remote', 'git', 'registry', 'source'],
       'other services are sent files and records: where these come from is none of theirs',
     ),
     layer(
