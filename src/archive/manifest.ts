@@ -196,7 +196,7 @@ function objectsOf(value: unknown, problem: Problem): PackagedObject[] {
     }
     if (compareUtf8(before, key) >= 0) throw problem(`has ${printable(key)} twice or out of order`);
     before = key;
-    if (!isSize(size) || size > limits.registryObjectBytesMax || !isDigest(sha256)) {
+    if (!isSize(size) || size > limits.signatureBytesMax || !isDigest(sha256)) {
       throw problem(`has a bad size or digest of ${printable(key)}`);
     }
     return { key, size, sha256 };

@@ -56,6 +56,10 @@ export const limits = {
   metadataBytesMax: 1024 * 1024,
   /** One object of a registry: a version record with its metadata, or an entry. */
   registryObjectBytesMax: 4 * 1024 * 1024,
+  /** One signature of a version: some 250,000 files with paths of common length. */
+  signatureBytesMax: 64 * 1024 * 1024,
+  /** A file with a key or with certificates. */
+  keyBytesMax: 256 * 1024,
   /** The manifest of a package: some 400,000 files with paths of common length. */
   packageManifestBytesMax: 64 * 1024 * 1024,
   /** What a byte of a package may unpack to, beyond {@link limits.packageSpareBytes}: gzip reaches a thousand. */

@@ -159,3 +159,29 @@ function formProblem(target: string): LinkProblem | undefined {
   }
   return undefined;
 }
+
+/**
+ * Finds where a path of a tree ends when its links are followed, as the system does.
+ * @param links targets by the paths of the links, none of which leaves the tree or loops
+ * @returns the path, empty for the top; undefined where it leaves the tree or follows too many links
+ */
+export function followLinks(links: ReadonlyMap<string, string>, path: string): string | undefined {
+  const names = path.split('/').reverse();
+  const walked: string[] = [];
+  let hops = 0;
+  for (let name = names.pop(); name !== undefined; name = names.pop()) {
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      if (walked.pop() === undefined) return undefined;
+      continue;
+    }
+    const target = links.get([...walked, name].join('/'));
+    if (target === undefined) {
+      walked.push(name);
+      continue;
+    }
+    if (++hops > limits.linkHopsMax || target.startsWith('/')) return undefined;
+    names.push(...target.split('/').reverse());
+  }
+  return walked.join('/');
+}

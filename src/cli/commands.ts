@@ -117,6 +117,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/version-state.ts')).deleteCommand,
   },
   {
+    name: 'keygen',
+    about: 'Make a key to sign with',
+    load: async () => (await import('./commands/keygen.ts')).keygenCommand,
+  },
+  {
+    name: 'sign',
+    about: 'Sign a version, for everybody to check who is behind it',
+    load: async () => (await import('./commands/sign.ts')).signCommand,
+  },
+  {
     name: 'models',
     about: 'List the models of the registry and what is live where',
     load: async () => (await import('./commands/models.ts')).modelsCommand,

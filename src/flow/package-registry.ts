@@ -3,19 +3,25 @@ import type { PackagedObject, PackageManifest } from '../archive/manifest.ts';
 import { type Digest, sha256 } from '../base/digest.ts';
 import { isMstoreError, type MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
-import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { type EnvironmentEntry, parseEntry, type StateEntry } from '../registry/entry.ts';
-import { entryKey, type LogName, parseRegistryKey, versionKey } from '../registry/keys.ts';
+import {
+  bytesMaxOf,
+  entryKey,
+  type LogName,
+  parseRegistryKey,
+  signatureKey,
+  versionKey,
+} from '../registry/keys.ts';
 import { registryNameProblem } from '../registry/names.ts';
 import { parseRecord, type VersionRecord } from '../registry/record.ts';
 import { environmentLog, type Registry, stateLog } from '../registry/registry.ts';
-import type { Sealed } from '../registry/sealed.ts';
+import { checkSignatureObject, type Sealed } from '../registry/sealed.ts';
 import { type RemoteCallOptions, readObject } from '../remote/remote.ts';
 
 /**
- * Lists the objects of a registry that go with a version: its record and states, the whole history of each
- * environment in which it was ever live, and the records and states of the versions that these name. So all of them
+ * Lists the objects of a registry that go with a version: its record, signatures and states, the whole history of each
+ * environment in which it was ever live, and the records and states of the versions that these name, with their signatures. So all of them
  * can be checked by what they say of each other, and no history speaks of a version that is unknown.
  * @throws MstoreError `corrupt-registry`
  */
@@ -38,6 +44,9 @@ export async function objectsOfVersion(
   }
   for (const { value } of await registry.records(model, [...versions])) {
     keys.push(versionKey(model, value.version));
+    for (const sha256 of await registry.signatures(model, value.version)) {
+      keys.push(signatureKey(model, value.version, sha256));
+    }
     const log = stateLog(model, value.version);
     for (const entry of await registry.log<StateEntry>(log)) {
       keys.push(entryKey(log, entry.value.number));
@@ -45,7 +54,7 @@ export async function objectsOfVersion(
   }
   const objects: PackagedObject[] = [];
   for (const key of keys.sort(compareUtf8)) {
-    const bytes = await readObject(registry.place, key, limits.registryObjectBytesMax, options);
+    const bytes = await readObject(registry.place, key, bytesMaxOf(key), options);
     objects.push({ key, size: bytes.length, sha256: sha256(bytes) });
   }
   return objects;
@@ -90,6 +99,7 @@ export class PackagedRegistryCheck {
     }
     try {
       if (named.kind === 'versions') this.#record(key, bytes, named);
+      else if (named.kind === 'signatures') this.#signature(key, bytes, named);
       else this.#entry(key, bytes, named, named.number);
     } catch (error) {
       if (!isMstoreError(error, 'corrupt-registry')) throw error;
@@ -107,6 +117,11 @@ export class PackagedRegistryCheck {
     const { content } = this.#manifest;
     if (contentKeys.every((key) => record.value.content[key] === content[key])) return;
     throw this.#problem('the record of its version speaks of other content than its manifest');
+  }
+
+  #signature(key: string, bytes: Uint8Array, { name, sha256 }: NamedSignature): void {
+    checkSignatureObject(bytes, key, sha256);
+    this.#named.set(name, this.#named.get(name));
   }
 
   #entry(key: string, bytes: Uint8Array, log: LogName, number: number): void {
@@ -153,3 +168,4 @@ export class PackagedRegistryCheck {
 const contentKeys = ['path', 'kind', 'sha256', 'size', 'executable'] as const;
 
 type LogOrVersion = Pick<LogName, 'model' | 'name'>;
+type NamedSignature = Pick<LogName, 'name'> & { readonly sha256: Digest };

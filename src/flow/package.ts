@@ -25,6 +25,7 @@ import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import { SequentialFile } from '../base/sequential-file.ts';
 import { type FileEntry, isFileEntry } from '../base/tree.ts';
+import { bytesMaxOf } from '../registry/keys.ts';
 import type { Registry } from '../registry/registry.ts';
 import { missingInRegistry } from '../registry/sealed.ts';
 import { readObject } from '../remote/remote.ts';
@@ -224,7 +225,7 @@ class Packing {
   /** Reads an object again: objects never change, but they can be damaged. */
   async #object({ key, sha256: digest }: PackagedObject): Promise<Uint8Array> {
     const { place } = this.#registry as Registry;
-    const bytes = await readObject(place, key, limits.registryObjectBytesMax);
+    const bytes = await readObject(place, key, bytesMaxOf(key));
     if (sha256(bytes) === digest) return bytes;
     throw missingInRegistry(`${place.location}/${key}`);
   }

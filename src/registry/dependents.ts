@@ -11,7 +11,7 @@ export interface Independent {
 }
 
 /**
- * Leaves out the logs that speak of a version which is another one in the other place: copied there, they
+ * Leaves out the logs and the signatures that speak of a version which is another one in the other place: copied there, they
  * would name what was never meant.
  * @param keys of what `from` alone has
  * @param jobs reads at once
@@ -30,13 +30,14 @@ export async function independentOf(
   await mapConcurrently(keys, jobs, async (key) => {
     const named = parseRegistryKey(key);
     if (named === undefined || named.kind === 'versions') return;
-    const { model, kind, name } = named;
+    const { model, name } = named;
     const version =
-      kind === 'states'
-        ? name
-        : (await from.entry<EnvironmentEntry>(named, named.number)).value.version;
+      named.kind === 'environments'
+        ? (await from.entry<EnvironmentEntry>(named, named.number)).value.version
+        : name;
     if (!contested.has(`${model}@${version}`)) return;
-    const text = `The history of ${name} of ${model} in ${from.place.location} speaks of ${version}, which is another version in the other place`;
+    const what = named.kind === 'signatures' ? 'A signature' : 'The history';
+    const text = `${what} of ${name} of ${model} in ${from.place.location} speaks of ${version}, which is another version in the other place`;
     held.set(logOf(named), { kind: 'history', model, name, text });
   });
   const isFree = (key: string): boolean => {

@@ -1,4 +1,5 @@
 import { mapConcurrently } from '../base/concurrency.ts';
+import { type Digest, sha256 as digestOf } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
@@ -20,16 +21,25 @@ import {
 } from './entry.ts';
 import {
   entryKey,
+  isLogKey,
   type LogName,
   logPrefix,
   modelPrefix,
   modelsPrefix,
   parseRegistryKey,
+  signatureKey,
+  signaturesPrefix,
   versionKey,
 } from './keys.ts';
 import { registryNameProblem } from './names.ts';
 import { formatRecord, parseRecord, type VersionRecord } from './record.ts';
-import { corruptRegistry, missingInRegistry, type Sealed, seal } from './sealed.ts';
+import {
+  checkSignatureObject,
+  corruptRegistry,
+  missingInRegistry,
+  type Sealed,
+  seal,
+} from './sealed.ts';
 
 /** Objects read at once. */
 const readsAtOnce = 16;
@@ -73,7 +83,7 @@ export class Registry {
       found.set(named.model, names);
       if (named.kind === 'versions') names.versions.add(named.name);
       // Keys come in the order of their numbers.
-      else names[named.kind].set(named.name, named.number);
+      else if (isLogKey(named)) names[named.kind].set(named.name, named.number);
     }
     return [...found.values()].sort((a, b) => compareUtf8(a.model, b.model));
   }
@@ -228,21 +238,53 @@ export class Registry {
     return this.place.create(key, bytesSource(formatEntry(entry)), this.#options);
   }
 
+  /** Lists the digests of the signatures of a version, sorted. */
+  async signatures(model: string, version: string): Promise<Digest[]> {
+    const found: Digest[] = [];
+    const prefix = signaturesPrefix(model, version);
+    for await (const { key } of this.place.list(prefix, this.#options)) {
+      const named = parseRegistryKey(key);
+      if (named?.kind === 'signatures') found.push(named.sha256);
+    }
+    return found;
+  }
+
+  /**
+   * Reads a signature, whatever it is worth.
+   * @throws MstoreError `corrupt-registry` when its bytes are not those that it is named by
+   */
+  async signature(model: string, version: string, sha256: Digest): Promise<Buffer> {
+    const key = signatureKey(model, version, sha256);
+    const bytes = await this.#read(key, limits.signatureBytesMax);
+    if (bytes === undefined) throw this.#gone(key);
+    checkSignatureObject(bytes, this.#where(key), sha256);
+    return bytes;
+  }
+
+  /** Stores a signature. */
+  createSignature(model: string, version: string, bytes: Buffer): Promise<'created' | 'exists'> {
+    const key = signatureKey(model, version, digestOf(bytes));
+    return this.place.create(key, bytesSource(bytes), { ...this.#options, contentKey: true });
+  }
+
   /** Returns the number of the last entry of a log, 0 where there is none; a gap before it is damage. */
   async lastNumber(log: LogName): Promise<number> {
     let count = 0;
     for await (const { key } of this.place.list(logPrefix(log), this.#options)) {
       const named = parseRegistryKey(key);
-      if (named === undefined || named.kind === 'versions') continue;
+      if (named === undefined || !isLogKey(named)) continue;
       count++;
       if (named.number !== count) throw this.#gone(entryKey(log, count));
     }
     return count;
   }
 
-  async #read(key: string): Promise<Buffer | undefined> {
+  async #read(
+    key: string,
+    bytesMax: number = limits.registryObjectBytesMax,
+  ): Promise<Buffer | undefined> {
     try {
-      return await readObject(this.place, key, limits.registryObjectBytesMax, this.#options);
+      return await readObject(this.place, key, bytesMax, this.#options);
     } catch (error) {
       if (isMstoreError(error, 'not-found')) return undefined;
       throw error;

@@ -99,6 +99,15 @@ function digestOf(
   }
 }
 
+/**
+ * Checks that a signature, or another object that is named by its bytes, has them.
+ * @throws MstoreError `corrupt-registry`
+ */
+export function checkSignatureObject(bytes: Uint8Array, where: string, wanted: Digest): void {
+  if (sha256(bytes) === wanted) return;
+  throw corruptRegistry(where, 'its bytes are not those that it is named by');
+}
+
 /** Builds the error of an object of the registry that cannot be used. */
 export function corruptRegistry(where: string, what: string, cause?: unknown): MstoreError {
   return new MstoreError('corrupt-registry', `${printable(where)} cannot be used: ${what}`, {

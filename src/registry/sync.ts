@@ -2,11 +2,12 @@ import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { compareUtf8 } from '../base/json.ts';
-import { limits } from '../base/limits.ts';
 import { bytesSource, type RemoteCallOptions, readObject } from '../remote/remote.ts';
 import { parseEntry } from './entry.ts';
 import {
+  bytesMaxOf,
   entryKey,
+  isLogKey,
   logPrefix,
   modelPrefix,
   modelsPrefix,
@@ -16,7 +17,7 @@ import {
 } from './keys.ts';
 import { parseRecord } from './record.ts';
 import type { Registry } from './registry.ts';
-import { corruptRegistry, missingInRegistry } from './sealed.ts';
+import { checkSignatureObject, corruptRegistry, missingInRegistry } from './sealed.ts';
 
 /** What two places say differently of one thing; none of it is copied. */
 export interface RegistryConflict {
@@ -129,7 +130,7 @@ export async function copyRegistry(
     groups.set(groupOf(key), [...group, key]);
   }
   const damaged = new Map<string, MstoreError>();
-  for (const wanted of [0, 1, 2]) {
+  for (const wanted of [0, 1, 2, 3]) {
     const chosen = [...groups.values()].filter(
       ([key = '']) => rank(key) === wanted && !damaged.has(parsed(key).model),
     );
@@ -156,11 +157,11 @@ async function copyGroup(
   let before: Digest | undefined;
   for (const key of keys) {
     const named = parsed(key);
-    if (before === undefined && named.kind !== 'versions' && named.number > 1) {
+    if (before === undefined && isLogKey(named) && named.number > 1) {
       before = (await to.entry(named, named.number - 1)).sha256;
     }
     const { bytes, sha256, previous } = await readChecked(from, key, options);
-    if (named.kind !== 'versions' && previous !== (before ?? null)) {
+    if (isLogKey(named) && previous !== (before ?? null)) {
       throw conflictError([conflictOf(key, from, to)]);
     }
     before = sha256;
@@ -179,7 +180,7 @@ async function checkFollower(
   options: RemoteCallOptions,
 ): Promise<void> {
   const named = parsed(key);
-  if (named.kind === 'versions') return;
+  if (!isLogKey(named)) return;
   const next = entryKey(named, named.number + 1);
   if ((await place.stat(next, options)) === undefined) return;
   if ((await readChecked({ place }, next, options)).previous === sha256) return;
@@ -222,7 +223,7 @@ async function contents(
   })) {
     const named = parseRegistryKey(key);
     if (named === undefined) continue;
-    if (named.kind !== 'versions') {
+    if (isLogKey(named)) {
       const group = groupOf(key);
       count = group === log ? count + 1 : 1;
       log = group;
@@ -239,8 +240,9 @@ async function contents(
 /** Of what both have, the keys that have to be compared. */
 function lastShared(a: ReadonlySet<string>, b: ReadonlySet<string>): string[] {
   const last = new Map<string, string>();
-  // Keys are sorted: the last one of a log has the highest number.
-  for (const key of a) if (b.has(key)) last.set(groupOf(key), key);
+  // Keys are sorted: the last one of a log has the highest number. A signature has the digest of its bytes as its name.
+  for (const key of a)
+    if (b.has(key) && parsed(key).kind !== 'signatures') last.set(groupOf(key), key);
   return [...last.values()];
 }
 
@@ -281,9 +283,13 @@ async function readChecked(
   key: string,
   options: RemoteCallOptions,
 ): Promise<{ bytes: Buffer; sha256: Digest; previous: Digest | null }> {
-  const bytes = await readObject(place, key, limits.registryObjectBytesMax, options);
   const named = parsed(key);
   const where = `${place.location}/${key}`;
+  const bytes = await readObject(place, key, bytesMaxOf(key), options);
+  if (named.kind === 'signatures') {
+    checkSignatureObject(bytes, where, named.sha256);
+    return { bytes, sha256: named.sha256, previous: null };
+  }
   if (named.kind === 'versions') {
     const name = { model: named.model, version: named.name };
     return { bytes, sha256: parseRecord(bytes, where, name).sha256, previous: null };
@@ -292,14 +298,15 @@ async function readChecked(
   return { bytes, sha256, previous: value.previous };
 }
 
-/** What belongs together: a record by itself, the entries of one log. */
+/** What belongs together: the entries of one log; all else stands by itself. */
 function groupOf(key: string): string {
   const named = parsed(key);
-  return named.kind === 'versions' ? key : logPrefix(named);
+  return isLogKey(named) ? logPrefix(named) : key;
 }
 
 function rank(key: string): number {
-  return { versions: 0, states: 1, environments: 2 }[parsed(key).kind];
+  // Whoever asks for signatures of what is live finds them when it is.
+  return { versions: 0, signatures: 1, states: 2, environments: 3 }[parsed(key).kind];
 }
 
 function parsed(key: string): RegistryKey {

@@ -3,10 +3,10 @@ import * as fs from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, type MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
-import { limits } from '../base/limits.ts';
 import { parseEntry } from '../registry/entry.ts';
-import { entryKey, parseRegistryKey } from '../registry/keys.ts';
+import { bytesMaxOf, entryKey, parseRegistryKey } from '../registry/keys.ts';
 import { parseRecord } from '../registry/record.ts';
+import { checkSignatureObject } from '../registry/sealed.ts';
 import { packOfIndexKey, packOfKey } from '../store/keys.ts';
 import { verifyPackBytes, verifyPackFile, verifyPackIndex } from '../store/pack-arrival.ts';
 import { RequestError } from './request-error.ts';
@@ -57,7 +57,8 @@ async function verify(
   if (index !== undefined) return verifyIndex(arrived, index);
   const named = parseRegistryKey(key);
   if (named === undefined) return;
-  const bytes = 'file' in arrived ? readRegistryObject(arrived.file) : arrived.bytes;
+  const bytes = 'file' in arrived ? readRegistryObject(arrived.file, key) : arrived.bytes;
+  if (named.kind === 'signatures') return checkSignatureObject(bytes, key, named.sha256);
   const { model, kind, name } = named;
   if (kind === 'versions') {
     parseRecord(bytes, key, { model, version: name });
@@ -86,6 +87,6 @@ async function verifyIndex(arrived: Arrived, id: Digest): Promise<void> {
   );
 }
 
-function readRegistryObject(file: string): Buffer {
-  return readBounded(file, limits.registryObjectBytesMax) ?? Buffer.alloc(0);
+function readRegistryObject(file: string, key: string): Buffer {
+  return readBounded(file, bytesMaxOf(key)) ?? Buffer.alloc(0);
 }

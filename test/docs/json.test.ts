@@ -154,6 +154,11 @@ describe('the documents of --json', () => {
     cliEnv['MSTORE_CACHE'] = workspace.at('../cache');
     await expectDocumented(workspace, 'resolve', 'resolve', 'm@staging', '--lock', '../m.lock');
     await expectDocumented(workspace, 'resolve --prune', 'resolve', '--prune', '0');
+    await expectDocumented(workspace, 'keygen', 'keygen', '../key');
+    const output = ['--output', '../m.sig'];
+    await expectDocumented(workspace, 'sign', 'sign', 'm@v1', '--key', '../key', ...output);
+    const signed = ['verify', 'm@v1', '--signature', '--key', '../key.pub'];
+    await expectDocumented(workspace, 'verify --signature', ...signed);
     await expectDocumented(workspace, 'models', 'models');
     await expectDocumented(workspace, 'versions', 'versions', 'm');
     await expectDocumented(workspace, 'show', 'show', 'm@v1');

@@ -6,7 +6,7 @@ import { register } from '../../src/flow/register.ts';
 import { localRegistry, pairRegistries } from '../../src/flow/registry.ts';
 import { setVersionState } from '../../src/flow/version-states.ts';
 import type { Workspace } from '../../src/flow/workspace.ts';
-import { modelsPrefix, parseRegistryKey } from '../../src/registry/keys.ts';
+import { isLogKey, modelsPrefix, parseRegistryKey } from '../../src/registry/keys.ts';
 import { Registry } from '../../src/registry/registry.ts';
 import type { RemotePruner, RemoteWriter } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
@@ -63,7 +63,7 @@ class Ledger {
     for (const key of keys) {
       const named = parseRegistryKey(key);
       // Reading a log checks its numbers and its chain of digests.
-      if (named !== undefined && named.kind !== 'versions') await registry.log(named);
+      if (named !== undefined && isLogKey(named)) await registry.log(named);
     }
   }
 

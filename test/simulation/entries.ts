@@ -1,5 +1,5 @@
 import { isMstoreError } from '../../src/base/errors.ts';
-import { parseRegistryKey } from '../../src/registry/keys.ts';
+import { isLogKey, parseRegistryKey } from '../../src/registry/keys.ts';
 import type { Server } from './server.ts';
 
 /** How often the entry of a command must be on the remote, and at which number. */
@@ -42,7 +42,7 @@ export class Entries {
     const found = new Map<string, number[]>();
     for (const [key, { bytes }] of objects) {
       const named = parseRegistryKey(key);
-      if (named === undefined || named.kind === 'versions') continue;
+      if (named === undefined || !isLogKey(named)) continue;
       const { reason = '' } = entryOf(bytes);
       found.set(reason, [...(found.get(reason) ?? []), named.number]);
     }

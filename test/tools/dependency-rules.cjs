@@ -68,6 +68,11 @@ module.exports = {
       ['base', 'dvc', 'remote'],
       'where models come from is files and bytes: what a store or a version is is none of theirs',
     ),
+    layer(
+      'signing',
+      ['base'],
+      'signatures are of lists of files: where these come from, and who is trusted, is none of theirs',
+    ),
     layer('lfs', ['base'], 'what Git LFS writes and says is pure: where objects are is none of it'),
     layer(
       'session',
@@ -108,7 +113,7 @@ module.exports = {
           'worktree',
           'git',
         ],
-        ...['registry', 'publish', 'monitor', 'lfs'],
+        ...['registry', 'publish', 'monitor', 'lfs', 'signing'],
       ],
       'flows decide; they do not print or parse arguments',
     ),

@@ -36,6 +36,16 @@ export const verifyCommand: Command = {
         type: 'boolean',
         describe: 'Heal what is damaged from any other copy, and move away what cannot be healed',
       })
+      .option('signature', {
+        type: 'string',
+        describe:
+          'Check who signed a version, in place of its bytes; with a file, the signature in it, of a version or a directory',
+      })
+      .option('key', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'With --signature: public key of somebody who is trusted; may be repeated',
+      })
       .option('rebuild-index', {
         type: 'boolean',
         describe: 'Make the index of the local store again from its packs alone',
@@ -51,9 +61,21 @@ export const verifyCommand: Command = {
       'mstore verify --remote origin --repair',
       'Heal a remote from the local store, other remotes and the files',
     ],
+    [
+      'mstore verify bert@v1 --signature --key release.pub',
+      'Check that somebody who is trusted signed a version',
+    ],
+    [
+      'mstore verify ./bert --signature model.sig --key release.pub',
+      'Check a directory against a signature of OpenSSF Model Signing',
+    ],
   ],
   async run(context, args) {
     refuseMixed(args);
+    if (args['signature'] !== undefined) {
+      const { verifySignature } = await import('./verify-signature.ts');
+      return verifySignature(context, args);
+    }
     const workspace = await context.workspace();
     const chosen = await chosenRemote(context, workspace, args);
     if (flagOf(args, 'rebuild-index')) return rebuild(context, workspace, chosen);

@@ -1,12 +1,17 @@
 import { type Digest, isDigest } from '../../base/digest.ts';
 import { isMstoreError } from '../../base/errors.ts';
 import { isJsonObject, parseJsonBytes } from '../../base/json.ts';
-import { limits } from '../../base/limits.ts';
 import { type EnvironmentEntry, type LogEntry, parseEntry } from '../../registry/entry.ts';
-import { entryKey, type LogName, parseRegistryKey } from '../../registry/keys.ts';
+import {
+  bytesMaxOf,
+  entryKey,
+  isLogKey,
+  type LogName,
+  parseRegistryKey,
+} from '../../registry/keys.ts';
 import { parseRecord } from '../../registry/record.ts';
 import { environmentLog, type Registry } from '../../registry/registry.ts';
-import { isSealed, type Sealed } from '../../registry/sealed.ts';
+import { checkSignatureObject, isSealed, type Sealed } from '../../registry/sealed.ts';
 import {
   bytesSource,
   type RemoteCallOptions,
@@ -78,7 +83,7 @@ export async function repairRegistry(
 
 async function read(objects: RemoteReader, key: string): Promise<Buffer | undefined> {
   try {
-    return await readObject(objects, key, limits.registryObjectBytesMax);
+    return await readObject(objects, key, bytesMaxOf(key));
   } catch (error) {
     if (isMstoreError(error, 'not-found')) return undefined;
     if (isObjectFault(error)) return Buffer.alloc(0);
@@ -97,7 +102,11 @@ function sealedIn(key: string, bytes: Buffer): Sealed<object> | undefined {
   const named = parseRegistryKey(key);
   try {
     if (named === undefined) return undefined;
-    if (named.kind !== 'versions') return parseEntry(bytes, key, named, named.number);
+    if (isLogKey(named)) return parseEntry(bytes, key, named, named.number);
+    if (named.kind === 'signatures') {
+      checkSignatureObject(bytes, key, named.sha256);
+      return { sha256: named.sha256, value: {} };
+    }
     return parseRecord(bytes, key, { model: named.model, version: named.name });
   } catch (error) {
     if (isMstoreError(error, 'corrupt-registry')) return undefined;
@@ -120,6 +129,8 @@ async function digestsOf(
     for await (const { value } of liveEntries(registry, named.model)) {
       if (value.version === named.name) digests.add(value.record);
     }
+  } else if (named?.kind === 'signatures') {
+    digests.add(named.sha256);
   } else if (named !== undefined) {
     const next = await entryAt(registry, named, named.number + 1);
     if (next?.value.previous) digests.add(next.value.previous);
@@ -171,7 +182,7 @@ async function entryAt(
 /** Tells whether an entry follows the one before it here, as far as that is whole. */
 async function follows(registry: Registry, key: string, { sealed }: GoodObject): Promise<boolean> {
   const named = parseRegistryKey(key);
-  if (named === undefined || named.kind === 'versions' || named.number === 1) return true;
+  if (named === undefined || !isLogKey(named) || named.number === 1) return true;
   const before = await entryAt(registry, named, named.number - 1);
   return before === undefined || before.sha256 === (sealed.value as LogEntry).previous;
 }

@@ -6,10 +6,12 @@ import { isMstoreError } from '../../base/errors.ts';
 import type { EnvironmentEntry, LogEntry, StateEntry } from '../../registry/entry.ts';
 import {
   entryKey,
+  isLogKey,
   type LogName,
   logPrefix,
   modelsPrefix,
   parseRegistryKey,
+  signatureKey,
   versionKey,
 } from '../../registry/keys.ts';
 import type { VersionContent } from '../../registry/record.ts';
@@ -51,12 +53,19 @@ export async function verifyRegistry(
   findings: Findings,
 ): Promise<RegistryResult> {
   const check = new RegistryCheck(registry, findings, requests.signal);
+  const signatures: SignatureName[] = [];
   for await (const { key } of registry.place.list(modelsPrefix, requests)) {
-    if (parseRegistryKey(key) === undefined) findings.add(foreign(key));
+    const named = parseRegistryKey(key);
+    if (named === undefined) findings.add(foreign(key));
+    else if (named.kind === 'signatures') signatures.push(named);
   }
   for (const names of await registry.names()) await check.model(names);
+  await check.signatures(signatures);
   return { registry, objects: check.objects, versions: check.versions };
 }
+
+/** A signature of a version; `name` is the version. */
+type SignatureName = { readonly model: string; readonly name: string; readonly sha256: Digest };
 
 class RegistryCheck {
   objects = 0;
@@ -85,6 +94,17 @@ class RegistryCheck {
         );
       }
     }
+  }
+
+  /** Checks that signatures are what they are named by; what they are worth is for those who trust somebody. */
+  async signatures(names: readonly SignatureName[]): Promise<void> {
+    await mapConcurrently(names, readsAtOnce, async ({ model, name, sha256 }) => {
+      const key = signatureKey(model, name, sha256);
+      await this.#read(key, `a signature of ${model}@${name}`, () =>
+        this.#registry.signature(model, name, sha256),
+      );
+      if (this.#breather.due()) await this.#breather.turn();
+    });
   }
 
   /** Checks the states of versions; returns the versions that are deleted, whose content may be gone. */
@@ -127,7 +147,7 @@ class RegistryCheck {
     const numbers: number[] = [];
     for await (const { key } of place.list(logPrefix(log))) {
       const named = parseRegistryKey(key);
-      if (named !== undefined && named.kind !== 'versions') numbers.push(named.number);
+      if (named !== undefined && isLogKey(named)) numbers.push(named.number);
     }
     const entries = new Map<number, Sealed<LogEntry>>();
     const harmed = nameOfLog(log);

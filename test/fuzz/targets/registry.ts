@@ -18,6 +18,7 @@ import {
   entryKey,
   type LogName,
   parseRegistryKey,
+  signatureKey,
   versionKey,
 } from '../../../src/registry/keys.ts';
 import { formatRecord, parseRecord } from '../../../src/registry/record.ts';
@@ -147,8 +148,18 @@ export const registryKey: FuzzTarget = {
     version: versionKey('captioner', 'v1.0.0'),
     entry: entryKey(environments, 1),
     state: entryKey(states, 99_999_999),
+    signature: signatureKey('captioner', 'v1.0.0', sha256('')),
   }),
-  words: ['refs/models/', 'versions/', 'environments/', 'states/', '.json', '00000000', 'latest'],
+  words: [
+    'refs/models/',
+    'versions/',
+    'environments/',
+    'states/',
+    'signatures/',
+    '.json',
+    '00000000',
+    'latest',
+  ],
   run(bytes) {
     const key = bytes.toString();
     const parsed = parseRegistryKey(key);
@@ -156,7 +167,9 @@ export const registryKey: FuzzTarget = {
     const again =
       parsed.kind === 'versions'
         ? versionKey(parsed.model, parsed.name)
-        : entryKey(parsed, parsed.number);
+        : parsed.kind === 'signatures'
+          ? signatureKey(parsed.model, parsed.name, parsed.sha256)
+          : entryKey(parsed, parsed.number);
     same(again, key, 'a key is written as it was read');
   },
 };

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { entryKey, logPrefix, parseRegistryKey, versionKey } from '../../../src/registry/keys.ts';
+import { sha256 } from '../../../src/base/digest.ts';
+import {
+  entryKey,
+  logPrefix,
+  parseRegistryKey,
+  signatureKey,
+  versionKey,
+} from '../../../src/registry/keys.ts';
 import { environmentLog, stateLog } from '../../../src/registry/registry.ts';
 
 const longest = 'a'.repeat(128);
@@ -10,13 +17,16 @@ describe('keys of a registry', () => {
     versionKey(longest, longest),
     entryKey(environmentLog('m', 'prod'), 1),
     entryKey(stateLog('latest', 'v1'), 99_999_999),
+    signatureKey(longest, longest, sha256('')),
   ])('%s is read as it was made', (key) => {
     const named = parseRegistryKey(key);
     if (named === undefined) throw new Error('It was not read');
     const again =
       named.kind === 'versions'
         ? versionKey(named.model, named.name)
-        : entryKey(named, named.number);
+        : named.kind === 'signatures'
+          ? signatureKey(named.model, named.name, named.sha256)
+          : entryKey(named, named.number);
     expect(again).toBe(key);
   });
 
@@ -47,6 +57,9 @@ describe('keys of a registry', () => {
     'refs/models/m/environments/prod/00000001x.json',
     'refs/models/m/environments/prod/00000001/x.json',
     'refs/models/m/states/latest/00000001.json',
+    'refs/models/m/signatures/v1/00000001.json',
+    `refs/models/m/signatures/latest/${sha256('')}.json`,
+    `refs/models/m/signatures/v1/x/${sha256('')}.json`,
   ])('%s is none', (key) => {
     expect(parseRegistryKey(key)).toBeUndefined();
   });

@@ -1,0 +1,79 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fromSystemError, MstoreError } from '../../base/errors.ts';
+import { syncFolder, writeFully } from '../../base/files.ts';
+import { printable } from '../../base/names.ts';
+import { type Curve, generateKeyPair } from '../../signing/keys.ts';
+
+/** What {@link generateKeyFiles} made. */
+export interface GeneratedKey {
+  /** Absolute. */
+  readonly privateKey: string;
+  /** Absolute. */
+  readonly publicKey: string;
+  readonly type: Curve;
+  /** Names the public key: SHA-256 of its PEM. */
+  readonly fingerprint: string;
+  readonly encrypted: boolean;
+}
+
+/**
+ * Makes a pair of keys: the private one in a file that its owner alone may read, the public one beside it with `.pub`
+ * behind the name. Never over a file that is there.
+ * @param file absolute
+ * @throws MstoreError `destination-exists`
+ */
+export function generateKeyFiles(
+  file: string,
+  type: Curve,
+  passphrase: string | undefined,
+): GeneratedKey {
+  const publicFile = `${file}.pub`;
+  for (const one of [file, publicFile]) if (fs.existsSync(one)) throw exists(one);
+  const { privatePem, publicKey } = generateKeyPair(type, passphrase);
+  // Should this end in between, a public key without its private one is there, which harms nobody.
+  writeNew(publicFile, publicKey.pem, 0o644);
+  try {
+    writeNew(file, privatePem, 0o600);
+  } catch (error) {
+    fs.rmSync(publicFile, { force: true });
+    throw error;
+  }
+  return {
+    privateKey: file,
+    publicKey: publicFile,
+    type,
+    fingerprint: publicKey.fingerprint,
+    encrypted: passphrase !== undefined,
+  };
+}
+
+/**
+ * Writes a file that must not be there; nobody sees it with another mode.
+ * @throws MstoreError `destination-exists`
+ */
+function writeNew(file: string, text: string, mode: number): void {
+  try {
+    const fd = fs.openSync(file, 'wx', mode);
+    try {
+      writeFully(fd, Buffer.from(text));
+      fs.fsyncSync(fd);
+    } catch (error) {
+      fs.rmSync(file, { force: true });
+      throw error;
+    } finally {
+      fs.closeSync(fd);
+    }
+    syncFolder(path.dirname(file));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw exists(file);
+    throw fromSystemError(error, `writing ${printable(file)}`);
+  }
+}
+
+function exists(file: string): MstoreError {
+  return new MstoreError('destination-exists', `${printable(file)} is there already`, {
+    hint: 'A key is never replaced: name another file, or move this one away',
+    details: { path: file },
+  });
+}
