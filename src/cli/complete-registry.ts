@@ -1,4 +1,4 @@
-import { lifecycleOf } from '../flow/environments.ts';
+import { lifecycleOf } from '../flow/lifecycle.ts';
 import { localRegistry } from '../flow/registry.ts';
 import type { Workspace } from '../flow/workspace.ts';
 import { latestName } from '../registry/names.ts';

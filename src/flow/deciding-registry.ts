@@ -1,4 +1,5 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { LogEntry } from '../registry/entry.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
 import type { LogName } from '../registry/keys.ts';
@@ -8,6 +9,7 @@ import type { Sealed } from '../registry/sealed.ts';
 import type { RemoteCallOptions } from '../remote/remote.ts';
 import { localRegistry, pairRegistries, refuseConflicts, requireNamesOnce } from './registry.ts';
 import type { ChosenRemote } from './remotes.ts';
+import { findTrusted } from './trust/policy.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Options of all that appends to a log of a registry. */
@@ -83,7 +85,7 @@ export class DecidingRegistry {
    */
   async find(model: string, selector: string): Promise<FoundVersion> {
     try {
-      return await findVersion(this.registry, model, selector);
+      return await findTrusted(this.#workspace, this.registry, model, selector);
     } catch (error) {
       const isUnknown = isMstoreError(error, 'unknown-model', 'unknown-version');
       if (this.registry === this.#here || !isUnknown) throw error;
@@ -114,17 +116,19 @@ export class DecidingRegistry {
   /**
    * Takes the next place in a log; whoever is faster wins.
    * @param lost makes the error of a race that was lost to an entry
+   * @param sign makes the signature that the entry carries
    */
   async append<E extends LogEntry>(
     log: LogName,
     draft: NewEntry<E>,
     before: Sealed<LogEntry> | undefined,
     lost: (won: E) => MstoreError,
+    sign?: (entry: Sealed<E>) => Promise<JsonObject>,
   ): Promise<Sealed<E>> {
     const { remote, signal } = this.#options;
     this.#workspace.store.prepareWriting();
     if (remote !== undefined) await requireNamesOnce(this.#workspace, remote, { signal });
-    const { outcome, entry } = await this.registry.append<E>(log, draft, before);
+    const { outcome, entry } = await this.registry.append<E>(log, draft, before, sign);
     if (outcome === 'exists') throw lost(entry.value);
     if (remote !== undefined) await this.#keep(log, entry);
     return entry;

@@ -18,7 +18,10 @@ import { authorOf } from './author.ts';
 import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
 import { type PassedGate, passGate } from './gate.ts';
 import { GitTags, writeTags } from './git-tags.ts';
+import { lifecycleOf, promotionOf } from './lifecycle.ts';
 import { nameTaken } from './register.ts';
+import { type EntrySigner, TrustPolicy } from './trust/policy.ts';
+import type { KeyPlace } from './trust/signing-key.ts';
 import { judgeStored } from './validate-policy.ts';
 import { contentOf } from './version-content.ts';
 import type { Workspace } from './workspace.ts';
@@ -31,6 +34,8 @@ export interface MoveOptions extends ChangeOptions {
   readonly expected?: Digest;
   /** What a monitor measured. */
   readonly evidence?: Evidence;
+  /** The key that signs the entry; by default the one that the environment names, if it does. */
+  readonly key?: { readonly place: KeyPlace; readonly cwd: string };
 }
 
 /** What a move of an environment did, or would do. */
@@ -86,9 +91,8 @@ export async function promote(
   options: MoveOptions = {},
 ): Promise<MoveResult> {
   const mover = await Mover.open(workspace, target.model, options);
-  const { from, to } = await mover.promotion(target.from, target.to);
-  const live = await mover.liveIn(from);
-  const found = await mover.find(live.value.version);
+  const { from, to } = await promotionOf(workspace, mover.registry, target);
+  const found = await mover.findLive(await mover.liveIn(from));
   return mover.move({ action: 'promote', environment: to, found, from });
 }
 
@@ -137,11 +141,6 @@ export async function rollback(
   return mover.move({ action: 'rollback', environment, found });
 }
 
-/** The order of environments that the workspace configures; empty where it configures none. */
-export function lifecycleOf({ config }: Workspace): string[] {
-  return config.string('registry.lifecycle')?.split(',') ?? [];
-}
-
 interface Move {
   readonly action: EnvironmentAction;
   readonly environment: string;
@@ -180,6 +179,16 @@ class Mover {
   }
 
   /**
+   * Finds the version that is live in an environment, by what its rules of trust ask for.
+   * @throws MstoreError `untrusted`
+   */
+  async findLive(entry: Sealed<EnvironmentEntry>): Promise<FoundVersion> {
+    const found = await this.find(entry.value.version);
+    await TrustPolicy.of(this.#workspace).requireLive(this.registry, entry, found.record);
+    return found;
+  }
+
+  /**
    * Reads what is live in an environment.
    * @throws MstoreError `unknown-environment`
    */
@@ -203,42 +212,6 @@ class Mover {
     );
   }
 
-  /** Finds out between which environments a promotion is. */
-  async promotion(
-    from: string | undefined,
-    to: string | undefined,
-  ): Promise<{ readonly from: string; readonly to: string }> {
-    if (from !== undefined && to !== undefined) return { from, to };
-    const order = lifecycleOf(this.#workspace);
-    if (order.length < 2) {
-      throw new MstoreError('usage', 'A promotion needs --from and --to', {
-        hint: 'Write both, or configure the order once: mstore config set registry.lifecycle staging,production',
-      });
-    }
-    const live = await Promise.all(
-      order.map(async (name) => (await this.registry.live(this.#model, name))?.value.version),
-    );
-    const steps = order.slice(1).flatMap((next, i) => {
-      const here = order[i] as string;
-      const waits = live[i] !== undefined && live[i] !== live[i + 1];
-      const asked = (from ?? here) === here && (to ?? next) === next;
-      return waits && asked ? [{ from: here, to: next, version: live[i] as string }] : [];
-    });
-    const [only, second] = steps;
-    if (only !== undefined && second === undefined) return only;
-    const told = steps.map((step) => `${step.version} from ${step.from} to ${step.to}`);
-    throw new MstoreError(
-      only === undefined ? 'unknown-environment' : 'usage',
-      only === undefined
-        ? `${this.#model} has no version that waits for the next of ${order.join(', ')}`
-        : `Several versions of ${this.#model} could be promoted: ${told.join('; ')}`,
-      {
-        hint: 'Say which with --from and --to',
-        details: { model: this.#model },
-      },
-    );
-  }
-
   async move({ action, environment, found, from }: Move): Promise<MoveResult> {
     const { reason, force = false, dryRun = false, expected, evidence } = this.#options;
     const { version } = found.record.value;
@@ -246,8 +219,13 @@ class Mover {
     if (expected !== undefined && before !== undefined && before.sha256 !== expected) {
       throw lostRace(before.value);
     }
+    const trust = TrustPolicy.of(this.#workspace);
+    await trust.requireVersion(this.registry, found.record, environment, this.#options);
+    // What is live is confirmed by those who may, where nobody of them did.
     const unchanged =
-      before?.value.version === version && before.value.record === found.record.sha256;
+      before?.value.version === version &&
+      before.value.record === found.record.sha256 &&
+      (await trust.trustsEntry(before));
     const result = {
       model: this.#model,
       environment,
@@ -273,6 +251,9 @@ class Mover {
       await this.registry.settle();
       return { ...result, ...(await writeTags(tags, dryRun)) };
     }
+    const { key = { place: {}, cwd: this.#workspace.root }, signal } = this.#options;
+    const { place, cwd } = key;
+    const sign = await trust.entrySigner(this.#model, environment, place, { cwd, signal });
     const entry: NewEntry<EnvironmentEntry> = {
       model: this.#model,
       environment,
@@ -289,7 +270,7 @@ class Mover {
     };
     const judged = gate.decision === undefined ? result : { ...result, gate: gate.decision };
     if (dryRun) return { ...judged, ...(await writeTags(tags, dryRun)) };
-    const written = await this.#append(entry, before);
+    const written = await this.#append(entry, before, sign);
     return { ...judged, number: written.value.number, ...(await writeTags(tags)) };
   }
 
@@ -378,11 +359,12 @@ class Mover {
   #append(
     draft: NewEntry<EnvironmentEntry>,
     before: Sealed<EnvironmentEntry> | undefined,
+    sign: EntrySigner | undefined,
   ): Promise<Sealed<EnvironmentEntry>> {
     const model = this.#model;
     const { environment } = draft;
     const log = environmentLog(model, environment);
-    return this.#deciding.append(log, draft, before, lostRace);
+    return this.#deciding.append(log, draft, before, lostRace, sign);
   }
 }
 

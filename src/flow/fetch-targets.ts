@@ -1,10 +1,10 @@
 import { isMstoreError } from '../base/errors.ts';
 import { parseReference } from '../registry/reference.ts';
 import { fetchRegistry, type RegistryFetch, type RegistryFetchOptions } from './fetch-registry.ts';
+import { impliedModel, isSelector } from './find-by-word.ts';
 import { localRegistry, refuseConflicts } from './registry.ts';
 import type { RemoteChoice } from './several-remotes.ts';
 import { findTargets, type Targets } from './targets.ts';
-import { impliedModel, isSelector } from './version-content.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What the arguments of a transfer chose, and what was brought of the registry to find it. */

@@ -4,7 +4,7 @@ import { clearDeadTemps } from '../base/dead-temps.ts';
 import { fromSystemError, isMstoreError, MstoreError } from '../base/errors.ts';
 import { ensureFolder, tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import { type FoundVersion, findVersion } from '../registry/find.ts';
+import type { FoundVersion } from '../registry/find.ts';
 import { parseReference, type Reference } from '../registry/reference.ts';
 import type { RemoteCallOptions } from '../remote/remote.ts';
 import { linkKindsOf } from './checkout.ts';
@@ -12,11 +12,13 @@ import { type CheckoutToOptions, type CheckoutToResult, checkoutTo } from './che
 import { type FetchResult, fetch } from './fetch.ts';
 import { isRemoteFailure } from './fetch-receive.ts';
 import type { RegistryFailure } from './fetch-registry.ts';
+import { findByWord } from './find-by-word.ts';
 import { remoteRegistry } from './registry.ts';
 import type { ChooseOptions, ChosenRemote } from './remotes.ts';
 import { chooseFetchRemotes, type RemoteChoice } from './several-remotes.ts';
 import type { Surroundings } from './surroundings.ts';
-import { contentOf, findByWord, withFileLists } from './version-content.ts';
+import { findTrusted } from './trust/policy.ts';
+import { contentOf, withFileLists } from './version-content.ts';
 import { checkDestination } from './whole-directory.ts';
 import { plainWorkspace, type Workspace } from './workspace.ts';
 
@@ -148,7 +150,9 @@ async function findIn(
 ): Promise<FoundVersion> {
   const registry = remoteRegistry(choice, { signal });
   if (reference.kind === 'model') {
-    return findVersion(registry, reference.model, reference.selector);
+    const { model, selector } = reference;
+    const remotes = async () => [choice];
+    return findTrusted(workspace, registry, model, selector, { signal, remotes });
   }
   const found =
     reference.kind === 'word' ? await findByWord(workspace, registry, reference.word) : undefined;

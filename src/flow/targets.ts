@@ -1,9 +1,10 @@
 import * as fs from 'node:fs';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
-import { type FoundVersion, findVersion } from '../registry/find.ts';
+import type { FoundVersion } from '../registry/find.ts';
 import { type ModelReference, parseReference, type Reference } from '../registry/reference.ts';
 import type { Registry } from '../registry/registry.ts';
+import { findByWord, impliedModel } from './find-by-word.ts';
 import { foreignReference, unknownReference } from './reference-errors.ts';
 import { localRegistry, registryFolder } from './registry.ts';
 import {
@@ -14,7 +15,8 @@ import {
   trackedAt,
   trackedInWorkspace,
 } from './tracked.ts';
-import { contentOf, findByWord, impliedModel } from './version-content.ts';
+import { findTrusted } from './trust/policy.ts';
+import { contentOf } from './version-content.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What the arguments of a command chose. */
@@ -179,7 +181,7 @@ async function modelReading(
 ): Promise<Reading> {
   try {
     const place = registry ?? (await localRegistry(workspace));
-    const found = await findVersion(place, model, selector);
+    const found = await findTrusted(workspace, place, model, selector);
     return versionReading(workspace, found, choose);
   } catch (error) {
     const isUnknown = isMstoreError(error, 'unknown-model', 'unknown-version');

@@ -1,14 +1,11 @@
 import * as path from 'node:path';
-import { isMstoreError } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
-import { type FoundVersion, findVersion } from '../registry/find.ts';
-import { latestName, registryNameProblem } from '../registry/names.ts';
+import type { FoundVersion } from '../registry/find.ts';
+import { latestName } from '../registry/names.ts';
 import type { VersionRecord } from '../registry/record.ts';
-import type { Registry } from '../registry/registry.ts';
 import type { Store } from '../store/local-store.ts';
 import { treePointer } from '../worktree/pointer.ts';
 import { type Tracked, trackedFiles } from './tracked.ts';
-import type { Workspace } from './workspace.ts';
 
 /** A version that a reference chose, for documents and texts. */
 export interface ChosenVersion {
@@ -57,37 +54,4 @@ export function withFileLists(store: Store, item: Tracked): Tracked {
   }
   const { entries } = trackedFiles(store, item);
   return { path: tracked, pointer: treePointer(pointer.path, entries, pointer.extra) };
-}
-
-/** The model that is meant where none is named: that of `core.model`, else the only one. */
-export async function impliedModel(
-  { config }: Workspace,
-  registry: Registry,
-): Promise<string | undefined> {
-  const configured = config.string('core.model');
-  if (configured !== undefined) return configured;
-  const models = await registry.names();
-  return models.length === 1 ? models[0]?.model : undefined;
-}
-
-/** Finds the version that a word stands for: a version, an environment or `latest` of the implied model. */
-export async function findByWord(
-  workspace: Workspace,
-  registry: Registry,
-  word: string,
-): Promise<FoundVersion | undefined> {
-  if (!isSelector(word)) return undefined;
-  const model = await impliedModel(workspace, registry);
-  if (model === undefined) return undefined;
-  try {
-    return await findVersion(registry, model, word);
-  } catch (error) {
-    if (isMstoreError(error, 'unknown-model', 'unknown-version')) return undefined;
-    throw error;
-  }
-}
-
-/** Tells whether a word may stand behind the @ of a reference. */
-export function isSelector(word: string): boolean {
-  return word === latestName || registryNameProblem('version', word) === undefined;
 }

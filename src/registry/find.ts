@@ -1,7 +1,7 @@
 import { MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
-import type { VersionState } from './entry.ts';
+import type { EnvironmentEntry, VersionState } from './entry.ts';
 import { latestName } from './names.ts';
 import type { VersionRecord } from './record.ts';
 import type { ModelNames, Registry } from './registry.ts';
@@ -14,6 +14,8 @@ export interface FoundVersion {
   readonly state: VersionState;
   /** The environment by which it was found, or `latest`. */
   readonly by?: string;
+  /** The entry that made it live there. */
+  readonly entry?: Sealed<EnvironmentEntry>;
 }
 
 /**
@@ -43,7 +45,7 @@ export async function findVersion(
   const live = names.environments.has(selector) ? await registry.live(model, selector) : undefined;
   if (live === undefined) throw unknownVersion(registry, names, selector);
   const found = await readVersion(registry, names, live.value.version);
-  if (found.record.sha256 === live.value.record) return { ...found, by: selector };
+  if (found.record.sha256 === live.value.record) return { ...found, by: selector, entry: live };
   throw corruptRegistry(
     `${registry.place.location}: ${model}@${live.value.version}`,
     `${selector} was moved to a record with another digest than the one that is there`,

@@ -1,7 +1,7 @@
 import { mapConcurrently } from '../base/concurrency.ts';
 import { type Digest, sha256 as digestOf } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { compareUtf8 } from '../base/json.ts';
+import { compareUtf8, type JsonObject } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
@@ -212,15 +212,18 @@ export class Registry {
   /**
    * Appends an entry to a log.
    * @param after the entry that was the last one when this one was decided on
+   * @param sign makes the signature that the entry carries
    * @returns the entry, or what took its place first
    */
   async append<E extends LogEntry>(
     log: LogName,
     draft: NewEntry<E>,
     after: Sealed<LogEntry> | undefined,
+    sign?: (entry: Sealed<E>) => Promise<JsonObject>,
   ): Promise<{ readonly outcome: 'created' | 'exists'; readonly entry: Sealed<E> }> {
     const number = (after?.value.number ?? 0) + 1;
-    const entry = seal({ ...draft, number, previous: after?.sha256 ?? null } as unknown as E);
+    const plain = seal({ ...draft, number, previous: after?.sha256 ?? null } as unknown as E);
+    const entry = sign === undefined ? plain : { ...plain, signature: await sign(plain) };
     const outcome = await this.createEntry(log, entry);
     return outcome === 'created'
       ? { outcome, entry }

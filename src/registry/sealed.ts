@@ -13,6 +13,8 @@ const sealedFormat = 1;
 export interface Sealed<T> {
   readonly sha256: Digest;
   readonly value: T;
+  /** A signature of the digest, which the object carries beside it; it is worth what whoever checks it finds. */
+  readonly signature?: JsonObject;
 }
 
 /** Seals a document. */
@@ -21,8 +23,12 @@ export function seal<T extends object>(value: T): Sealed<T> {
 }
 
 /** The bytes of the object that holds a document: readable JSON, the same on every machine. */
-export function formatSealed(name: string, { sha256: digest, value }: Sealed<object>): Buffer {
-  const object = { mstore: sealedFormat, sha256: digest, [name]: value };
+export function formatSealed(
+  name: string,
+  { sha256: digest, value, signature }: Sealed<object>,
+): Buffer {
+  const signed = signature === undefined ? {} : { signature };
+  const object = { mstore: sealedFormat, sha256: digest, [name]: value, ...signed };
   return Buffer.from(`${JSON.stringify(object, null, 2)}\n`);
 }
 
@@ -65,7 +71,10 @@ export function parseSealed<T extends object>(
   if (digestOf(value, problem) !== digest) {
     throw problem('its content does not fit its digest: it was damaged or changed afterwards');
   }
-  return { sha256: digest, value: check(value, problem) };
+  const { signature } = object;
+  if (signature !== undefined && !isJsonObject(signature)) throw problem('its signature is none');
+  const checked = check(value, problem);
+  return { sha256: digest, value: checked, ...(signature === undefined ? {} : { signature }) };
 }
 
 /** Tells whether bytes are an object that fits its digest, whatever document it holds. */

@@ -23,6 +23,7 @@ const statusOfCode: Partial<Record<ErrorCode, number>> = {
   'version-in-use': 409,
   'step-skipped': 409,
   'gate-refused': 409,
+  untrusted: 403,
   'objects-missing': 409,
   'remote-unreachable': 503,
   interrupted: 503,

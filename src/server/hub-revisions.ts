@@ -1,6 +1,8 @@
 import { mapConcurrently } from '../base/concurrency.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
-import { type FoundVersion, findVersion } from '../registry/find.ts';
+import { findTrusted } from '../flow/trust/policy.ts';
+import type { Workspace } from '../flow/workspace.ts';
+import type { FoundVersion } from '../registry/find.ts';
 import { latestName } from '../registry/names.ts';
 import { Registry } from '../registry/registry.ts';
 
@@ -31,7 +33,7 @@ export function commitOf({ record }: Pick<FoundVersion, 'record'>): string {
 }
 
 /** The commit of a version whose record has a digest. */
-export function commitOfRecord(sha256: string): string {
+function commitOfRecord(sha256: string): string {
   return sha256.slice(0, commitDigits);
 }
 
@@ -40,9 +42,15 @@ export function commitOfRecord(sha256: string): string {
  * each record of the model is read once, and the commits of many models are remembered.
  */
 export class HubRevisions {
+  readonly #workspace: Workspace;
   readonly #models = new Map<string, ModelCommits>();
   readonly #learning = new Map<string, Promise<void>>();
   #remembered = 0;
+
+  /** @param workspace whose rules of trust count */
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+  }
 
   /**
    * Finds the version that a revision names: a commit, a version or an environment, `latest`, and `main`, which is the latest
@@ -53,7 +61,8 @@ export class HubRevisions {
   async find(registry: Registry, model: string, revision: string): Promise<FoundVersion> {
     if (commitPattern.test(revision)) return this.#findCommit(registry, model, revision);
     const name = revision.replace(/^refs\/(?:heads|tags)\//, '');
-    const found = await findVersion(registry, model, await selectorOf(registry, model, name));
+    const selector = await selectorOf(registry, model, name);
+    const found = await findTrusted(this.#workspace, registry, model, selector);
     this.#remember(model, found.record.value.version, commitOf(found));
     return found;
   }

@@ -3,13 +3,7 @@ import { mapConcurrently } from '../base/concurrency.ts';
 import { isMstoreError } from '../base/errors.ts';
 import type { FoundVersion } from '../registry/find.ts';
 import { entryAt, hasFolder, jsonBlocks, type ListedCommit, listEntries } from './hub-listing.ts';
-import {
-  commitOf,
-  commitOfRecord,
-  type HubRevisions,
-  mainBranch,
-  readsAtOnce,
-} from './hub-revisions.ts';
+import { commitOf, type HubRevisions, mainBranch, readsAtOnce } from './hub-revisions.ts';
 import {
   type Asked,
   isTrue,
@@ -125,8 +119,13 @@ async function listRefs(revisions: HubRevisions, { model, registry }: Repository
   const commits = await revisions.commits(registry, model, used);
   const environments = [...names.environments.keys()].filter((name) => name !== mainBranch).sort();
   const live = await mapConcurrently(environments, readsAtOnce, async (name) => {
-    const entry = await registry.live(model, name);
-    return { name, commit: entry && commitOfRecord(entry.value.record) };
+    try {
+      return { name, commit: commitOf(await revisions.find(registry, model, name)) };
+    } catch (error) {
+      // A branch that nobody may follow is none.
+      if (!isMstoreError(error, 'untrusted', 'unknown-version', 'corrupt-registry')) throw error;
+      return { name, commit: undefined };
+    }
   });
   const branches = [{ name: mainBranch, commit: await mainCommit() }, ...live];
   const refOf = (kind: string) => (one: { name: string; commit?: string | undefined }) =>

@@ -37,7 +37,7 @@ export function hubRoutes(app: FastifyInstance, parts: HubParts): void {
     { parseAs: 'string' },
     (_request, body, done) => done(null, new URLSearchParams(String(body))),
   );
-  const revisions = new HubRevisions();
+  const revisions = new HubRevisions(parts.workspace);
   const opened: Opened = {
     parts,
     revisions,

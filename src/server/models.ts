@@ -1,15 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { compareUtf8 } from '../base/json.ts';
 import { printable } from '../base/names.ts';
-import { lifecycleOf } from '../flow/environments.ts';
 import { modelHealth } from '../flow/health.ts';
+import { lifecycleOf } from '../flow/lifecycle.ts';
 import { readEnvironments } from '../flow/live-environments.ts';
 import { metricPreferences } from '../flow/metric-preferences.ts';
 import { readHistory, readVersion } from '../flow/registry-history.ts';
 import { listModels, readVersions } from '../flow/registry-read.ts';
 import type { ChosenRemote } from '../flow/remotes.ts';
+import { findTrusted } from '../flow/trust/policy.ts';
 import type { Workspace } from '../flow/workspace.ts';
-import { type FoundVersion, findVersion } from '../registry/find.ts';
+import type { FoundVersion } from '../registry/find.ts';
 import { Registry } from '../registry/registry.ts';
 import { clientSignal } from './answers.ts';
 import { maySee, requireScope } from './callers.ts';
@@ -98,7 +99,7 @@ export function modelRoutes(
     readVersion(registry(reply), seen(request), request.params.version),
   );
 
-  fileRoutes(app, { base, files, registry, seen });
+  fileRoutes(app, { workspace, base, files, registry, seen });
 }
 
 /** Lists versions as the command line does, with what the gates of the workspace say of their metrics. */
@@ -140,18 +141,23 @@ export function noFile({ record }: FoundVersion, path: string): RequestError {
 }
 
 interface FileRouteParts {
+  readonly workspace: Workspace;
   readonly base: string;
   readonly files: VersionFiles;
   readonly registry: (reply: FastifyReply) => Registry;
   readonly seen: (request: Asked) => string;
 }
 
-function fileRoutes(app: FastifyInstance, { base, files, registry, seen }: FileRouteParts): void {
+function fileRoutes(
+  app: FastifyInstance,
+  { workspace, base, files, registry, seen }: FileRouteParts,
+): void {
   app.get(
     `${base}/:model/:version/files`,
     { schema: schemas.files },
     async (request: Asked, reply) => {
-      const found = await findVersion(registry(reply), seen(request), request.params.version);
+      const { model: named, version: selector } = { ...request.params, model: seen(request) };
+      const found = await findTrusted(workspace, registry(reply), named, selector);
       const { model, version } = found.record.value;
       const listed = await files.list(found);
       const shown = listed.map(({ path, size, sha256 }) => ({ path, size, sha256 }));
@@ -166,7 +172,7 @@ function fileRoutes(app: FastifyInstance, { base, files, registry, seen }: FileR
     exposeHeadRoute: false,
     handler: async (request: Asked, reply) => {
       const { version: selector, '*': path } = request.params;
-      const found = await findVersion(registry(reply), seen(request), selector);
+      const found = await findTrusted(workspace, registry(reply), seen(request), selector);
       const file = await files.find(found, path);
       if (file === undefined) throw noFile(found, path);
       const { version } = found.record.value;

@@ -208,12 +208,16 @@ export interface ConfigEntry {
 export class Config {
   readonly policies: HandWritten;
   readonly monitors: HandWritten;
+  readonly signers: HandWritten;
+  readonly trust: HandWritten;
   readonly #entries = new Map<string, ConfigEntry>();
 
   constructor(entries: Iterable<ConfigEntry>, tables: HandWrittenTables) {
     for (const entry of entries) this.#entries.set(entry.key, entry);
     this.policies = tables.policies;
     this.monitors = tables.monitors;
+    this.signers = tables.signers;
+    this.trust = tables.trust;
   }
 
   /** This configuration with what the environment says of a remote that no file names yet. */

@@ -11,6 +11,9 @@ export interface HandWrittenTables {
   readonly policies: HandWritten;
   /** The table `monitor`, for `monitor/rules.ts` to check. */
   readonly monitors: HandWritten;
+  /** The tables `signers` and `trust`, for `registry/trust-rules.ts` to check. */
+  readonly signers: HandWritten;
+  readonly trust: HandWritten;
 }
 
 /**
@@ -25,6 +28,8 @@ export function handWrittenTables(
   for (const [name, what] of [
     ['policy', 'policies'],
     ['monitor', 'rules of monitors'],
+    ['signers', 'signers'],
+    ['trust', 'rules of trust'],
   ] as const) {
     if (local[name] === undefined) continue;
     const text = `${localFile} holds ${what}, which are for all machines`;
@@ -36,5 +41,7 @@ export function handWrittenTables(
   return {
     policies: { value: committed['policy'], file },
     monitors: { value: committed['monitor'], file },
+    signers: { value: committed['signers'], file },
+    trust: { value: committed['trust'], file },
   };
 }

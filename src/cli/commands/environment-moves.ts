@@ -6,10 +6,11 @@ import type { Workspace } from '../../flow/workspace.ts';
 import { type Args, flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { changeOptions, changeSettings, tellTags } from './registry-options.ts';
+import { keyPlaceOf, signingKeyOptions } from './signing-options.ts';
 
 /** Adds the options of commands that move an environment. */
 export function moveOptions(parser: Argv): Argv {
-  return changeOptions(parser)
+  return signingKeyOptions(changeOptions(parser), 'Private key that signs the entry of the history')
     .option('dry-run', { type: 'boolean', describe: 'Say what would be done, and change nothing' })
     .option('mirror', {
       type: 'string',
@@ -25,7 +26,8 @@ export async function moveEnvironment(
   args: Args,
   move: (options: MoveOptions) => Promise<MoveResult>,
 ): Promise<void> {
-  const settings = await changeSettings(context, workspace, args);
+  const key = { place: keyPlaceOf(args), cwd: context.cwd };
+  const settings = { ...(await changeSettings(context, workspace, args)), key };
   const dryRun = flagOf(args, 'dry-run');
   const to = textOf(args, 'mirror');
   if (to === undefined) {

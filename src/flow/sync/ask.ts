@@ -10,6 +10,8 @@ import { askInTurn } from '../pull-alone.ts';
 import { remoteRegistry } from '../registry.ts';
 import type { ChosenRemote } from '../remotes.ts';
 import type { RemoteChoice } from '../several-remotes.ts';
+import { TrustPolicy } from '../trust/policy.ts';
+import type { Workspace } from '../workspace.ts';
 import type { SeenEntry } from './state.ts';
 
 /** What an environment says. */
@@ -33,15 +35,19 @@ export interface EnvironmentQuestion extends RemoteCallOptions {
 }
 
 /**
- * Asks the first remote that answers what is live in an environment.
- * @throws MstoreError `unknown-model`, `unknown-environment`; `histories-differ` when what it says does not go on
+ * Asks the first remote that answers what is live in an environment, and checks that it may be by the rules of trust.
+ * @param workspace holds these rules
+ * @throws MstoreError `unknown-model`, `unknown-environment`, `untrusted`; `histories-differ` when what it says does not go on
  * from what was seen before; or why the first remote could not be asked
  */
 export async function askEnvironment(
+  workspace: Workspace,
   choices: readonly RemoteChoice[],
   question: EnvironmentQuestion,
 ): Promise<LiveAnswer> {
-  const { found, failures } = await askInTurn(choices, (choice) => askOne(choice, question));
+  const { found, failures } = await askInTurn(choices, (choice) =>
+    askOne(workspace, choice, question),
+  );
   return { ...found, failures };
 }
 
@@ -60,6 +66,7 @@ export async function hasMoved(
 }
 
 async function askOne(
+  workspace: Workspace,
   choice: ChosenRemote,
   question: EnvironmentQuestion,
 ): Promise<Omit<LiveAnswer, 'failures'>> {
@@ -79,6 +86,10 @@ async function askOne(
         : `${environment} was moved to a record with another digest than the one that is there`,
     );
   }
+  await TrustPolicy.of(workspace).requireLive(registry, entry, record, {
+    signal,
+    remotes: async () => [choice],
+  });
   const state = await registry.state(model, version);
   return { entry, record, state, remote: choice.name, location: choice.remote.location };
 }

@@ -41,7 +41,7 @@ export async function look(session: SyncSession): Promise<LookResult> {
   const before = session.bytesReceived();
   const { model, environment } = options;
   const question = { model, environment, seen: state.value.seen, signal: work.signal };
-  const answer = await askEnvironment(await session.remotes(), question);
+  const answer = await askEnvironment(session.workspace, await session.remotes(), question);
   tellAnswer(session, answer);
   const { number } = answer.entry.value;
   if (number !== state.value.seen?.number) {

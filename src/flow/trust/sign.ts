@@ -6,26 +6,15 @@ import { limits } from '../../base/limits.ts';
 import { printable } from '../../base/names.ts';
 import type { VersionRecord } from '../../registry/record.ts';
 import type { Sealed } from '../../registry/sealed.ts';
-import {
-  type Bundle,
-  formatBundle,
-  parseBundle,
-  signBundle,
-  tooLargeBundle,
-} from '../../signing/bundle.ts';
+import { formatBundle, parseBundle, signBundle, tooLargeBundle } from '../../signing/bundle.ts';
 import type { Signer } from '../../signing/keys.ts';
 import { badSignature } from '../../signing/problem.ts';
-import { differenceOf } from '../../signing/resources.ts';
-import {
-  formatStatement,
-  ignoredByDefault,
-  parseStatement,
-  type Statement,
-} from '../../signing/statement.ts';
+import { formatStatement, ignoredByDefault, parseStatement } from '../../signing/statement.ts';
 import type { WorkOptions } from '../add.ts';
 import { localRegistry } from '../registry.ts';
 import type { Workspace } from '../workspace.ts';
-import { findSigned, signedFilesOf, subjectName } from './version-signing.ts';
+import { contentProblem, signedFilesOf } from './signed-content.ts';
+import { findSigned, subjectName } from './version-signing.ts';
 
 /** What {@link signVersion} and {@link attachSignature} did. */
 export interface SignResult {
@@ -111,43 +100,6 @@ export function readSignatureFile(file: string): Buffer {
     hint: 'Name the file of a signature, such as model.sig',
     details: { path: file },
   });
-}
-
-/**
- * Says what keeps a statement from being one of a version: other files, or another record.
- * @returns a clause; undefined where it is of this version
- */
-export async function contentProblem(
-  workspace: Workspace,
-  record: Sealed<VersionRecord>,
-  { where }: Pick<Bundle, 'where'>,
-  statement: Statement,
-  options: WorkOptions,
-): Promise<string | undefined> {
-  const { serialization, version } = statement;
-  const named = versionProblem(record, version);
-  if (named !== undefined) return named;
-  if (serialization.method !== 'files' || serialization.hashType !== 'sha256') {
-    throw badSignature(where, 'it lists other digests than SHA-256 of whole files');
-  }
-  const { files } = await signedFilesOf(workspace, record, serialization, options);
-  return differenceOf(
-    statement,
-    files.map(({ name, sha256: digest }) => ({ name, digest })),
-  );
-}
-
-/** Says which other version a signature is for, if it says that it is for one. */
-function versionProblem(
-  { sha256: record, value }: Sealed<VersionRecord>,
-  version: Statement['version'],
-): string | undefined {
-  if (version === undefined) return undefined;
-  if (version.model !== value.model || version.version !== value.version) {
-    return `it is of ${printable(version.model)}@${printable(version.version)}, not of ${value.model}@${value.version}`;
-  }
-  if (version.record === record) return undefined;
-  return 'it is of another record of that version';
 }
 
 async function keep(

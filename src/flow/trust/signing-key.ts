@@ -50,7 +50,7 @@ export function openSigner(place: KeyPlace, context: KeyContext): Signer {
 }
 
 /** The same; undefined where neither options nor environment name a key. */
-function openSignerIfNamed(place: KeyPlace, context: KeyContext): Signer | undefined {
+export function openSignerIfNamed(place: KeyPlace, context: KeyContext): Signer | undefined {
   const { env } = context.surroundings;
   const named = chosen(place, env);
   if (named === undefined) return undefined;

@@ -14,7 +14,8 @@ import {
 } from '../../signing/statement.ts';
 import type { WorkOptions } from '../add.ts';
 import type { Workspace } from '../workspace.ts';
-import { contentProblem, readSignatureFile } from './sign.ts';
+import { readSignatureFile } from './sign.ts';
+import { contentProblem } from './signed-content.ts';
 import { listSignedDirectory } from './signed-directory.ts';
 
 /** What one signature is worth. */
