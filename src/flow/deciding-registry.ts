@@ -1,11 +1,12 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import type { LogEntry } from '../registry/entry.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
-import type { LogName } from '../registry/keys.ts';
+import { entryKey, type LogName } from '../registry/keys.ts';
 import { checkRegistryName } from '../registry/names.ts';
 import type { NewEntry, Registry } from '../registry/registry.ts';
 import type { Sealed } from '../registry/sealed.ts';
 import type { RemoteCallOptions } from '../remote/remote.ts';
+import { ActLog } from './audit/act-log.ts';
 import { localRegistry, pairRegistries, refuseConflicts, requireNamesOnce } from './registry.ts';
 import type { ChosenRemote } from './remotes.ts';
 import type { Workspace } from './workspace.ts';
@@ -22,6 +23,13 @@ export interface ChangeOptions extends RemoteCallOptions {
   /** Tells of the change by annotated Git tags too, in GTO's convention. */
   readonly gitTag?: boolean;
   readonly jobs?: number | undefined;
+}
+
+/** An entry that was appended. */
+export interface Appended<E extends LogEntry> {
+  readonly entry: Sealed<E>;
+  /** What is to be told of the audit log of the remote. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -114,20 +122,28 @@ export class DecidingRegistry {
   /**
    * Takes the next place in a log; whoever is faster wins.
    * @param lost makes the error of a race that was lost to an entry
+   * @throws MstoreError `not-logged` where the configuration demands a line in the audit log
    */
   async append<E extends LogEntry>(
     log: LogName,
     draft: NewEntry<E>,
     before: Sealed<LogEntry> | undefined,
     lost: (won: E) => MstoreError,
-  ): Promise<Sealed<E>> {
+  ): Promise<Appended<E>> {
     const { remote, signal } = this.#options;
     this.#workspace.store.prepareWriting();
-    if (remote !== undefined) await requireNamesOnce(this.#workspace, remote, { signal });
+    if (remote === undefined) {
+      const { outcome, entry } = await this.registry.append<E>(log, draft, before);
+      if (outcome === 'exists') throw lost(entry.value);
+      return { entry, warnings: [] };
+    }
+    await requireNamesOnce(this.#workspace, remote, { signal });
+    const acts = new ActLog(this.#workspace, remote.remote);
+    await acts.prepare();
     const { outcome, entry } = await this.registry.append<E>(log, draft, before);
     if (outcome === 'exists') throw lost(entry.value);
-    if (remote !== undefined) await this.#keep(log, entry);
-    return entry;
+    await this.#keep(log, entry);
+    return { entry, warnings: await logEntry(acts, log, entry) };
   }
 
   /**
@@ -143,4 +159,26 @@ export class DecidingRegistry {
       if (!isMstoreError(error)) throw error;
     }
   }
+}
+
+/**
+ * Logs that an entry was appended on a remote.
+ * @returns warnings
+ */
+async function logEntry(
+  acts: ActLog,
+  log: LogName,
+  { sha256, value }: Sealed<LogEntry>,
+): Promise<string[]> {
+  const { model, version, number, by, reason } = value;
+  const problems = await acts.log({
+    act: 'action' in value ? value.action : 'state',
+    model,
+    version,
+    by,
+    ...('environment' in value ? { environment: value.environment } : { state: value.state }),
+    ...(reason === undefined ? {} : { reason }),
+    objects: [{ key: entryKey(log, number), sha256 }],
+  });
+  return problems.map(({ message }) => message);
 }

@@ -4,6 +4,7 @@ import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, type MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
+import { auditKey, parseAuditKey, parseLine } from '../registry/audit.ts';
 import { parseEntry } from '../registry/entry.ts';
 import { entryKey, parseRegistryKey } from '../registry/keys.ts';
 import { parseRecord } from '../registry/record.ts';
@@ -55,9 +56,11 @@ async function verify(
   }
   const index = packOfIndexKey(key);
   if (index !== undefined) return verifyIndex(arrived, index);
+  const line = parseAuditKey(key);
+  if (line !== undefined) return verifyLine(key, line, arrived, read);
   const named = parseRegistryKey(key);
   if (named === undefined) return;
-  const bytes = 'file' in arrived ? readRegistryObject(arrived.file) : arrived.bytes;
+  const bytes = registryBytes(arrived);
   const { model, kind, name } = named;
   if (kind === 'versions') {
     parseRecord(bytes, key, { model, version: name });
@@ -86,6 +89,21 @@ async function verifyIndex(arrived: Arrived, id: Digest): Promise<void> {
   );
 }
 
-function readRegistryObject(file: string): Buffer {
-  return readBounded(file, limits.registryObjectBytesMax) ?? Buffer.alloc(0);
+/** A line of the audit log follows the one before it. */
+async function verifyLine(
+  key: string,
+  number: number,
+  arrived: Arrived,
+  read: (key: string) => Promise<Buffer>,
+): Promise<void> {
+  const { previous } = parseLine(registryBytes(arrived), key, number).value;
+  if (previous === null) return;
+  const place = auditKey(number - 1);
+  if (parseLine(await read(place), place, number - 1).sha256 === previous) return;
+  throw new RequestError(400, 'corrupt-audit', `${key} does not follow the line before it`);
+}
+
+function registryBytes(arrived: Arrived): Buffer {
+  if ('bytes' in arrived) return arrived.bytes;
+  return readBounded(arrived.file, limits.registryObjectBytesMax) ?? Buffer.alloc(0);
 }

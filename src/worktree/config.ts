@@ -63,6 +63,10 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about: 'Versions that each environment keeps to go back to, 0 to 1000',
     check: (value) => Number(value) >= 0 && Number(value) <= 1000,
   },
+  'audit.required': {
+    type: 'boolean',
+    about: 'Whether acts on a remote are refused that its audit log cannot take: true or false',
+  },
   'store.path': {
     type: 'string',
     about: 'Folder of the local store, to share one between workspaces',

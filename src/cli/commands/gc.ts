@@ -325,6 +325,7 @@ function spanOf(seconds: number): string {
 }
 
 function tellTakenBack(context: Context, result: TakenBack): void {
+  for (const warning of result.warnings) context.warn(printable(warning));
   context.result(result, []);
   const bytes = result.marks.reduce((sum, one) => sum + one.bytes, 0);
   context.note(

@@ -9,6 +9,7 @@ import { silentProgress } from '../../base/progress.ts';
 import { formatMark, type Mark, markKey, parseMark, readMarks } from '../../store/clean-up.ts';
 import { readHeader } from '../../store/remote-store.ts';
 import type { WorkOptions } from '../add.ts';
+import { ActLog } from '../audit/act-log.ts';
 import { SweepWatch } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
 import { Marker, transferOf } from './mark.ts';
@@ -57,6 +58,8 @@ export async function cleanUp(
   progress.start('gc');
   const marker = await Marker.open(workspace, place, options);
   if (dryRun) return wouldDo(workspace, place, marker, options);
+  const acts = place.isLocal ? undefined : new ActLog(workspace, place.remote);
+  await acts?.prepare();
   // Also where nothing is written there: a clean-up that was killed may have left what it was writing.
   workspace.store.prepareWriting();
   await marker.completeIndexes();
@@ -65,7 +68,23 @@ export async function cleanUp(
   const sweeping = await sweepPlace(workspace, place, options);
   if (place.isLocal) clearCopies(workspace, marker);
   progress.finish();
-  return resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const result = resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const counts = countsOf(result);
+  if (acts === undefined || Object.values(counts).every((amount) => amount === 0)) return result;
+  const told = await acts.log({ act: 'gc', objects: [], counts });
+  return { ...result, warnings: [...result.warnings, ...told.map(({ message }) => message)] };
+}
+
+/** What the audit log says of a clean-up. */
+function countsOf({ marked, swept }: GcResult): Readonly<Record<string, number>> {
+  return {
+    markedPacks: marked.packs,
+    markedBytes: marked.bytes,
+    sweptPacks: swept.packs,
+    sweptRecipes: swept.recipes,
+    sweptRoots: swept.roots,
+    sweptBytes: swept.bytes,
+  };
 }
 
 /** What a clean-up would do; nothing is changed. */
@@ -161,6 +180,7 @@ export interface TakenBack {
   readonly location: string;
   /** Marks that name nothing any more. */
   readonly marks: readonly PendingMark[];
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -189,9 +209,14 @@ export async function takeBack(
     isOwn: isOwn(place),
   });
   const transfer = transferOf(place, options);
+  const acts = place.isLocal || chosen.length === 0 ? undefined : new ActLog(workspace, remote);
+  await acts?.prepare();
   for (const one of chosen) await remote.delete(markKey(one.id), transfer);
   await watch.mayHaveLost();
-  return { place: name, location: remote.location, marks: chosen };
+  const counts = { takenBack: chosen.length };
+  const told = (await acts?.log({ act: 'gc', objects: [], counts })) ?? [];
+  const warnings = told.map(({ message }) => message);
+  return { place: name, location: remote.location, marks: chosen, warnings };
 }
 
 /**
