@@ -95,6 +95,7 @@ const exitOfCode = {
   'remote-refused': exitCodes.remote,
   'remote-full': exitCodes.remote,
   'not-logged': exitCodes.remote,
+  'too-powerful': exitCodes.remote,
   'not-a-remote': exitCodes.remote,
   offline: exitCodes.remote,
   interrupted: exitCodes.interrupted,

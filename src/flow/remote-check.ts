@@ -10,6 +10,9 @@ import {
 } from '../remote/remote.ts';
 import { headerKey, probesPrefix } from '../store/keys.ts';
 import { firstForeign, readHeader } from '../store/remote-store.ts';
+import { noRoles } from './access/policy.ts';
+import { checkRole } from './access/role-check.ts';
+import { type RoleName, roles } from './access/roles.ts';
 import { notAtomic, refusesCondition, rememberAtomicCreate } from './atomic-create.ts';
 import {
   CheckList,
@@ -34,6 +37,8 @@ export interface RemoteCheckResult {
 export interface RemoteCheckOptions extends RemoteCallOptions {
   /** Tries reading only, and writes nothing. */
   readonly readOnly?: boolean;
+  /** Tries reading, and what a role needs and must not have, in place of writing. */
+  readonly role?: RoleName | undefined;
   /** Told of each check as it ends. */
   readonly onCheck?: (check: CheckResult) => void;
 }
@@ -42,13 +47,16 @@ export interface RemoteCheckOptions extends RemoteCallOptions {
  * Tries out all that mstore needs of a remote. Nothing is written to a place that is neither a remote nor
  * empty; what is written lies below `probes/` and is deleted again, on failure too. A failure is part of the
  * result and not thrown.
- * @throws MstoreError `interrupted`
+ * @throws MstoreError `interrupted`; `usage` for a role at a place that knows none
  */
 export async function checkRemote(
   workspace: Workspace,
   checked: CheckedRemote,
   options: RemoteCheckOptions = {},
 ): Promise<RemoteCheckResult> {
+  if (options.role !== undefined && checked.remote.probe?.mayCreate === undefined) {
+    throw noRoles(checked.remote);
+  }
   const checks = await new RemoteCheck(workspace, checked, options).run();
   return { remote: checked.name, location: checked.remote.location, checks };
 }
@@ -93,6 +101,8 @@ class RemoteCheck {
     const header = await this.#header();
     if (header === undefined) await this.#list.try('read', 'read', () => this.#read());
     else this.#list.skip('read', 'there is no header to read');
+    const { role } = this.#options;
+    if (role !== undefined) return this.#role(role, header);
     const writing = await this.#hindrance(header);
     try {
       const written = await this.#write(writing);
@@ -103,6 +113,14 @@ class RemoteCheck {
       // After a failure or Ctrl-C; who may not delete was told so by then.
       await this.#probes.remove().catch(() => {});
     }
+    return this.#list.results;
+  }
+
+  /** Nobody has rights at a place that is no remote, and places without rights by name have no roles. */
+  async #role(name: RoleName, header: MstoreError | undefined): Promise<readonly CheckResult[]> {
+    if (header !== undefined) return this.#list.results;
+    const word = `probe-${this.#workspace.surroundings.random.hex(8)}`;
+    await checkRole(this.#list, roles[name], { remote: this.#remote, word, call: this.#call });
     return this.#list.results;
   }
 
