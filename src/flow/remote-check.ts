@@ -22,6 +22,7 @@ import {
   type JudgeFailure,
   throwInterrupted,
 } from './check-list.ts';
+import { deletionTold, isNotAtomic, lacksRight, lagging, ok } from './check-outcomes.ts';
 import { Probes } from './probes.ts';
 import type { CheckedRemote } from './remotes.ts';
 import type { Workspace } from './workspace.ts';
@@ -67,9 +68,6 @@ const regionReasons = ['no-region', 'wrong-region'];
 const racersMax = 8;
 /** Objects that a check looks through for its own. */
 const listedMax = 10_000;
-
-const ok = (message?: string): CheckOutcome =>
-  message === undefined ? { state: 'ok' } : { state: 'ok', message };
 
 class RemoteCheck {
   readonly #list: CheckList;
@@ -325,7 +323,10 @@ class RemoteCheck {
     if ((await this.#remote.stat(key, this.#call)) !== undefined) {
       throw this.#wrong(`${key} is still there after it was deleted`);
     }
-    return ok(cleared === 0 ? undefined : `also ${cleared} that an earlier check left`);
+    const left = cleared === 0 ? [] : [`also ${cleared} that an earlier check left`];
+    const kept = deletionTold(await this.#remote.probe?.retention?.(this.#call));
+    const told = [...left, ...kept].join('; ');
+    return ok(told === '' ? undefined : told);
   }
 
   readonly #create: Create = (key, bytes) =>
@@ -368,6 +369,9 @@ class RemoteCheck {
       const needed = `${hint}; garbage collection needs it, pushes and fetches do not. ${left}`;
       return { ...told, state: 'warning', hint: needed };
     }
+    if (name === 'delete' && error.details['reason'] === 'retained') {
+      return { ...told, state: 'warning' };
+    }
     if (!isNotAtomic(error) || !this.#checked.acceptRaces) return { ...told, state: 'failed' };
     return { ...told, state: 'warning', hint: 'The configuration accepts it (accept_races)' };
   };
@@ -378,22 +382,3 @@ type Create = (
   bytes: Uint8Array,
   options?: RemoteCallOptions,
 ) => Promise<'created' | 'exists'>;
-
-function isNotAtomic(error: MstoreError | undefined): boolean {
-  return error?.details['reason'] === 'no-atomic-create';
-}
-
-/** Tells whether a call was refused for want of a right, and of nothing else. */
-function lacksRight({ details }: MstoreError): boolean {
-  return (
-    details['reason'] === 'forbidden' || ['EACCES', 'EPERM'].includes(String(details['system']))
-  );
-}
-
-function lagging(what: string): CheckOutcome {
-  return {
-    state: 'warning',
-    message: `The service ${what}: its lists lag behind`,
-    hint: 'A fetch may miss what was pushed a moment ago; run it again then',
-  };
-}

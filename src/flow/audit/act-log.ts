@@ -41,23 +41,37 @@ export class ActLog {
   }
 
   /**
-   * Prepares for an act: begins a log that is not there yet, so that what comes is younger. Where the configuration
-   * demands lines, makes sure that one can be written: a service refuses to write over the last line for want of the
-   * right to write, or because it is there.
-   * @throws MstoreError `not-logged`
+   * Prepares for an act that makes objects: begins a log that is not there yet, so that they are younger than it.
+   * @throws MstoreError as {@link demand}
    */
   async prepare(): Promise<void> {
-    const seen = await this.#seen();
-    if (!this.#isRequired && seen.read() !== undefined) return;
+    if (this.#isRequired || (await this.#seen()).read() !== undefined) return this.demand();
     try {
       const log = new AuditLog(this.#remote);
-      const { last, problem } = await seen.findEnd(log);
+      const seen = await this.#seen();
+      if ((await seen.findEnd(log)).last === undefined) seen.keep(await this.#begin(log));
+    } catch (error) {
+      // It is told when the act cannot be logged.
+      if (!isMstoreError(error)) throw error;
+    }
+  }
+
+  /**
+   * Where the configuration demands lines, makes sure before an act that one can be written: a service refuses to
+   * write over the last line for want of the right to write, or because it is there.
+   * @throws MstoreError `not-logged`
+   */
+  async demand(): Promise<void> {
+    if (!this.#isRequired) return;
+    try {
+      const log = new AuditLog(this.#remote);
+      const { last, problem } = await (await this.#seen()).findEnd(log);
       if (problem !== undefined) throw problem;
-      if (last === undefined) seen.keep(await this.#begin(log));
-      else if (this.#isRequired) await log.create(last);
+      if (last === undefined) await this.#begin(log);
+      else await log.create(last);
     } catch (error) {
       if (!isMstoreError(error)) throw error;
-      if (this.#isRequired) throw notLogged(error, 'Nothing was done, as it could not be logged');
+      throw notLogged(error, 'Nothing was done, as it could not be logged');
     }
   }
 

@@ -15,6 +15,7 @@ import type { Workspace } from '../workspace.ts';
 import { Marker, transferOf } from './mark.ts';
 import type { GcOptions, GivenUp } from './options.ts';
 import { type GcPlace, isOwn } from './place.ts';
+import { type KeptByPlace, keptByPlace } from './refused.ts';
 import { type PendingMark, type SweepResult, type Swept, sweepPlace } from './sweep.ts';
 
 /** What {@link cleanUp} found and did. */
@@ -38,6 +39,8 @@ export interface GcResult {
   readonly rewritten: { readonly packs: number; readonly bytes: number };
   readonly swept: Swept;
   readonly pending: readonly PendingMark[];
+  /** What the place does not let go; absent where nothing was refused. */
+  readonly refused?: KeptByPlace;
   readonly warnings: readonly string[];
 }
 
@@ -59,7 +62,7 @@ export async function cleanUp(
   const marker = await Marker.open(workspace, place, options);
   if (dryRun) return wouldDo(workspace, place, marker, options);
   const acts = place.isLocal ? undefined : new ActLog(workspace, place.remote);
-  await acts?.prepare();
+  await acts?.demand();
   // Also where nothing is written there: a clean-up that was killed may have left what it was writing.
   workspace.store.prepareWriting();
   await marker.completeIndexes();
@@ -68,7 +71,9 @@ export async function cleanUp(
   const sweeping = await sweepPlace(workspace, place, options);
   if (place.isLocal) clearCopies(workspace, marker);
   progress.finish();
-  const result = resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const refused = await keptByPlace(place, sweeping.refused);
+  const found = resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const result = refused === undefined ? found : { ...found, refused };
   const counts = countsOf(result);
   if (acts === undefined || Object.values(counts).every((amount) => amount === 0)) return result;
   const told = await acts.log({ act: 'gc', objects: [], counts });
@@ -97,7 +102,7 @@ async function wouldDo(
   const rewriting = await sparseOf(marker);
   const pending = await pendingOf(workspace, place, options);
   options.progress?.finish();
-  const sweeping = { swept: noneSwept, pending, damage: [] };
+  const sweeping = { swept: noneSwept, pending, damage: [], refused: { objects: 0, bytes: 0 } };
   return resultOf(place, marker, { dryRun: true, rewriting, sweeping });
 }
 
@@ -210,7 +215,7 @@ export async function takeBack(
   });
   const transfer = transferOf(place, options);
   const acts = place.isLocal || chosen.length === 0 ? undefined : new ActLog(workspace, remote);
-  await acts?.prepare();
+  await acts?.demand();
   for (const one of chosen) await remote.delete(markKey(one.id), transfer);
   await watch.mayHaveLost();
   const counts = { takenBack: chosen.length };
