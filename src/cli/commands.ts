@@ -147,6 +147,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./commands/history.ts')).historyCommand,
   },
   {
+    name: 'audit',
+    about:
+      'Show who changed what in the registry of a remote, and check that nothing was tampered with',
+    load: async () => (await import('./commands/audit.ts')).auditCommand,
+  },
+  {
     name: 'registry',
     about: 'Print the registry as one JSON, or import one',
     load: async () => (await import('./commands/registry.ts')).registryCommand,

@@ -9,18 +9,19 @@ const form =
  * a zone it is in that of this machine. A day, a minute or a second that is given means its end, so that
  * what happened in it has happened.
  * @param option it was given to, for errors
+ * @param edge `start` for the beginning of what is given
  * @returns milliseconds since 1970-01-01 UTC
  * @throws MstoreError `usage`
  */
-export function parseMoment(text: string, option: string): number {
-  const moment = momentOf(form.exec(text.trim()));
+export function parseMoment(text: string, option: string, edge: 'start' | 'end' = 'end'): number {
+  const moment = momentOf(form.exec(text.trim()), edge === 'end');
   if (moment !== undefined) return moment;
   throw new MstoreError('usage', `${option} needs a date, not ${printable(text)}`, {
     hint: `Write ${option} 2026-11-21, ${option} 2026-11-21T10:00 (local time) or ${option} 2026-11-21T10:00:00Z`,
   });
 }
 
-function momentOf(match: RegExpExecArray | null): number | undefined {
+function momentOf(match: RegExpExecArray | null, isEnd: boolean): number | undefined {
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second, fraction, zone] = match;
   const given = [year, month, day, hour, minute, second].map((part) => Number(part ?? 0));
@@ -30,15 +31,17 @@ function momentOf(match: RegExpExecArray | null): number | undefined {
   utc.setUTCFullYear(y, mo - 1, d);
   const exists = utc.getUTCMonth() === mo - 1 && utc.getUTCDate() === d;
   if (!exists || h > 23 || mi > 59 || s > 59) return undefined;
+  const rest = isEnd ? restMs(second, fraction) : 0;
   if (zone !== undefined) {
     const offset = zoneMinutes(zone);
     if (offset === undefined) return undefined;
     utc.setUTCHours(h, mi, s, ms);
-    return utc.getTime() - offset * 60_000 + restMs(second, fraction);
+    return utc.getTime() - offset * 60_000 + rest;
   }
   // Hours of a day that has more or fewer than 24 of them are the business of the calendar.
-  if (hour === undefined) return localMs(y, mo, d + 1, 0, 0, 0) - 1;
-  return localMs(y, mo, d, h, mi, s) + ms + restMs(second, fraction);
+  if (hour === undefined)
+    return isEnd ? localMs(y, mo, d + 1, 0, 0, 0) - 1 : localMs(y, mo, d, 0, 0, 0);
+  return localMs(y, mo, d, h, mi, s) + ms + rest;
 }
 
 /** What is left of the minute or the second that was given. */

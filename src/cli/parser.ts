@@ -2,7 +2,7 @@ import yargs, { type Argv } from 'yargs';
 import { exitCodes, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { nearest } from '../base/nearest.ts';
-import { jobsMax } from '../worktree/config.ts';
+import { jobsMax } from '../worktree/config-keys.ts';
 import type { Args, Command } from './command.ts';
 import { commandTable } from './commands.ts';
 import { proposals } from './complete.ts';

@@ -17,7 +17,16 @@ export const checkNames = [
   'read-after-write',
   'delete',
 ] as const;
-export type CheckName = (typeof checkNames)[number];
+
+/** What is checked beside it where a role is asked for. */
+const roleCheckNames = [
+  'may-read',
+  'may-create',
+  'may-delete',
+  'must-not-create',
+  'must-not-delete',
+] as const;
+export type CheckName = (typeof checkNames)[number] | (typeof roleCheckNames)[number];
 
 /**
  * How a check ended. `warning` is a failure of what pushes and fetches do not need, or a risk that the

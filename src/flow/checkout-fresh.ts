@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { fromSystemError, MstoreError, systemCode } from '../base/errors.ts';
 import { tempName } from '../base/files.ts';
 import { printable } from '../base/names.ts';
-import type { LinkKind } from '../worktree/config.ts';
+import type { LinkKind } from '../worktree/config-keys.ts';
 import { Placer } from '../worktree/place.ts';
 import type { PathPlan } from './checkout-plan.ts';
 import type { Materializer } from './materialize.ts';

@@ -5,7 +5,7 @@ import { ensureCacheFolder, settleFolder } from '../base/files.ts';
 import { printable } from '../base/names.ts';
 import { type Progress, silentProgress } from '../base/progress.ts';
 import type { Store } from '../store/local-store.ts';
-import { type LinkKind, parseLinkKinds } from '../worktree/config.ts';
+import { type LinkKind, parseLinkKinds } from '../worktree/config-keys.ts';
 import { addIgnoreLine } from '../worktree/git-files.ts';
 import { Placer } from '../worktree/place.ts';
 import { writePointer } from '../worktree/pointer.ts';

@@ -2,11 +2,12 @@ import { isMstoreError, MstoreError } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { LogEntry } from '../registry/entry.ts';
 import { type FoundVersion, findVersion } from '../registry/find.ts';
-import type { LogName } from '../registry/keys.ts';
+import { entryKey, type LogName } from '../registry/keys.ts';
 import { checkRegistryName } from '../registry/names.ts';
 import type { NewEntry, Registry } from '../registry/registry.ts';
 import type { Sealed } from '../registry/sealed.ts';
 import type { RemoteCallOptions } from '../remote/remote.ts';
+import { ActLog } from './audit/act-log.ts';
 import { localRegistry, pairRegistries, refuseConflicts, requireNamesOnce } from './registry.ts';
 import type { ChosenRemote } from './remotes.ts';
 import { findTrusted } from './trust/policy.ts';
@@ -24,6 +25,13 @@ export interface ChangeOptions extends RemoteCallOptions {
   /** Tells of the change by annotated Git tags too, in GTO's convention. */
   readonly gitTag?: boolean;
   readonly jobs?: number | undefined;
+}
+
+/** An entry that was appended. */
+export interface Appended<E extends LogEntry> {
+  readonly entry: Sealed<E>;
+  /** What is to be told of the audit log of the remote. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -117,6 +125,7 @@ export class DecidingRegistry {
    * Takes the next place in a log; whoever is faster wins.
    * @param lost makes the error of a race that was lost to an entry
    * @param sign makes the signature that the entry carries
+   * @throws MstoreError `not-logged` where the configuration demands a line in the audit log
    */
   async append<E extends LogEntry>(
     log: LogName,
@@ -124,14 +133,21 @@ export class DecidingRegistry {
     before: Sealed<LogEntry> | undefined,
     lost: (won: E) => MstoreError,
     sign?: (entry: Sealed<E>) => Promise<JsonObject>,
-  ): Promise<Sealed<E>> {
+  ): Promise<Appended<E>> {
     const { remote, signal } = this.#options;
     this.#workspace.store.prepareWriting();
-    if (remote !== undefined) await requireNamesOnce(this.#workspace, remote, { signal });
+    if (remote === undefined) {
+      const { outcome, entry } = await this.registry.append<E>(log, draft, before, sign);
+      if (outcome === 'exists') throw lost(entry.value);
+      return { entry, warnings: [] };
+    }
+    await requireNamesOnce(this.#workspace, remote, { signal });
+    const acts = new ActLog(this.#workspace, remote.remote);
+    await acts.prepare();
     const { outcome, entry } = await this.registry.append<E>(log, draft, before, sign);
     if (outcome === 'exists') throw lost(entry.value);
-    if (remote !== undefined) await this.#keep(log, entry);
-    return entry;
+    await this.#keep(log, entry);
+    return { entry, warnings: await logEntry(acts, log, entry) };
   }
 
   /**
@@ -147,4 +163,26 @@ export class DecidingRegistry {
       if (!isMstoreError(error)) throw error;
     }
   }
+}
+
+/**
+ * Logs that an entry was appended on a remote.
+ * @returns warnings
+ */
+async function logEntry(
+  acts: ActLog,
+  log: LogName,
+  { sha256, value }: Sealed<LogEntry>,
+): Promise<string[]> {
+  const { model, version, number, by, reason } = value;
+  const problems = await acts.log({
+    act: 'action' in value ? value.action : 'state',
+    model,
+    version,
+    by,
+    ...('environment' in value ? { environment: value.environment } : { state: value.state }),
+    ...(reason === undefined ? {} : { reason }),
+    objects: [{ key: entryKey(log, number), sha256 }],
+  });
+  return problems.map(({ message }) => message);
 }

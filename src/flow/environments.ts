@@ -15,7 +15,7 @@ import { environmentLog, type NewEntry, type Registry } from '../registry/regist
 import type { Sealed } from '../registry/sealed.ts';
 import { liveStack, rollbackVersions } from '../registry/timeline.ts';
 import { authorOf } from './author.ts';
-import { type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
+import { type Appended, type ChangeOptions, DecidingRegistry } from './deciding-registry.ts';
 import { type PassedGate, passGate } from './gate.ts';
 import { GitTags, writeTags } from './git-tags.ts';
 import { lifecycleOf, promotionOf } from './lifecycle.ts';
@@ -270,7 +270,8 @@ class Mover {
     };
     const judged = gate.decision === undefined ? result : { ...result, gate: gate.decision };
     if (dryRun) return { ...judged, ...(await writeTags(tags, dryRun)) };
-    const written = await this.#append(entry, before, sign);
+    const { entry: written, warnings } = await this.#append(entry, before, sign);
+    result.warnings.push(...warnings);
     return { ...judged, number: written.value.number, ...(await writeTags(tags)) };
   }
 
@@ -360,7 +361,7 @@ class Mover {
     draft: NewEntry<EnvironmentEntry>,
     before: Sealed<EnvironmentEntry> | undefined,
     sign: EntrySigner | undefined,
-  ): Promise<Sealed<EnvironmentEntry>> {
+  ): Promise<Appended<EnvironmentEntry>> {
     const model = this.#model;
     const { environment } = draft;
     const log = environmentLog(model, environment);

@@ -9,7 +9,7 @@ import { BlobReader } from '../store/blob-reader.ts';
 import type { Store } from '../store/local-store.ts';
 import type { Recipe } from '../store/recipe.ts';
 import { wholeFile } from '../store/whole-files.ts';
-import type { LinkKind } from '../worktree/config.ts';
+import type { LinkKind } from '../worktree/config-keys.ts';
 import type { Making, Placer } from '../worktree/place.ts';
 
 /** Files up to this size count as small. */

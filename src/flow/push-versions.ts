@@ -1,10 +1,12 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
+import type { LoggedObject } from '../registry/audit.ts';
 import { independentOf } from '../registry/dependents.ts';
 import type { FoundVersion } from '../registry/find.ts';
 import { parseRegistryKey, versionKey } from '../registry/keys.ts';
-import type { RegistryConflict } from '../registry/sync.ts';
+import type { CopyOptions, RegistryConflict } from '../registry/sync.ts';
 import { RemoteStore } from '../store/remote-store.ts';
 import type { WorkOptions } from './add.ts';
+import { ActLog, type LoggedAct } from './audit/act-log.ts';
 import { isPresent } from './checkout.ts';
 import { type PushResult, push } from './push.ts';
 import { lackingContents } from './push-plan.ts';
@@ -69,18 +71,41 @@ export async function pushWithVersions(
   const keys = await without(pair, wanted, lacking);
   const left = new Set(lacking);
   const versions = contents.filter((one) => !left.has(one)).map(({ item }) => item);
+  const acts = new ActLog(workspace, chosen.remote);
+  if (keys.length > 0) await acts.prepare();
   const sent = await push(workspace, tracked, chosen, options, versions);
   const again = () => pairRegistries(workspace, chosen, sync);
-  const { records, last } = await sendKeys(pair, new Set(keys), again);
+  const created: LoggedObject[] = [];
+  const problems = [...sent.problems];
+  let done: SentKeys;
+  try {
+    done = await sendKeys(pair, new Set(keys), again, (key, sha256) => {
+      created.push({ key, sha256 });
+    });
+  } finally {
+    // What is there is there, also where the rest could not be sent.
+    if (created.length > 0) problems.push(...(await acts.log(pushOf(registry, created))));
+  }
+  const { records, last } = done;
   const bytesSent = chosen.remote.counts().create.bytes;
   return {
-    result: { ...sent, recordsSent: records, bytesSent },
+    result: { ...sent, problems, recordsSent: records, bytesSent },
     conflicts: registry === 'all' ? last.conflicts : conflictsOf(last, isWanted),
     ...(lacking.length === 0 ? {} : { lacking: lackingError(lacking, chosen) }),
   };
 }
 
-/** Chooses keys of the registry: of one version its record and its states. */
+/** What the audit log says of a push. */
+function pushOf(registry: 'all' | FoundVersion, objects: readonly LoggedObject[]): LoggedAct {
+  // A version that was there has been signed since.
+  const isSigned = objects.every(({ key }) => parseRegistryKey(key)?.kind === 'signatures');
+  const act = isSigned ? 'sign' : 'push';
+  if (registry === 'all') return { act, objects };
+  const { model, version } = registry.record.value;
+  return { act, model, version, objects };
+}
+
+/** Chooses keys of the registry: of one version its record, its signatures and its states. */
 function wantedKeys(registry: 'all' | FoundVersion): (key: string) => boolean {
   if (registry === 'all') return () => true;
   const { version } = registry.record.value;
@@ -173,20 +198,31 @@ function lackingError(lacking: readonly NewContent[], { remote }: ChosenRemote):
   );
 }
 
+/** What {@link sendKeys} did. */
+interface SentKeys {
+  readonly records: number;
+  /** The last comparison of both sides. */
+  readonly last: RegistryPair;
+}
+
 /**
  * Sends objects of the registry. Where another command takes a name meanwhile, there or here, both sides are compared anew, so
  * that the rest is sent all the same.
- * @returns how many were sent, and the last comparison
+ * @param onCreated told of each object that is there now
  */
 async function sendKeys(
   first: RegistryPair,
   keys: ReadonlySet<string>,
   again: () => Promise<RegistryPair>,
-): Promise<{ records: number; last: RegistryPair }> {
+  onCreated: CopyOptions['onCreated'],
+): Promise<SentKeys> {
   let pair = first;
   for (let tries = 1; ; tries++) {
     try {
-      await pair.push(pair.onlyHere.filter((key) => keys.has(key)));
+      await pair.push(
+        pair.onlyHere.filter((key) => keys.has(key)),
+        onCreated,
+      );
       const left = new Set(conflictingKeys(pair, keys));
       return { records: keys.size - left.size, last: pair };
     } catch (error) {

@@ -7,6 +7,7 @@ import { limits } from '../base/limits.ts';
 import { independentOf } from '../registry/dependents.ts';
 import { Registry } from '../registry/registry.ts';
 import {
+  type CopyOptions,
   compareRegistries,
   conflictError,
   copyRegistry,
@@ -76,9 +77,10 @@ export interface RegistryPair {
   /**
    * Sends what only we have. The data of new versions must be there before.
    * @param keys some of {@link onlyHere}; all by default
+   * @param onCreated told of each object that is there now because of it, also where it fails later on
    * @throws MstoreError `remote-refused` where the service cannot give names once
    */
-  push(keys?: readonly string[]): Promise<RegistrySync>;
+  push(keys?: readonly string[], onCreated?: CopyOptions['onCreated']): Promise<RegistrySync>;
 }
 
 /**
@@ -103,8 +105,13 @@ export async function pairRegistries(
   const { keys: onlyHere } = ours;
   const { keys: onlyThere } = theirs;
   const conflicts = [...found.conflicts, ...ours.conflicts, ...theirs.conflicts];
-  const copied = async (from: Registry, to: Registry, keys: readonly string[]) => {
-    await copyRegistry(from, to, keys, { ...sync, gaps: found.gaps });
+  const copied = async (
+    from: Registry,
+    to: Registry,
+    keys: readonly string[],
+    onCreated?: CopyOptions['onCreated'],
+  ) => {
+    await copyRegistry(from, to, keys, { ...sync, gaps: found.gaps, onCreated });
     await to.settle();
     memory.add(keys);
     return { copied: keys.length, conflicts };
@@ -116,9 +123,9 @@ export async function pairRegistries(
     onlyThere,
     conflicts,
     fetch: () => copied(there, here, onlyThere),
-    async push(keys = onlyHere) {
+    async push(keys = onlyHere, onCreated?) {
       if (keys.length > 0) await requireNamesOnce(workspace, chosen, options);
-      return copied(here, there, keys);
+      return copied(here, there, keys, onCreated);
     },
   };
 }

@@ -10,6 +10,9 @@ import {
 } from '../remote/remote.ts';
 import { headerKey, probesPrefix } from '../store/keys.ts';
 import { firstForeign, readHeader } from '../store/remote-store.ts';
+import { noRoles } from './access/policy.ts';
+import { checkRole } from './access/role-check.ts';
+import { type RoleName, roles } from './access/roles.ts';
 import { notAtomic, refusesCondition, rememberAtomicCreate } from './atomic-create.ts';
 import {
   CheckList,
@@ -19,6 +22,7 @@ import {
   type JudgeFailure,
   throwInterrupted,
 } from './check-list.ts';
+import { deletionTold, isNotAtomic, lacksRight, lagging, ok } from './check-outcomes.ts';
 import { Probes } from './probes.ts';
 import type { CheckedRemote } from './remotes.ts';
 import type { Workspace } from './workspace.ts';
@@ -34,6 +38,8 @@ export interface RemoteCheckResult {
 export interface RemoteCheckOptions extends RemoteCallOptions {
   /** Tries reading only, and writes nothing. */
   readonly readOnly?: boolean;
+  /** Tries reading, and what a role needs and must not have, in place of writing. */
+  readonly role?: RoleName | undefined;
   /** Told of each check as it ends. */
   readonly onCheck?: (check: CheckResult) => void;
 }
@@ -42,13 +48,16 @@ export interface RemoteCheckOptions extends RemoteCallOptions {
  * Tries out all that mstore needs of a remote. Nothing is written to a place that is neither a remote nor
  * empty; what is written lies below `probes/` and is deleted again, on failure too. A failure is part of the
  * result and not thrown.
- * @throws MstoreError `interrupted`
+ * @throws MstoreError `interrupted`; `usage` for a role at a place that knows none
  */
 export async function checkRemote(
   workspace: Workspace,
   checked: CheckedRemote,
   options: RemoteCheckOptions = {},
 ): Promise<RemoteCheckResult> {
+  if (options.role !== undefined && checked.remote.probe?.mayCreate === undefined) {
+    throw noRoles(checked.remote);
+  }
   const checks = await new RemoteCheck(workspace, checked, options).run();
   return { remote: checked.name, location: checked.remote.location, checks };
 }
@@ -59,9 +68,6 @@ const regionReasons = ['no-region', 'wrong-region'];
 const racersMax = 8;
 /** Objects that a check looks through for its own. */
 const listedMax = 10_000;
-
-const ok = (message?: string): CheckOutcome =>
-  message === undefined ? { state: 'ok' } : { state: 'ok', message };
 
 class RemoteCheck {
   readonly #list: CheckList;
@@ -93,6 +99,8 @@ class RemoteCheck {
     const header = await this.#header();
     if (header === undefined) await this.#list.try('read', 'read', () => this.#read());
     else this.#list.skip('read', 'there is no header to read');
+    const { role } = this.#options;
+    if (role !== undefined) return this.#role(role, header);
     const writing = await this.#hindrance(header);
     try {
       const written = await this.#write(writing);
@@ -103,6 +111,14 @@ class RemoteCheck {
       // After a failure or Ctrl-C; who may not delete was told so by then.
       await this.#probes.remove().catch(() => {});
     }
+    return this.#list.results;
+  }
+
+  /** Nobody has rights at a place that is no remote, and places without rights by name have no roles. */
+  async #role(name: RoleName, header: MstoreError | undefined): Promise<readonly CheckResult[]> {
+    if (header !== undefined) return this.#list.results;
+    const word = `probe-${this.#workspace.surroundings.random.hex(8)}`;
+    await checkRole(this.#list, roles[name], { remote: this.#remote, word, call: this.#call });
     return this.#list.results;
   }
 
@@ -307,7 +323,10 @@ class RemoteCheck {
     if ((await this.#remote.stat(key, this.#call)) !== undefined) {
       throw this.#wrong(`${key} is still there after it was deleted`);
     }
-    return ok(cleared === 0 ? undefined : `also ${cleared} that an earlier check left`);
+    const left = cleared === 0 ? [] : [`also ${cleared} that an earlier check left`];
+    const kept = deletionTold(await this.#remote.probe?.retention?.(this.#call));
+    const told = [...left, ...kept].join('; ');
+    return ok(told === '' ? undefined : told);
   }
 
   readonly #create: Create = (key, bytes) =>
@@ -350,6 +369,9 @@ class RemoteCheck {
       const needed = `${hint}; garbage collection needs it, pushes and fetches do not. ${left}`;
       return { ...told, state: 'warning', hint: needed };
     }
+    if (name === 'delete' && error.details['reason'] === 'retained') {
+      return { ...told, state: 'warning' };
+    }
     if (!isNotAtomic(error) || !this.#checked.acceptRaces) return { ...told, state: 'failed' };
     return { ...told, state: 'warning', hint: 'The configuration accepts it (accept_races)' };
   };
@@ -360,22 +382,3 @@ type Create = (
   bytes: Uint8Array,
   options?: RemoteCallOptions,
 ) => Promise<'created' | 'exists'>;
-
-function isNotAtomic(error: MstoreError | undefined): boolean {
-  return error?.details['reason'] === 'no-atomic-create';
-}
-
-/** Tells whether a call was refused for want of a right, and of nothing else. */
-function lacksRight({ details }: MstoreError): boolean {
-  return (
-    details['reason'] === 'forbidden' || ['EACCES', 'EPERM'].includes(String(details['system']))
-  );
-}
-
-function lagging(what: string): CheckOutcome {
-  return {
-    state: 'warning',
-    message: `The service ${what}: its lists lag behind`,
-    hint: 'A fetch may miss what was pushed a moment ago; run it again then',
-  };
-}

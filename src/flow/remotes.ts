@@ -9,14 +9,9 @@ import type { RemotePruner } from '../remote/remote.ts';
 import type { ServiceSettings } from '../remote/service.ts';
 import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
 import { initRemote } from '../store/remote-store.ts';
-import {
-  configName,
-  localConfigName,
-  remoteKeys,
-  remoteNamePattern,
-  withoutPassword,
-} from '../worktree/config.ts';
+import { configName, localConfigName, remoteKeys, withoutPassword } from '../worktree/config.ts';
 import { writeConfigKey } from '../worktree/config-file.ts';
+import { remoteNamePattern } from '../worktree/config-keys.ts';
 import { parseRate } from '../worktree/rate.ts';
 import { requireAtomicCreate } from './atomic-create.ts';
 import type { Workspace } from './workspace.ts';

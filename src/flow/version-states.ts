@@ -23,6 +23,8 @@ export interface StateResult {
   readonly remote?: string;
   /** Names of the Git tags that were made; absent where none were asked for. */
   readonly gitTags?: readonly string[];
+  /** What should be known, such as that the change could not be logged. */
+  readonly warnings: readonly string[];
 }
 
 /** How many versions an environment keeps to go back to. */
@@ -55,7 +57,7 @@ export async function setVersionState(
   tags?.planState(version, state === 'active', reason);
   if (unchanged) {
     await registry.settle();
-    return { ...result, ...(await writeTags(tags)) };
+    return { ...result, ...(await writeTags(tags)), warnings: [] };
   }
   if (state !== 'active' && !force) {
     await checkUnused(registry, await registry.namesOf(model), version, rollbackWindow(workspace));
@@ -70,14 +72,14 @@ export async function setVersionState(
     ...(force ? { forced: true as const } : {}),
   };
   const before = await registry.last<StateEntry>(log);
-  await deciding.append(log, draft, before, (won) => {
+  const { warnings } = await deciding.append(log, draft, before, (won) => {
     const text = `${printable(won.by)} was faster: ${model}@${version} became ${won.state} at ${won.at}`;
     return new MstoreError('lost-race', text, {
       hint: `Look at "mstore show ${model}@${version}", then run the command again if it is still right`,
       details: { model, version, by: won.by, at: won.at },
     });
   });
-  return { ...result, ...(await writeTags(tags)) };
+  return { ...result, ...(await writeTags(tags)), warnings };
 }
 
 /** What an environment needs must stay in use. */

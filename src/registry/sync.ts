@@ -108,6 +108,8 @@ export interface CopyOptions extends RemoteCallOptions {
   readonly jobs: number;
   /** Keys of entries that are put before later ones of their log. */
   readonly gaps?: ReadonlySet<string> | undefined;
+  /** Told of each object that was created, with the digest that it carries. */
+  readonly onCreated?: ((key: string, sha256: Digest) => void) | undefined;
 }
 
 /**
@@ -166,7 +168,10 @@ async function copyGroup(
     }
     before = sha256;
     if (options.gaps?.has(key)) await checkFollower(to, key, sha256, options);
-    if ((await to.place.create(key, bytesSource(bytes), options)) === 'created') continue;
+    if ((await to.place.create(key, bytesSource(bytes), options)) === 'created') {
+      options.onCreated?.(key, sha256);
+      continue;
+    }
     if ((await readChecked(to, key, options)).sha256 === sha256) continue;
     throw conflictError([conflictOf(key, from, to)]);
   }

@@ -198,7 +198,7 @@ export async function uploadInParts(
 }
 
 /** Begins an upload; undefined when another writer was faster. */
-async function beginUpload(
+export async function beginUpload(
   gcs: GcsPlace,
   write: GcsWrite,
   size: number,

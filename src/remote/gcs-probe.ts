@@ -1,9 +1,10 @@
 import { isMstoreError } from '../base/errors.ts';
 import type { GcsPlace } from './gcs-client.ts';
-import { uploadInParts } from './gcs-create.ts';
+import { beginUpload, uploadInParts } from './gcs-create.ts';
 import { notGcsAnswer } from './gcs-errors.ts';
+import { gcsPolicy } from './gcs-policy.ts';
 import { checkKey } from './keys.ts';
-import { bytesSource, type RemoteCallOptions, type RemoteProbe } from './remote.ts';
+import { bytesSource, type RemoteCallOptions, type RemoteProbe, type Retention } from './remote.ts';
 
 /** What a GCS remote can tell and try beyond the contract. */
 export function gcsProbe(gcs: GcsPlace): RemoteProbe {
@@ -23,7 +24,46 @@ export function gcsProbe(gcs: GcsPlace): RemoteProbe {
       gcs.tell('find credentials for', options, (connection) => connection.identity()),
     reach: (options) => reach(gcs, options),
     createInPartsIfAbsent: (key, bytes, options) => createInParts(gcs, key, bytes, options),
+    policy: async (grant) => gcsPolicy(gcs.place, grant),
+    mayCreate: (key, options) => mayCreate(gcs, key, options),
+    retention: (options) => retention(gcs, options),
   };
+}
+
+/** An upload that is begun and ended at once leaves nothing. */
+async function mayCreate(
+  gcs: GcsPlace,
+  key: string,
+  options: RemoteCallOptions | undefined,
+): Promise<void> {
+  checkKey(key);
+  const number = gcs.options.random.hex(16);
+  const write = { key, attempt: `write ${key} to`, options, number, repeated: false };
+  const once = () => beginUpload(gcs, write, 1);
+  const upload = await (gcs.options.policy?.again(once, options?.signal) ?? once());
+  await upload?.end();
+}
+
+async function retention(
+  gcs: GcsPlace,
+  options: RemoteCallOptions | undefined,
+): Promise<Retention | undefined> {
+  const path = gcs.objectsPath.replace(/\/o$/, '');
+  const query = { fields: 'kind,versioning,retentionPolicy' };
+  try {
+    const { versioning, retentionPolicy } = await gcs.json<{
+      readonly versioning?: { readonly enabled?: boolean };
+      readonly retentionPolicy?: { readonly retentionPeriod?: string };
+    }>('look at the bucket of', options, { method: 'GET', path, query });
+    const seconds = Number(retentionPolicy?.retentionPeriod ?? 0);
+    const versioned = versioning?.enabled === true;
+    return seconds > 0
+      ? { versioned, locked: `${Math.ceil(seconds / 86_400)} days` }
+      : { versioned };
+  } catch (error) {
+    if (isMstoreError(error, 'remote-refused', 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 async function reach(gcs: GcsPlace, options: RemoteCallOptions | undefined): Promise<void> {

@@ -132,6 +132,15 @@ export interface RemoteProbe {
   reach(options?: RemoteCallOptions): Promise<void>;
   /** What to ask for when a call is refused for want of a right: `s3:PutObject on …`. */
   readonly rights: Readonly<Record<'read' | 'list' | 'write' | 'parts' | 'delete', string>>;
+  /** Writes a policy of the least rights; absent where the place knows no such policies. */
+  policy?(grant: AccessGrant, options?: RemoteCallOptions): Promise<AccessPolicy>;
+  /**
+   * Finds out whether a key may be created, and leaves nothing there.
+   * @throws MstoreError `remote-refused` with the reason `forbidden` where it may not
+   */
+  mayCreate?(key: string, options?: RemoteCallOptions): Promise<void>;
+  /** Tells what becomes of deleted objects; undefined where the service does not say, or not to us. */
+  retention?(options?: RemoteCallOptions): Promise<Retention | undefined>;
   /**
    * Creates a small object by the precondition of the service alone, whatever was accepted in its place.
    * Present where a service may turn out to ignore or to refuse it.
@@ -147,6 +156,34 @@ export interface RemoteProbe {
     bytes: Uint8Array,
     options?: RemoteCallOptions,
   ): Promise<'created' | 'exists'>;
+}
+
+/** What somebody may do at a place: read and list all of it, and what is given here. In patterns, `*` stands for any text. */
+export interface AccessGrant {
+  /** Patterns of keys that may be created where there are none. */
+  readonly creates: readonly string[];
+  /** Patterns of keys that may be deleted. */
+  readonly deletes: readonly string[];
+  /** Patterns of keys that are not to be created, whatever the others say. */
+  readonly never: readonly string[];
+}
+
+/** A policy that gives somebody what a grant says. */
+export interface AccessPolicy {
+  /** What it is a policy of: `IAM of S3`. */
+  readonly kind: string;
+  /** The document, as the service takes it. */
+  readonly document: object;
+  /** How it is put in force: commands, one a line. */
+  readonly commands: readonly string[];
+}
+
+/** What a place does with objects that are deleted. */
+export interface Retention {
+  /** Whether deleted objects stay as older versions, and go on costing. */
+  readonly versioned: boolean;
+  /** How long new objects cannot be deleted at all, in words; absent where they can. */
+  readonly locked?: string;
 }
 
 /** An upload that was begun and is not ended: its object is not there, and its bytes may cost money. */

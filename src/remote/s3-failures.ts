@@ -61,6 +61,11 @@ const archived = refused(
   'the object is archived and cannot be read at once',
   'Restore it first; keep remotes in a storage class that is read at once',
 );
+const retained = refused(
+  'retained',
+  'a lock or a retention period keeps the object',
+  'Wait until it may be deleted, or have the hold released',
+);
 const keyRefused = refused(
   'key-refused',
   'the key of its encryption cannot be used',
@@ -135,6 +140,7 @@ const kindsByName: Readonly<Record<string, FailureKind>> = {
   AllAccessDisabled: forbidden,
   AccountProblem: forbidden,
   InvalidObjectState: archived,
+  ObjectLocked: retained,
   PermanentRedirect: wrongRegion,
   TemporaryRedirect: wrongRegion,
   Redirect: wrongRegion,

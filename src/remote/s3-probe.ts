@@ -1,11 +1,12 @@
 import { isMstoreError, MstoreError } from '../base/errors.ts';
 import { printable } from '../base/names.ts';
 import { checkKey } from './keys.ts';
-import type { RemoteCallOptions, RemoteProbe } from './remote.ts';
+import type { RemoteCallOptions, RemoteProbe, Retention } from './remote.ts';
 import type { S3Place } from './s3-client.ts';
 import { completeUpload, putAtOnce, type S3Write, settled, startUpload } from './s3-create.ts';
 import { notS3Answer } from './s3-errors.ts';
 import { sendPart } from './s3-parts.ts';
+import { s3Policy } from './s3-policy.ts';
 import { endUpload } from './s3-uploads.ts';
 
 /** What an S3 remote can tell and try beyond the contract. */
@@ -34,7 +35,49 @@ export function s3Probe(s3: S3Place): RemoteProbe {
       ),
     createInPartsIfAbsent: (key, bytes, call) =>
       tried(s3, key, call, (write) => createInParts(s3, write, Buffer.from(bytes))),
+    policy: (grant, call) =>
+      s3.call('set up', call, async ({ endpoint }) =>
+        s3Policy(s3.place, grant, endpoint === undefined),
+      ),
+    mayCreate: (key, call) => tried(s3, key, call, (write) => beginAndEnd(s3, write)),
+    retention: (call) => retention(s3, call),
   };
+}
+
+/** An upload that is begun and ended at once leaves nothing; who may not end it leaves no object at least. */
+async function beginAndEnd(s3: S3Place, write: S3Write): Promise<void> {
+  const upload = await startUpload(s3, write);
+  await endUpload(s3, upload).catch(() => {});
+}
+
+/** Not every service knows of these, and not everybody may ask: such answers say nothing. */
+async function retention(
+  s3: S3Place,
+  call: RemoteCallOptions | undefined,
+): Promise<Retention | undefined> {
+  const Bucket = s3.place.bucket;
+  const attempt = 'look at the bucket of';
+  const told = <T>(answer: Promise<T>): Promise<T | undefined> =>
+    answer.catch((error: unknown) => {
+      if (isMstoreError(error, 'remote-refused')) return undefined;
+      throw error;
+    });
+  const versioning = await told(
+    s3.call(attempt, call, ({ sdk, client }, request) =>
+      client.send(new sdk.GetBucketVersioningCommand({ Bucket }), request),
+    ),
+  );
+  if (versioning === undefined) return undefined;
+  const lock = await told(
+    s3.call(attempt, call, ({ sdk, client }, request) =>
+      client.send(new sdk.GetObjectLockConfigurationCommand({ Bucket }), request),
+    ),
+  );
+  const versioned = versioning.Status === 'Enabled';
+  const { Mode, Days, Years } = lock?.ObjectLockConfiguration?.Rule?.DefaultRetention ?? {};
+  if (Mode === undefined) return { versioned };
+  const span = Years === undefined ? `${Days} days` : `${Years} years`;
+  return { versioned, locked: `${span}, ${Mode.toLowerCase()}` };
 }
 
 const awsConfiguration = 'the AWS configuration';
@@ -104,12 +147,12 @@ async function withPlainHint(s3: S3Place, error: unknown): Promise<unknown> {
 }
 
 /** Makes one write under a number of its own, again where that may help. */
-async function tried(
+async function tried<T>(
   s3: S3Place,
   key: string,
   call: RemoteCallOptions | undefined,
-  work: (write: S3Write) => Promise<'created' | 'exists'>,
-): Promise<'created' | 'exists'> {
+  work: (write: S3Write) => Promise<T>,
+): Promise<T> {
   checkKey(key);
   const number = s3.options.random.hex(16);
   const write = { key, attempt: `write ${key} to`, number, call };

@@ -28,6 +28,7 @@ const statusOfCode: Partial<Record<ErrorCode, number>> = {
   'remote-unreachable': 503,
   interrupted: 503,
   'remote-refused': 502,
+  'not-logged': 502,
   'not-a-remote': 502,
   'remote-full': 507,
   'no-space': 507,

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { fromSystemError, isMstoreError, type MstoreError } from '../base/errors.ts';
 import { readBounded } from '../base/files.ts';
+import { auditKey, parseAuditKey, parseLine } from '../registry/audit.ts';
 import { parseEntry } from '../registry/entry.ts';
 import { bytesMaxOf, entryKey, parseRegistryKey } from '../registry/keys.ts';
 import { parseRecord } from '../registry/record.ts';
@@ -55,9 +56,11 @@ async function verify(
   }
   const index = packOfIndexKey(key);
   if (index !== undefined) return verifyIndex(arrived, index);
+  const line = parseAuditKey(key);
+  if (line !== undefined) return verifyLine(key, line, arrived, read);
   const named = parseRegistryKey(key);
   if (named === undefined) return;
-  const bytes = 'file' in arrived ? readRegistryObject(arrived.file, key) : arrived.bytes;
+  const bytes = registryBytes(arrived, key);
   if (named.kind === 'signatures') return checkSignatureObject(bytes, key, named.sha256);
   const { model, kind, name } = named;
   if (kind === 'versions') {
@@ -87,6 +90,21 @@ async function verifyIndex(arrived: Arrived, id: Digest): Promise<void> {
   );
 }
 
-function readRegistryObject(file: string, key: string): Buffer {
-  return readBounded(file, bytesMaxOf(key)) ?? Buffer.alloc(0);
+/** A line of the audit log follows the one before it. */
+async function verifyLine(
+  key: string,
+  number: number,
+  arrived: Arrived,
+  read: (key: string) => Promise<Buffer>,
+): Promise<void> {
+  const { previous } = parseLine(registryBytes(arrived, key), key, number).value;
+  if (previous === null) return;
+  const place = auditKey(number - 1);
+  if (parseLine(await read(place), place, number - 1).sha256 === previous) return;
+  throw new RequestError(400, 'corrupt-audit', `${key} does not follow the line before it`);
+}
+
+function registryBytes(arrived: Arrived, key: string): Buffer {
+  if ('bytes' in arrived) return arrived.bytes;
+  return readBounded(arrived.file, bytesMaxOf(key)) ?? Buffer.alloc(0);
 }

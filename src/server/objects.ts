@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sha256Raw } from '../base/digest.ts';
 import type { MstoreError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import { auditPrefix, parseAuditKey } from '../registry/audit.ts';
 import { parseRegistryKey } from '../registry/keys.ts';
 import { isKeyName, noObject, reservedName } from '../remote/keys.ts';
 import type { PartMemory } from '../remote/part-memory.ts';
@@ -250,6 +251,7 @@ async function* listLines(
   for await (const { key, size, time } of objects) {
     const model = modelOf(key);
     if (model !== undefined && !maySee(caller, model)) continue;
+    if (key.startsWith(auditPrefix) && !maySeeLog(caller)) continue;
     lines += `${JSON.stringify({ key, size, time })}\n`;
     if (lines.length < 64 * 1024) continue;
     yield Buffer.from(lines);
@@ -280,7 +282,39 @@ function checkKey(caller: Caller, key: string, scope: Scope): void {
   if (!isKey(key)) throw badKey(key);
   // Whoever may write may try it out, and clear what the trial left.
   const isProbe = scope === 'collect' && key.startsWith(probesPrefix) && caller.scopes.has('push');
-  if (!isProbe) requireScope(caller, scope, modelOf(key));
+  if (isProbe) return;
+  if (key.startsWith(auditPrefix)) checkAuditKey(caller, key, scope);
+  else requireScope(caller, scope, modelOf(key));
+}
+
+/** Whoever may change something logs it. Nobody takes a line away. */
+function checkAuditKey(caller: Caller, key: string, scope: Scope): void {
+  if (scope === 'collect') {
+    throw new RequestError(403, 'remote-refused', 'Lines of the audit log are never removed');
+  }
+  if (scope === 'read') {
+    requireScope(caller, scope);
+    if (maySeeLog(caller)) return;
+    throw new RequestError(
+      403,
+      'remote-refused',
+      `The token ${caller.name} is not for all models`,
+      {
+        hint: 'The audit log tells of all of them: ask who runs the server for a token that is',
+      },
+    );
+  }
+  if (!mayAct(caller)) requireScope(caller, scope);
+  if (parseAuditKey(key) === undefined) throw badKey(key);
+}
+
+/** The log tells of all models; who writes a line needs the one before it. */
+function maySeeLog(caller: Caller): boolean {
+  return caller.models === undefined || mayAct(caller);
+}
+
+function mayAct({ scopes }: Caller): boolean {
+  return scopes.has('push') || scopes.has('deploy') || scopes.has('collect');
 }
 
 function isKey(key: string): boolean {

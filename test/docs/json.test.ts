@@ -229,6 +229,17 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'verify', 'verify', '--repair');
   });
 
+  it('have the fields that the guide names, of the audit log', async () => {
+    const workspace = await makeModel();
+    await workspace.ok('register', 'm@v1', 'model');
+    await workspace.ok('push');
+    await workspace.ok('deploy', 'm@v1', '--env', 'live', '--reason', 'x');
+    await workspace.ok('deprecate', 'm@v1', '--force', '--reason', 'x');
+    await expectDocumented(workspace, 'audit', 'audit');
+    await expectDocumented(workspace, 'audit --check', 'audit', '--check');
+    await expectDocumented(workspace, 'audit --forget', 'audit', '--forget');
+  });
+
   it('are events with the result last', async () => {
     const workspace = await makeModel();
     workspace.write('another', 'bytes');

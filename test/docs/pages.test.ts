@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { errorCodes, exitCodeOf, exitCodes } from '../../src/base/errors.ts';
 import { commandTable } from '../../src/cli/commands.ts';
 import { parseCommandLine } from '../../src/cli/parser.ts';
-import { configKeys, environmentName } from '../../src/worktree/config.ts';
+import { environmentName } from '../../src/worktree/config.ts';
+import { configKeys } from '../../src/worktree/config-keys.ts';
 import {
   anchorOf,
   brokenLinks,

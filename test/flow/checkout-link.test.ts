@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import * as path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import type { LinkKind } from '../../src/worktree/config.ts';
+import type { LinkKind } from '../../src/worktree/config-keys.ts';
 import {
   makePlainProject,
   makeProject,

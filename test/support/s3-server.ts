@@ -3,6 +3,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { crc32 } from 'node:zlib';
+import { allowsRequest, type S3Policy } from './s3-policy-rules.ts';
 import { checkSignature, type Refusal } from './s3-signature.ts';
 
 /** How a request goes wrong: with an error of S3, or as the words of {@link S3Fault} say. */
@@ -110,6 +111,10 @@ export class S3Server {
   readonly accessKey = 'TESTKEY';
   readonly secret = 'test secret';
   readonly region = 'eu-test-1';
+  /** Others than the owner, by their access keys, with all that they may do. */
+  readonly users = new Map<string, { readonly secret: string; readonly policy: S3Policy }>();
+  /** What the bucket says of itself; with `locked`, nothing can be deleted. */
+  readonly bucketState = { versioned: false, locked: false };
   /** Bodies whose digest was in no signature; taken over TLS alone. */
   unsignedBodies = 0;
   /** Bodies that came with a CRC-32, which was right. */
@@ -207,22 +212,45 @@ export class S3Server {
       headers,
       body,
     };
-    const refusal = this.#refusal(request, ask);
+    const refusal = this.#refusal(request, ask) ?? this.#forbidden(ask);
     if (refusal !== undefined) return errorAnswer(refusal);
     const objects = this.buckets.get(bucket);
     if (objects === undefined) return errorAnswer({ status: 404, code: 'NoSuchBucket' });
     if (ask.key === '') {
       if (method !== 'GET') return notImplemented;
       if (ask.query.has('uploads')) return this.#listUploads(bucket, ask.query);
+      if (ask.query.has('versioning') || ask.query.has('object-lock'))
+        return this.#state(ask.query);
       return ask.query.get('list-type') === '2' ? this.#list(objects, ask.query) : notImplemented;
     }
     if (ask.query.has('uploads') || ask.query.has('uploadId')) return this.#upload(objects, ask);
     if (method === 'PUT') return this.#put(objects, ask);
     if (method === 'DELETE') {
+      if (this.bucketState.locked && objects.has(ask.key)) return locked;
       objects.delete(ask.key);
       return { status: 204 };
     }
     return method === 'GET' || method === 'HEAD' ? read(objects.get(ask.key), ask) : notImplemented;
+  }
+
+  /** What the policy of a user has no right for. */
+  #forbidden(ask: Ask): Refusal | undefined {
+    const key = /Credential=([^/]+)/.exec(ask.headers.authorization ?? '')?.[1] ?? '';
+    const user = this.users.get(key);
+    if (user === undefined || allowsRequest(user.policy, ask)) return undefined;
+    return { status: 403, code: 'AccessDenied' };
+  }
+
+  #state(query: URLSearchParams): Answer {
+    const { versioned, locked: isLocked } = this.bucketState;
+    if (query.has('versioning')) {
+      return xml('VersioningConfiguration', versioned ? '<Status>Enabled</Status>' : '');
+    }
+    if (!isLocked)
+      return errorAnswer({ status: 404, code: 'ObjectLockConfigurationNotFoundError' });
+    const rule = '<DefaultRetention><Mode>COMPLIANCE</Mode><Days>30</Days></DefaultRetention>';
+    const enabled = '<ObjectLockEnabled>Enabled</ObjectLockEnabled>';
+    return xml('ObjectLockConfiguration', `${enabled}<Rule>${rule}</Rule>`);
   }
 
   #refusal(
@@ -237,7 +265,8 @@ export class S3Server {
     if (/chunked/.test(`${headers['content-encoding']} ${headers['transfer-encoding']}`)) {
       return { status: 501, code: 'NotImplemented' };
     }
-    const secrets = { [this.accessKey]: this.secret };
+    const others = [...this.users].map(([key, { secret }]) => [key, secret] as const);
+    const secrets = { ...Object.fromEntries(others), [this.accessKey]: this.secret };
     const now = Date.now() + this.#options.clockAhead;
     const { tls, checksums } = this.#options;
     const rules = { secrets, region: this.region, now, unsignedBodies: tls !== undefined };
@@ -422,6 +451,7 @@ function keptHeaders({ headers }: Ask): Record<string, string> {
 }
 
 const taken = errorAnswer({ status: 412, code: 'PreconditionFailed' });
+const locked = errorAnswer({ status: 400, code: 'ObjectLocked' });
 const notImplemented = errorAnswer({ status: 501, code: 'NotImplemented' });
 
 function errorAnswer(

@@ -150,7 +150,7 @@ module.exports = {
       severity: 'error',
       comment: 'a registry is handed the place it is in',
       from: { path: '^src/registry/' },
-      to: { path: '^src/remote/', pathNot: '^src/remote/remote\\.ts$' },
+      to: { path: '^src/remote/', pathNot: '^src/remote/(remote|keys)\\.ts$' },
     },
     ...lazily('s3-sdk', '@aws-sdk', 'remote/s3-sdk', {
       home: 'loading the SDK takes longer than most commands: it is loaded by one module, lazily',

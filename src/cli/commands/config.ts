@@ -5,7 +5,6 @@ import { printable } from '../../base/names.ts';
 import type { Workspace } from '../../flow/workspace.ts';
 import {
   type ConfigEntry,
-  configKeys,
   configName,
   keyRule,
   localConfigName,
@@ -14,6 +13,7 @@ import {
   withoutPassword,
 } from '../../worktree/config.ts';
 import { writeConfigKey } from '../../worktree/config-file.ts';
+import { configKeys } from '../../worktree/config-keys.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';

@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { MstoreError } from '../../base/errors.ts';
+import { exitCodes, MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
 import type { Evicted } from '../../flow/gc/evict.ts';
@@ -119,7 +119,8 @@ export const gcCommand: Command = {
     const evicted =
       bytesMax === undefined ? undefined : await shrink(context, workspace, place, bytesMax, how);
     tell(context, result, evicted);
-    return undefined;
+    const { refused } = result;
+    return refused === undefined || refused.retained ? undefined : exitCodes.remote;
   },
 };
 
@@ -257,6 +258,9 @@ function wrong(option: string, value: string, hint: string): MstoreError {
 function tell(context: Context, result: GcResult, evicted?: Evicted): void {
   const { place, dryRun, kept, marked, givenUp, youngBytes, rewritten, swept, pending } = result;
   for (const warning of result.warnings) context.warn(warning);
+  if (result.refused !== undefined) {
+    context.warn(printable(`${result.refused.message}. ${result.refused.hint}`));
+  }
   const shown = givenUp.slice(0, namesMax);
   const rows = shown.map(({ name, size }) => [name, formatBytes(size)]);
   context.result(evicted === undefined ? result : { ...result, evicted }, table(rows, [1]));
@@ -325,6 +329,7 @@ function spanOf(seconds: number): string {
 }
 
 function tellTakenBack(context: Context, result: TakenBack): void {
+  for (const warning of result.warnings) context.warn(printable(warning));
   context.result(result, []);
   const bytes = result.marks.reduce((sum, one) => sum + one.bytes, 0);
   context.note(

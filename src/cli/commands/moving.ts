@@ -12,7 +12,7 @@ import type { Targets } from '../../flow/targets.ts';
 import type { BrokenPointer, Tracked } from '../../flow/tracked.ts';
 import type { ChosenVersion } from '../../flow/version-content.ts';
 import type { Workspace } from '../../flow/workspace.ts';
-import { type LinkKind, linkKinds, parseLinkKinds } from '../../worktree/config.ts';
+import { type LinkKind, linkKinds, parseLinkKinds } from '../../worktree/config-keys.ts';
 import { parseRate, rateAbout } from '../../worktree/rate.ts';
 import { type Args, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';

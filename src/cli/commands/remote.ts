@@ -1,10 +1,11 @@
 import { exitCodeOf, exitCodes, MstoreError } from '../../base/errors.ts';
 import { printable } from '../../base/names.ts';
+import { type RoleName, roleNames } from '../../flow/access/roles.ts';
 import type { CheckResult } from '../../flow/check-list.ts';
 import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { table } from '../text.ts';
+import { jsonText, table } from '../text.ts';
 import { remoteUploads } from './remote-uploads.ts';
 
 export const remoteCommand: Command = {
@@ -12,13 +13,13 @@ export const remoteCommand: Command = {
   options: (parser) =>
     parser
       .positional('action', {
-        choices: ['add', 'list', 'remove', 'check', 'uploads'] as const,
+        choices: ['add', 'list', 'remove', 'check', 'uploads', 'policy'] as const,
         describe: 'What to do',
       })
       .positional('name', {
         type: 'string',
         describe:
-          'Name of the remote; for check and uploads also a URL or directory, or nothing for the default',
+          'Name of the remote; for check, uploads and policy also a URL or directory, or nothing for the default',
       })
       .positional('dir', { type: 'string', describe: 'Directory of the remote' })
       .option('default', { type: 'boolean', describe: 'Make it the default remote' })
@@ -28,6 +29,16 @@ export const remoteCommand: Command = {
         describe: 'Make or check the place (--no-create: only write the name down)',
       })
       .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' })
+      .option('as', {
+        choices: roleNames,
+        requiresArg: true,
+        describe: 'Check that the credentials may do what the role needs, and nothing beyond',
+      })
+      .option('role', {
+        choices: roleNames,
+        requiresArg: true,
+        describe: 'Print the policy of least rights for this role',
+      })
       .option('end-older-than', {
         type: 'string',
         requiresArg: true,
@@ -45,15 +56,24 @@ export const remoteCommand: Command = {
       'mstore remote uploads origin --end-older-than 24h',
       'End uploads that killed pushes have left',
     ],
+    ['mstore remote policy origin --role publisher', 'Print the least rights that pushing needs'],
+    ['mstore remote check origin --as publisher', 'Prove that it has these rights, and no others'],
     ['mstore remote remove origin', 'Forget a remote; what it holds stays'],
   ],
   async run(context, args) {
     const action = textOf(args, 'action');
     const unused =
-      { add: [], remove: ['dir'], check: ['dir'], uploads: ['dir'], list: ['name', 'dir'] }[
-        action ?? ''
-      ] ?? [];
+      {
+        add: [],
+        remove: ['dir'],
+        check: ['dir'],
+        uploads: ['dir'],
+        policy: ['dir'],
+        list: ['name', 'dir'],
+      }[action ?? ''] ?? [];
     refuseExtra(args, unused);
+    refuseElsewhere(args, action);
+    if (action === 'policy') return policy(context, args);
     if (action === 'uploads') return remoteUploads(context, args);
     if (action === 'check') return check(context, args);
     if (action === 'add') await add(context, args);
@@ -69,6 +89,43 @@ function refuseExtra(args: Args, names: readonly string[]): void {
   throw new MstoreError('usage', `Unknown argument: ${printable(extra)}`, {
     hint: 'Run "mstore remote --help"',
   });
+}
+
+/** Options of one action mean nothing to another. */
+function refuseElsewhere(args: Args, action: string | undefined): void {
+  for (const [option, of] of [
+    ['as', 'check'],
+    ['role', 'policy'],
+  ] as const) {
+    if (textOf(args, option) === undefined || action === of) continue;
+    throw new MstoreError('usage', `--${option} is for "mstore remote ${of}"`, {
+      hint: 'Run "mstore remote --help"',
+    });
+  }
+  if (textOf(args, 'as') === undefined || !flagOf(args, 'read-only')) return;
+  throw new MstoreError('usage', '--as and --read-only do not go together', {
+    hint: 'Write --as reader to try what reading needs',
+  });
+}
+
+/** `mstore remote policy`: the document alone on standard output, to be put in a file. */
+async function policy(context: Context, args: Args): Promise<undefined> {
+  const role = textOf(args, 'role') as RoleName | undefined;
+  if (role === undefined) {
+    throw new MstoreError('usage', 'The role is missing', {
+      hint: `Write --role with one of ${roleNames.join(', ')}`,
+    });
+  }
+  const [{ rolePolicy }, { chooseRemote }] = await Promise.all([
+    import('../../flow/access/policy.ts'),
+    import('../../flow/remotes.ts'),
+  ]);
+  const workspace = await context.workspace();
+  const chosen = await chooseRemote(workspace, textOf(args, 'name'), context.cwd);
+  const result = await rolePolicy(chosen, role);
+  context.result(result, jsonText(result.document, 2).split('\n'));
+  for (const command of result.commands) context.note(`Put it in force: ${command}`);
+  return undefined;
 }
 
 function required(args: Args, name: string, line: string): string {
@@ -137,6 +194,7 @@ async function check(context: Context, args: Args): Promise<number> {
   const result = await checkRemote(workspace, chosen, {
     signal: context.signal,
     readOnly: flagOf(args, 'read-only'),
+    role: textOf(args, 'as') as RoleName | undefined,
     onCheck(one) {
       if (json || jsonEvents) return;
       // Each line as it comes: one that waits for a time-out must not hold back the others.

@@ -1,3 +1,4 @@
+import { printable } from '../../base/names.ts';
 import type { VersionState } from '../../registry/entry.ts';
 import type { Command } from '../command.ts';
 import { textOf } from '../command.ts';
@@ -22,6 +23,7 @@ function stateCommand(state: VersionState, examples: Command['examples']): Comma
           ? `${name} is ${state} already`
           : `${name} is ${state} now; it was ${result.before}`,
       );
+      for (const warning of result.warnings) context.warn(printable(warning));
       tellTags(context, result.gitTags);
       context.result(result, []);
       return undefined;

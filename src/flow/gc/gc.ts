@@ -9,11 +9,13 @@ import { silentProgress } from '../../base/progress.ts';
 import { formatMark, type Mark, markKey, parseMark, readMarks } from '../../store/clean-up.ts';
 import { readHeader } from '../../store/remote-store.ts';
 import type { WorkOptions } from '../add.ts';
+import { ActLog } from '../audit/act-log.ts';
 import { SweepWatch } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
 import { Marker, transferOf } from './mark.ts';
 import type { GcOptions, GivenUp } from './options.ts';
 import { type GcPlace, isOwn } from './place.ts';
+import { type KeptByPlace, keptByPlace } from './refused.ts';
 import { type PendingMark, type SweepResult, type Swept, sweepPlace } from './sweep.ts';
 
 /** What {@link cleanUp} found and did. */
@@ -37,6 +39,8 @@ export interface GcResult {
   readonly rewritten: { readonly packs: number; readonly bytes: number };
   readonly swept: Swept;
   readonly pending: readonly PendingMark[];
+  /** What the place does not let go; absent where nothing was refused. */
+  readonly refused?: KeptByPlace;
   readonly warnings: readonly string[];
 }
 
@@ -57,6 +61,8 @@ export async function cleanUp(
   progress.start('gc');
   const marker = await Marker.open(workspace, place, options);
   if (dryRun) return wouldDo(workspace, place, marker, options);
+  const acts = place.isLocal ? undefined : new ActLog(workspace, place.remote);
+  await acts?.demand();
   // Also where nothing is written there: a clean-up that was killed may have left what it was writing.
   workspace.store.prepareWriting();
   await marker.completeIndexes();
@@ -65,7 +71,25 @@ export async function cleanUp(
   const sweeping = await sweepPlace(workspace, place, options);
   if (place.isLocal) clearCopies(workspace, marker);
   progress.finish();
-  return resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const refused = await keptByPlace(place, sweeping.refused);
+  const found = resultOf(place, marker, { dryRun, rewriting, sweeping });
+  const result = refused === undefined ? found : { ...found, refused };
+  const counts = countsOf(result);
+  if (acts === undefined || Object.values(counts).every((amount) => amount === 0)) return result;
+  const told = await acts.log({ act: 'gc', objects: [], counts });
+  return { ...result, warnings: [...result.warnings, ...told.map(({ message }) => message)] };
+}
+
+/** What the audit log says of a clean-up. */
+function countsOf({ marked, swept }: GcResult): Readonly<Record<string, number>> {
+  return {
+    markedPacks: marked.packs,
+    markedBytes: marked.bytes,
+    sweptPacks: swept.packs,
+    sweptRecipes: swept.recipes,
+    sweptRoots: swept.roots,
+    sweptBytes: swept.bytes,
+  };
 }
 
 /** What a clean-up would do; nothing is changed. */
@@ -78,7 +102,7 @@ async function wouldDo(
   const rewriting = await sparseOf(marker);
   const pending = await pendingOf(workspace, place, options);
   options.progress?.finish();
-  const sweeping = { swept: noneSwept, pending, damage: [] };
+  const sweeping = { swept: noneSwept, pending, damage: [], refused: { objects: 0, bytes: 0 } };
   return resultOf(place, marker, { dryRun: true, rewriting, sweeping });
 }
 
@@ -161,6 +185,7 @@ export interface TakenBack {
   readonly location: string;
   /** Marks that name nothing any more. */
   readonly marks: readonly PendingMark[];
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -189,9 +214,14 @@ export async function takeBack(
     isOwn: isOwn(place),
   });
   const transfer = transferOf(place, options);
+  const acts = place.isLocal || chosen.length === 0 ? undefined : new ActLog(workspace, remote);
+  await acts?.demand();
   for (const one of chosen) await remote.delete(markKey(one.id), transfer);
   await watch.mayHaveLost();
-  return { place: name, location: remote.location, marks: chosen };
+  const counts = { takenBack: chosen.length };
+  const told = (await acts?.log({ act: 'gc', objects: [], counts })) ?? [];
+  const warnings = told.map(({ message }) => message);
+  return { place: name, location: remote.location, marks: chosen, warnings };
 }
 
 /**

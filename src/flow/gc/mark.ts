@@ -23,7 +23,7 @@ import { type Candidate, type GcPlace, isOwn, type Listing, listPlace } from './
 import { Reach } from './reach.ts';
 import { rewritePacks } from './rewrite.ts';
 import { type PlaceRoots, placeRoots } from './roots.ts';
-import { refuseMissing } from './sweep.ts';
+import { refuseMissing } from './sweep-errors.ts';
 
 /** The grace periods where none is given: of remotes a week, of the local store an hour. */
 const remoteGraceMs = 7 * 24 * 60 * 60_000;

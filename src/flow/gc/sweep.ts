@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../base/abort.ts';
 import { mapConcurrently } from '../../base/concurrency.ts';
 import type { Digest } from '../../base/digest.ts';
-import { isMstoreError, MstoreError } from '../../base/errors.ts';
+import { isMstoreError, type MstoreError } from '../../base/errors.ts';
 import { silentProgress } from '../../base/progress.ts';
 import {
   beginSweep,
@@ -22,7 +22,9 @@ import { lapsedMs, sweepMsMax } from '../sweep-watch.ts';
 import type { Workspace } from '../workspace.ts';
 import { type GcPlace, isOwn } from './place.ts';
 import { Reach } from './reach.ts';
+import { isRefusedDeletion, type RefusedDeletions } from './refused.ts';
 import { placeRoots, recordsToGiveUp } from './roots.ts';
+import { contested, refuseMissing, tooSlow } from './sweep-errors.ts';
 
 /** What is over is told to writers for this long, by the clock of the place. */
 const historyMs = 14 * 24 * 60 * 60_000;
@@ -71,6 +73,7 @@ export interface SweepResult {
   readonly pending: readonly PendingMark[];
   /** Copies that were found damaged, so that the packs with the other copies stay. */
   readonly damage: readonly MstoreError[];
+  readonly refused: RefusedDeletions;
 }
 
 /** Takes away what marks name whose time has come, and nothing that is needed. */
@@ -91,6 +94,7 @@ class Sweeper {
   readonly #swept: Swept = { packs: 0, recipes: 0, indexes: 0, roots: 0, bytes: 0, rescued: 0 };
   readonly #pending: PendingMark[] = [];
   readonly #damage: MstoreError[] = [];
+  readonly #refused: RefusedDeletions = { objects: 0, bytes: 0 };
   /** Sweeps in a row that had no time left to remove anything. */
   #fruitless = 0;
 
@@ -120,7 +124,8 @@ class Sweeper {
       }
     }
     if (now !== undefined) await this.#clearHistory(now);
-    return { swept: this.#swept, pending: this.#pending, damage: this.#damage };
+    const [swept, refused] = [this.#swept, this.#refused];
+    return { swept, pending: this.#pending, damage: this.#damage, refused };
   }
 
   /** Tells whether the time of a mark has not come, and notes it then. */
@@ -166,7 +171,7 @@ class Sweeper {
       const isFruitless = !isDone && removedOf(this.#swept) === before;
       this.#fruitless = isFruitless ? this.#fruitless + 1 : 0;
       if (this.#fruitless === fruitlessMax) throw tooSlow(this.#place);
-      if (isDone) await remote.delete(markKey(id), this.#transfer);
+      if (isDone) await this.#delete(markKey(id), 0);
       return { now, isDone };
     } finally {
       // Nothing is deleted any more by this process, however it ended.
@@ -262,28 +267,49 @@ class Sweeper {
     };
     const progress = this.#options.progress ?? silentProgress;
     const remove = async (keys: readonly string[], sizeOf: (key: string) => number) => {
-      let removed = 0;
+      const removed = new Set<string>();
       await mapConcurrently(keys, this.#transfer.jobs, async (key) => {
-        if (!mayGoOn()) return;
-        await remote.delete(key, this.#transfer);
         const bytes = sizeOf(key);
+        if (!mayGoOn() || !(await this.#delete(key, bytes))) return;
         this.#swept.bytes += bytes;
         progress.advance({ bytes });
-        removed++;
+        removed.add(key);
       });
       return removed;
     };
+    const { objects: refusedBefore } = this.#refused;
     // What names something goes before it, so that nothing ever names what is not there.
-    this.#swept.roots += await remove([...without], () => 0);
+    this.#swept.roots += (await remove([...without], () => 0)).size;
+    // A record that stays keeps what it names, and so does a recipe.
+    if (this.#refused.objects > refusedBefore) return mayGoOn();
     const recipes = mark.recipes.filter((blob) => !reach.needsRecipe(blob));
-    this.#swept.recipes += await remove(recipes.map(recipeKey), () => 0);
+    this.#swept.recipes += (await remove(recipes.map(recipeKey), () => 0)).size;
+    if (this.#refused.objects > refusedBefore) return mayGoOn();
     const orphans = mark.indexes.filter((pack) => index.pack(pack) === undefined);
-    this.#swept.indexes += await remove(orphans.map(indexKey), () => 0);
+    this.#swept.indexes += (await remove(orphans.map(indexKey), () => 0)).size;
     if (!mayGoOn()) return false;
     const sizes = new Map(gone.map((pack) => [packKey(pack), index.pack(pack)?.packBytes ?? 0]));
-    await remove(gone.map(indexKey), () => 0);
-    this.#swept.packs += await remove([...sizes.keys()], (key) => sizes.get(key) ?? 0);
+    const unnamed = await remove(gone.map(indexKey), () => 0);
+    const packs = gone.filter((pack) => unnamed.has(indexKey(pack))).map(packKey);
+    this.#swept.packs += (await remove(packs, (key) => sizes.get(key) ?? 0)).size;
     return mayGoOn();
+  }
+
+  /**
+   * Deletes an object; where the place does not let us, it is noted.
+   * @returns whether it is gone
+   */
+  async #delete(key: string, bytes: number): Promise<boolean> {
+    try {
+      await this.#place.remote.delete(key, this.#transfer);
+      return true;
+    } catch (error) {
+      if (!isRefusedDeletion(error)) throw error;
+      this.#refused.error ??= error;
+      this.#refused.objects++;
+      this.#refused.bytes += bytes;
+      return false;
+    }
   }
 
   /**
@@ -339,8 +365,9 @@ class Sweeper {
         const ageMs = begun === undefined ? Number.POSITIVE_INFINITY : now - begun;
         if (ended && ageMs > historyMs && mark === undefined) {
           // In this order: a sweep that seems to be under way would hold writers up.
-          await remote.delete(sweepKey(id, number, 'sweep'), this.#transfer);
-          await remote.delete(sweepKey(id, number, 'swept'), this.#transfer);
+          if (await this.#delete(sweepKey(id, number, 'sweep'), 0)) {
+            await this.#delete(sweepKey(id, number, 'swept'), 0);
+          }
         }
       }
     }
@@ -351,48 +378,10 @@ function removedOf({ packs, recipes, indexes, roots }: Swept): number {
   return packs + recipes + indexes + roots;
 }
 
-function tooSlow({ remote: { location } }: GcPlace): MstoreError {
-  const minutes = sweepMsMax / 60_000;
-  return new MstoreError(
-    'io',
-    `Looking at what is kept in ${location} took over ${minutes} minutes, so that nothing may be removed any more`,
-    {
-      hint: 'Run it from a host nearer to the remote, or with more requests at once (--jobs)',
-      details: { location },
-    },
-  );
-}
-
-function contested({ remote: { location } }: GcPlace): MstoreError {
-  return new MstoreError('locked', `Another clean-up of ${location} is under way`, {
-    hint: 'Wait for it to end; what was broken off counts as over after an hour',
-    details: { location },
-  });
-}
-
 /** Milliseconds until a mark may be swept. Where the place tells no time, only marks without grace are. */
 function dueIn({ graceMs }: Mark, state: CleanUp | undefined, now: number | undefined): number {
   if (graceMs === 0) return 0;
   const marked = state?.mark?.time;
   if (marked === undefined || now === undefined) return graceMs;
   return graceMs - (now - marked);
-}
-
-/**
- * Ends a clean-up when something that is to be kept is not all there: as long as it is unknown which chunks it
- * had, they might be taken for useless.
- * @throws MstoreError `corrupt-remote`
- */
-export function refuseMissing({ remote, name }: GcPlace, { missing, missingCount }: Reach): void {
-  const [first] = missing;
-  if (first === undefined) return;
-  const more = missingCount > 1 ? `, and ${missingCount - 1} more` : '';
-  throw new MstoreError(
-    'corrupt-remote',
-    `${remote.location} lacks data of ${first.name}${more}: nothing is cleaned up there`,
-    {
-      hint: `Run "mstore verify --remote ${name} --repair", or push from a host that has it`,
-      details: { location: remote.location, missing: missing.map((one) => one.name) },
-    },
-  );
 }

@@ -13,7 +13,7 @@ import {
   type TreeEntry,
   treeSize,
 } from '../../base/tree.ts';
-import type { LinkKind } from '../../worktree/config.ts';
+import type { LinkKind } from '../../worktree/config-keys.ts';
 import { Placer } from '../../worktree/place.ts';
 import type { WorkOptions } from '../add.ts';
 import { linkUnsupportedCodes, Materializer } from '../materialize.ts';

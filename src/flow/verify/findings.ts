@@ -14,6 +14,7 @@ export type FindingKind =
   | 'recipe-quarantined'
   | 'content-missing'
   | 'registry-damaged'
+  | 'audit-damaged'
   | 'root-damaged'
   | 'pointer-damaged'
   | 'history-unread'

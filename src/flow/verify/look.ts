@@ -1,10 +1,13 @@
 import type { Digest } from '../../base/digest.ts';
+import type { MstoreError } from '../../base/errors.ts';
 import { isTempName } from '../../base/files.ts';
+import { AuditLog, auditKey } from '../../registry/audit.ts';
 import { Registry } from '../../registry/registry.ts';
 import { indexKey } from '../../store/keys.ts';
 import type { Store } from '../../store/local-store.ts';
 import { listFolder } from '../../store/pack-files.ts';
 import type { WorkOptions } from '../add.ts';
+import { checkLines } from '../audit/check-audit.ts';
 import { localRegistry } from '../registry.ts';
 import type { Tracked } from '../tracked.ts';
 import type { Workspace } from '../workspace.ts';
@@ -64,6 +67,7 @@ export async function lookAt(parts: LookParts): Promise<Looked> {
     targets === undefined
       ? await checkRegistry(workspace, place, findings)
       : { registry: undefined, objects: 0, versions: [] };
+  if (targets === undefined && place.kind === 'remote') await checkLog(place, findings);
   for await (const content of contentsOf(parts, registry, findings)) await harm.check(content);
   await harm.finish();
   if (place.store !== undefined) noteTemps(place.store, findings);
@@ -87,6 +91,24 @@ async function checkRegistry(
       ? await localRegistry(workspace, place.requests)
       : new Registry(place.objects, place.requests);
   return verifyRegistry(registry, place, findings);
+}
+
+/** Checks the audit log; what it says of the registry is the business of `mstore audit --check`. */
+async function checkLog(
+  { objects, requests: { signal } }: VerifiedPlace,
+  findings: Findings,
+): Promise<void> {
+  const onProblem = ({ code, message, hint, details: { line } }: MstoreError): void => {
+    findings.add({
+      kind: 'audit-damaged',
+      severity: 'damage',
+      code,
+      message,
+      ...(typeof line === 'number' ? { key: auditKey(line) } : {}),
+      ...(hint === undefined ? {} : { hint }),
+    });
+  };
+  await checkLines(new AuditLog(objects, { signal }), { signal, onProblem });
 }
 
 async function* contentsOf(

@@ -9,13 +9,8 @@ import type { Workspace } from '../../../src/flow/workspace.ts';
 import { readMetadata } from '../../../src/registry/metadata.ts';
 import { parseMetricOptions, readMetrics } from '../../../src/registry/metrics.ts';
 import { findPolicy, policyNames } from '../../../src/registry/policy.ts';
-import {
-  configKeys,
-  keyRule,
-  parseLinkKinds,
-  parseValue,
-  readConfig,
-} from '../../../src/worktree/config.ts';
+import { keyRule, parseValue, readConfig } from '../../../src/worktree/config.ts';
+import { configKeys, parseLinkKinds } from '../../../src/worktree/config-keys.ts';
 import { parseRate } from '../../../src/worktree/rate.ts';
 import { editToml } from '../../../src/worktree/toml-edit.ts';
 import {

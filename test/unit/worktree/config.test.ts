@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configKeys, environmentName, keyRule, readConfig } from '../../../src/worktree/config.ts';
+import { environmentName, keyRule, readConfig } from '../../../src/worktree/config.ts';
 import { writeConfigKey } from '../../../src/worktree/config-file.ts';
+import { configKeys } from '../../../src/worktree/config-keys.ts';
 import { tempFolder } from '../../support/temp.ts';
 
 function folderWith(config: string, local?: string): string {
