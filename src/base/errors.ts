@@ -73,6 +73,8 @@ const exitOfCode = {
   'corrupt-source': exitCodes.corrupt,
   'corrupt-lock': exitCodes.corrupt,
   'corrupt-model': exitCodes.corrupt,
+  'wrong-key': exitCodes.corrupt,
+  'key-changed': exitCodes.corrupt,
   'validation-refused': exitCodes.corrupt,
   'would-overwrite': exitCodes.conflict,
   'file-changed': exitCodes.conflict,

@@ -3,6 +3,7 @@ import { MstoreError } from '../base/errors.ts';
 import { valueText } from '../base/json.ts';
 import { pathProblem, printable } from '../base/names.ts';
 import { readConfigFile } from './config-file.ts';
+import { encryptionKeys } from './encryption-keys.ts';
 import { type HandWritten, type HandWrittenTables, handWrittenTables } from './hand-written.ts';
 import { parseRate, rateAbout } from './rate.ts';
 import type { ConfigValue } from './toml-edit.ts';
@@ -16,7 +17,7 @@ export const localConfigName = 'config.local.toml';
 const workspaceFormat = 1;
 
 /** How a key of the configuration is checked; `NAME` stands for the name of a remote. */
-interface KeyRule {
+export interface KeyRule {
   readonly type: 'string' | 'integer' | 'boolean';
   readonly about: string;
   readonly readOnly?: true;
@@ -174,6 +175,7 @@ export const configKeys: Readonly<Record<string, KeyRule>> = {
     about:
       'Whether to use a service without conditional writes, where a later writer may win: true or false',
   },
+  ...encryptionKeys,
 };
 
 /** The keys of one remote, whether they are set or not. */
