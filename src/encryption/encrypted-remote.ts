@@ -87,9 +87,11 @@ class EncryptedRemote {
     options: RemoteReadOptions | undefined,
   ): AsyncGenerator<Uint8Array, void, void> {
     const name = this.#name(key);
+    // The memory of a reader is for clear bytes: it may fill it with what it was handed before.
+    const how = { signal: options?.signal, requestsMax: options?.requestsMax };
     try {
-      if (range === undefined) yield* this.#readWhole(key, name, options);
-      else yield* this.#readRange(key, name, range, options);
+      if (range === undefined) yield* this.#readWhole(key, name, how);
+      else yield* this.#readRange(key, name, range, how);
     } catch (error) {
       // The name that the remote has for it tells nobody anything.
       if (isMstoreError(error, 'not-found')) throw noObject(key, this.#remote.location);
@@ -100,7 +102,7 @@ class EncryptedRemote {
   async *#readWhole(
     key: string,
     name: string,
-    options: RemoteReadOptions | undefined,
+    options: RemoteCallOptions,
   ): AsyncGenerator<Uint8Array, void, void> {
     const blocks = this.#remote.get(name, undefined, options)[Symbol.asyncIterator]();
     try {
@@ -118,7 +120,7 @@ class EncryptedRemote {
     key: string,
     name: string,
     range: ByteRange,
-    options: RemoteReadOptions | undefined,
+    options: RemoteCallOptions,
   ): AsyncGenerator<Uint8Array, void, void> {
     // An empty range is of no segment: that there is an object its head tells.
     const known = range.start === range.end ? undefined : this.#heads.get(key);
@@ -143,7 +145,7 @@ class EncryptedRemote {
     name: string,
     head: ObjectHead,
     { start, end }: ByteRange,
-    options: RemoteReadOptions | undefined,
+    options: RemoteCallOptions,
   ): AsyncGenerator<Uint8Array, void, void> {
     if (start === end) return;
     const part = { from: Math.floor(start / segmentBytes), to: Math.ceil(end / segmentBytes) };
@@ -162,14 +164,9 @@ class EncryptedRemote {
     }
   }
 
-  async #readHead(
-    key: string,
-    name: string,
-    options: RemoteReadOptions | undefined,
-  ): Promise<ObjectHead> {
-    const { signal, requestsMax } = options ?? {};
+  async #readHead(key: string, name: string, options: RemoteCallOptions): Promise<ObjectHead> {
     const range = { start: 0, end: headBytes };
-    const blocks = this.#remote.get(name, range, { signal, requestsMax })[Symbol.asyncIterator]();
+    const blocks = this.#remote.get(name, range, options)[Symbol.asyncIterator]();
     try {
       const { head } = await this.#takeHead(key, blocks);
       if (this.#heads.size >= headsMax) this.#heads.clear();

@@ -16,27 +16,31 @@ interface Folder {
   readonly words?: Readonly<Record<string, Folder>>;
   /** What the folders of all other names are. */
   readonly others?: Folder;
-  /** Whether the numbers of a log stay. */
-  readonly numbered?: true;
+  /** Numbers that stay: of logs, and of their folders. */
+  readonly numbers?: RegExp;
   /** Where objects are named by digests below `ab/`: what stands behind the digest. */
   readonly digestSuffix?: string;
 }
 
+const numberPattern = /^\d{8}(?:\.[a-z]{1,16}){1,2}$/;
+
 const free: Folder = {};
-const log: Folder = { others: { numbered: true } };
-const model: Folder = { words: { versions: free, environments: log, states: log } };
+const logs: Folder = { others: { numbers: numberPattern } };
+const model: Folder = {
+  words: { versions: free, environments: logs, states: logs, signatures: free },
+};
 const layout: Readonly<Record<string, Folder>> = {
   packs: { digestSuffix: '.pack' },
   index: { digestSuffix: '.idx' },
   recipes: { digestSuffix: '' },
   roots: free,
+  audit: { numbers: /^\d{4}$/, others: { numbers: numberPattern } },
   refs: { words: { models: { others: model } } },
   gc: free,
   probes: free,
 };
 const top: Folder = { words: { ...layout, quarantine: { words: layout } } };
 
-const numberPattern = /^\d{8}(?:\.[a-z]{1,16}){1,2}$/;
 const fanOutLetters = 2;
 
 const ivBytes = 16;
@@ -150,9 +154,9 @@ export class EncryptedNames {
   }
 }
 
-function staysAsItIs(name: string, { words, numbered }: Folder): boolean {
+function staysAsItIs(name: string, { words, numbers }: Folder): boolean {
   if (words !== undefined && Object.hasOwn(words, name)) return true;
-  return numbered === true && numberPattern.test(name);
+  return numbers?.test(name) === true;
 }
 
 function folderBelow({ words, others }: Folder, name: string): Folder {

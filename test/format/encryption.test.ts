@@ -1,4 +1,4 @@
-import { createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +6,12 @@ import { sha256 } from '../../src/base/digest.ts';
 import { masterKey } from '../../src/encryption/keys.ts';
 import { EncryptedNames } from '../../src/encryption/names.ts';
 import { sealedSource } from '../../src/encryption/objects.ts';
+import { chooseRemote } from '../../src/flow/remotes.ts';
 import { bytesSource } from '../../src/remote/remote.ts';
+import { projectAt, testSurroundings } from '../support/flow-project.ts';
+import { verifyProject } from '../support/flow-verify.ts';
+import { filesBelow } from '../support/format-1.ts';
+import { tempFolder } from '../support/temp.ts';
 
 const page = fs.readFileSync(
   path.join(import.meta.dirname, '../../docs/format-encryption.md'),
@@ -82,5 +87,47 @@ describe('the vectors of the page', () => {
     expect(openObject(key, Buffer.from(objects[0] ?? '', 'hex'))).toHaveLength(0);
     expect(String(openObject(key, Buffer.from(objects[1] ?? '', 'hex')))).toBe('abc');
     expect(vectors).toContain(sha256(await seal(Buffer.alloc(65_537))));
+  });
+});
+
+describe('the fixture of an encrypted remote', () => {
+  const fixture = path.join(import.meta.dirname, '../fixtures/encryption-1');
+
+  /** The workspace of the fixture, beside its remote, in a folder of its own. */
+  function project() {
+    const top = tempFolder();
+    fs.cpSync(fixture, top, { recursive: true });
+    const MSTORE_IDENTITY_FILE = path.join(top, 'identity.txt');
+    const env = { ...testSurroundings().env, MSTORE_IDENTITY_FILE };
+    return projectAt(path.join(top, 'workspace'), { env });
+  }
+
+  it('is the one that was frozen', () => {
+    const lines = [...filesBelow(fixture)].map(([name, bytes]) => `${sha256(bytes)}  ${name}\n`);
+    expect(lines).toHaveLength(13);
+    expect(sha256(lines.join(''))).toBe(
+      'ca49dfd7e0246dd15641e514486d56b2936723bd40cbfaf18c3095da38b67efc',
+    );
+  });
+
+  it('is read as it was written, its key being the second one', async () => {
+    const workspace = project();
+    await workspace.fetch([], 'origin');
+    await workspace.checkout();
+    const cipher = createCipheriv('aes-256-ctr', Buffer.alloc(32, 3), Buffer.alloc(16));
+    const weights = cipher.update(Buffer.alloc(300_000));
+    expect(workspace.read('model/weights.bin').equals(weights)).toBe(true);
+    expect(String(workspace.read('model/config.json'))).toBe('{"kind":"fixture"}\n');
+    const report = await verifyProject(workspace, { remote: 'origin' });
+    expect(report).toMatchObject({ code: null, damage: 0, registryObjects: 2 });
+  });
+
+  it('is found by the chain of its keys where no key is pinned', async () => {
+    const workspace = project();
+    const { remote } = await chooseRemote(await workspace.open(), '../remote', workspace.root);
+    expect(await remote.stat('refs/models/bert/versions/v1.json')).toBeGreaterThan(100);
+    expect(
+      await remote.stat('refs/models/bert/environments/production/00000001.json'),
+    ).toBeDefined();
   });
 });

@@ -22,6 +22,9 @@ const keys = [
   'probes/create-if-absent',
   `packs/cd/${digest}.pack`,
   'packs/ab/odd.pack',
+  'audit/0000/00000001.json',
+  'audit/0000/other.json',
+  `refs/models/bert/signatures/v1/${digest}.json`,
   'something/else',
 ];
 
@@ -42,6 +45,11 @@ describe('names of an encrypted remote', () => {
     expect(shape('refs/models/versions/versions/00000001.json')).toBe('refs/models/*/versions/*');
     expect(shape('refs/models/packs/environments/states/00000001.json')).toBe(
       'refs/models/*/environments/*/00000001.json',
+    );
+    expect(shape('audit/0001/00010001.json')).toBe('audit/0001/00010001.json');
+    expect(shape('audit/00001/00010001.json')).toBe('audit/*/00010001.json');
+    expect(shape(`refs/models/bert/signatures/v1/${digest}.json`)).toBe(
+      'refs/models/*/signatures/*/*',
     );
     expect(shape(`roots/${repository}/gc`)).toBe('roots/*/*');
   });

@@ -1,14 +1,17 @@
 import { createCipheriv, hkdfSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/base/clock.ts';
+import { makePages } from '../../../src/base/wasm-memory.ts';
 import { encryptedRemote } from '../../../src/encryption/encrypted-remote.ts';
 import { drawMasterKey } from '../../../src/encryption/keys.ts';
 import { EncryptedNames } from '../../../src/encryption/names.ts';
 import { headBytes, openedSize, sealedSize } from '../../../src/encryption/object-format.ts';
 import { sealedSource } from '../../../src/encryption/objects.ts';
+import { localRemote } from '../../../src/remote/local.ts';
 import { memoryRemote } from '../../../src/remote/memory.ts';
 import { bytesSource, type RemotePruner } from '../../../src/remote/remote.ts';
 import { listKeys, readObject, testBytes } from '../../support/remote-bytes.ts';
+import { tempFolder } from '../../support/temp.ts';
 
 const key = `packs/ab/${'ab'.repeat(32)}.pack`;
 const segment = 65_536;
@@ -124,6 +127,24 @@ describe('nonces', () => {
     expect(first.subarray(0, 24).equals(second.subarray(0, 24))).toBe(true);
     expect(first.subarray(24, headBytes).equals(second.subarray(24, headBytes))).toBe(false);
   });
+});
+
+it('the memory of a reader is its own: what it keeps there is not written over by encrypted bytes', async () => {
+  const raw = localRemote(tempFolder());
+  const options = { master: drawMasterKey(systemRandom), random: systemRandom };
+  const remote = encryptedRemote(raw, options);
+  const bytes = testBytes(3_000_000);
+  await remote.create(key, bytesSource(bytes));
+  const memory = [makePages(256 * 1024), makePages(256 * 1024)] as const;
+  let at = 0;
+  for await (const block of remote.get(key, undefined, { memory })) {
+    for (const own of memory) own.fill(7);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(memory.every((own) => own.every((byte) => byte === 7))).toBe(true);
+    expect(bytes.subarray(at, at + block.length).equals(block)).toBe(true);
+    at += block.length;
+  }
+  expect(at).toBe(bytes.length);
 });
 
 describe('what was changed', () => {
