@@ -75,6 +75,8 @@ const exitOfCode = {
   'corrupt-lock': exitCodes.corrupt,
   'corrupt-model': exitCodes.corrupt,
   'corrupt-audit': exitCodes.corrupt,
+  'wrong-key': exitCodes.corrupt,
+  'key-changed': exitCodes.corrupt,
   'validation-refused': exitCodes.corrupt,
   'bad-signature': exitCodes.corrupt,
   untrusted: exitCodes.corrupt,

@@ -27,6 +27,8 @@ export const limits = {
   packChunksTarget: 65_536,
   /** The header of a remote or a store, `mstore.json`. */
   headerBytesMax: 64 * 1024,
+  /** A file of identities of age. */
+  identityFileBytesMax: 64 * 1024,
   /** One configuration file. */
   configBytesMax: 128 * 1024,
   /** A file of variables, `.env`. */

@@ -8,12 +8,20 @@ import { makeDirectoryRemote, parseRemoteUrl } from '../remote/open.ts';
 import type { RemotePruner } from '../remote/remote.ts';
 import type { ServiceSettings } from '../remote/service.ts';
 import { type CountingRemote, counting } from '../remote/wrappers/counting.ts';
-import { initRemote } from '../store/remote-store.ts';
 import { configName, localConfigName, remoteKeys, withoutPassword } from '../worktree/config.ts';
 import { writeConfigKey } from '../worktree/config-file.ts';
 import { remoteNamePattern } from '../worktree/config-keys.ts';
 import { parseRate } from '../worktree/rate.ts';
 import { requireAtomicCreate } from './atomic-create.ts';
+import {
+  type AddedRemote,
+  type AskedRecipients,
+  checkEncrypt,
+  guarded,
+  makeRemote,
+  writeEncryption,
+} from './encryption.ts';
+import { portableUrl } from './remote-url.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Transfers at once unless the configuration or `--jobs` says otherwise. */
@@ -124,6 +132,20 @@ export async function chooseToClear(
 }
 
 async function openChosen(
+  workspace: Workspace,
+  chosen: string | undefined,
+  cwd: string,
+  how: ChooseOptions & { readonly triesMax?: number } = {},
+): Promise<OwnedRemote> {
+  const raw = await chooseAsItLies(workspace, chosen, cwd, how);
+  return { ...raw, remote: guarded(workspace, raw.name, raw.remote) };
+}
+
+/**
+ * Opens a remote as it lies there, encrypted where it is: for what is done to its keys.
+ * @throws MstoreError `unknown-remote`
+ */
+export async function chooseAsItLies(
   workspace: Workspace,
   chosen: string | undefined,
   cwd: string,
@@ -245,6 +267,8 @@ export interface AddRemoteOptions {
   readonly isDefault: boolean;
   /** Makes or checks the place itself; without it the name is only written down. */
   readonly create: boolean;
+  /** Encrypts the new remote, to these; a place that is a remote already is left as it is. */
+  readonly encrypt?: AskedRecipients | undefined;
 }
 
 /**
@@ -259,7 +283,7 @@ export async function addRemote(
   url: string,
   options: AddRemoteOptions,
   cwd: string,
-): Promise<'created' | 'exists' | 'unchecked'> {
+): Promise<AddedRemote> {
   if (!remoteNamePattern.test(name)) {
     throw new MstoreError('usage', `${printable(name)} is no name for a remote`, {
       hint: 'Use letters, digits, "-" and "_", at most 64',
@@ -283,39 +307,27 @@ export async function addRemote(
   const where = { base: workspace.root, offline, clock, random };
   const config = workspace.config.withRemote(name, workspace.surroundings.env);
   const settings = settingsOf({ config }, name);
+  const { encrypt } = options;
+  const asked = encrypt && (await checkEncrypt(workspace, kept, encrypt, options.create));
   const remote = await openRemote(kept, { ...where, settings, token });
-  let state: 'created' | 'exists' | 'unchecked' = 'unchecked';
+  let added: AddedRemote = { state: 'unchecked', encryption: undefined };
   if (options.create) {
     makeDirectoryRemote(kept, where);
-    state = await initRemote(remote, clock, random, () =>
-      requireAtomicCreate(workspace, { name, remote, acceptRaces: settings.acceptRaces ?? false }),
-    );
+    const ready = () =>
+      requireAtomicCreate(workspace, { name, remote, acceptRaces: settings.acceptRaces ?? false });
+    added = await makeRemote(workspace, { name, remote, asked, ready });
     await remote.settle?.();
   }
   ensureCacheFolder(workspace.cacheFolder);
   const file = path.join(workspace.folder, configName);
+  // What the remote must be encrypted by stands there before its address does.
+  await writeEncryption(workspace, name, added.encryption, encrypt?.passphraseEnv);
   await writeConfigKey(file, `remote.${name}.url`, kept, workspace.cacheFolder);
   const first = workspace.config.remotes().every((other) => other.name === name);
   if (options.isDefault || (first && workspace.config.string('core.remote') === undefined)) {
     await writeConfigKey(file, 'core.remote', name, workspace.cacheFolder);
   }
-  return state;
-}
-
-/** A directory in or beside the workspace is kept relative to it, so that it moves along. */
-function portableUrl(workspace: Workspace, url: string, cwd: string): string {
-  const relative =
-    /^\.{1,2}(?:[\\/]|$)/.test(url) ||
-    !(
-      url.includes('://') ||
-      path.isAbsolute(url) ||
-      url.startsWith('~') ||
-      /^[^/\\]{2,}:/.test(url)
-    );
-  if (!relative) return url;
-  const fromRoot = path.relative(workspace.root, path.resolve(cwd, url)).split(path.sep).join('/');
-  if (fromRoot === '') return '.';
-  return fromRoot.startsWith('..') ? fromRoot : `./${fromRoot}`;
+  return added;
 }
 
 /** Takes a remote out of the configuration. What it holds stays. */
@@ -371,14 +383,4 @@ export function requestJobs(
   { isService }: Pick<ChosenRemote, 'isService'>,
 ): number {
   return chosenJobs(workspace, jobs) ?? (isService ? serviceRequestsDefault : jobsDefault);
-}
-
-/**
- * Tells whether a directory remote lies in the workspace, where Git would pick its packs up.
- * @param url as {@link listRemotes} gives it
- */
-export function liesInWorkspace(workspace: Workspace, url: string): boolean {
-  if (url.includes('://') || url.startsWith('~')) return false;
-  const relative = path.relative(workspace.root, path.resolve(workspace.root, url));
-  return !relative.startsWith('..') && !path.isAbsolute(relative);
 }

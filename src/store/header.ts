@@ -1,6 +1,6 @@
 import type { Clock, Random } from '../base/clock.ts';
 import { MstoreError } from '../base/errors.ts';
-import { isJsonObject, parseJsonBytes } from '../base/json.ts';
+import { isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { chunkRuleName, formatChunkParams } from '../chunk/chunker.ts';
 import { hardCutRules } from '../weights/hard-cuts.ts';
 
@@ -13,13 +13,17 @@ export interface StoreHeader {
   readonly id: string;
 }
 
-/** The bytes of the header of a new store or remote. */
-export function formatHeader(clock: Clock, random: Random): Buffer {
+/**
+ * The bytes of the header of a new store or remote.
+ * @param encryption what an encrypted remote says of its key
+ */
+export function formatHeader(clock: Clock, random: Random, encryption?: JsonObject): Buffer {
   const header = {
     mstore: formatVersion,
     id: random.hex(16),
     created: new Date(clock.now()).toISOString(),
     chunking: { rule: chunkRuleName, ...formatChunkParams, cuts: hardCutRules },
+    ...(encryption === undefined ? {} : { encryption }),
   };
   return Buffer.from(`${JSON.stringify(header, null, 2)}\n`);
 }

@@ -13,6 +13,8 @@ export const recipesPrefix = 'recipes/';
 export const rootsPrefix = 'roots/';
 /** What clean-ups and writers tell each other. */
 export const cleanUpPrefix = 'gc/';
+/** Wrapped keys of an encrypted remote, in clear. */
+export const keysPrefix = 'keys/';
 /** Small objects with which remotes are tried out; no data is ever below it. */
 export const probesPrefix = 'probes/';
 

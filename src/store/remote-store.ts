@@ -2,6 +2,7 @@ import type { Clock, Random } from '../base/clock.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
 import type { Digest } from '../base/digest.ts';
 import { isMstoreError, MstoreError } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
 import { limits } from '../base/limits.ts';
 import type { ChunkIndex } from '../index/chunk-index.ts';
 import type { IndexedPack, ListedPack } from '../index/indexed-pack.ts';
@@ -22,6 +23,7 @@ import {
   headerKey,
   indexKey,
   indexPrefix,
+  keysPrefix,
   packKey,
   packOfIndexKey,
   packOfKey,
@@ -49,14 +51,15 @@ export interface TransferOptions extends RemoteCallOptions {
 
 /**
  * Makes an empty place an mstore remote; one that is a remote already is left as it is.
- * @param ready called before the header of a new remote is written; its failure leaves the place empty
+ * @param ready called before the header of a new remote is written, and says what the header says of encryption; its failure
+ * leaves the place empty
  * @throws MstoreError `not-a-remote` when it holds something else
  */
 export async function initRemote(
   remote: RemoteWriter,
   clock: Clock,
   random: Random,
-  ready?: () => Promise<void>,
+  ready?: () => Promise<JsonObject | undefined>,
 ): Promise<'created' | 'exists'> {
   if ((await remote.stat(headerKey)) !== undefined) {
     await readHeader(remote);
@@ -73,20 +76,21 @@ export async function initRemote(
       },
     );
   }
-  await ready?.();
-  return remote.create(headerKey, bytesSource(formatHeader(clock, random)));
+  const encryption = await ready?.();
+  return remote.create(headerKey, bytesSource(formatHeader(clock, random, encryption)));
 }
 
 /**
- * Returns the first object of a place that is no probe, or undefined when
- * the place is as good as empty.
+ * Returns the first object of a place that is no probe, and no key of an encrypted remote that was not made to its end; or
+ * undefined when the place is as good as empty.
  */
 export async function firstForeign(
   remote: RemoteReader,
   options: RemoteCallOptions = {},
 ): Promise<RemoteObject | undefined> {
   for await (const object of remote.list('', options)) {
-    if (!object.key.startsWith(probesPrefix)) return object;
+    const isLeftOver = object.key.startsWith(probesPrefix) || object.key.startsWith(keysPrefix);
+    if (!isLeftOver) return object;
   }
   return undefined;
 }

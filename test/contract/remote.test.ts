@@ -1,6 +1,9 @@
 import { systemClock, systemRandom } from '../../src/base/clock.ts';
+import { encryptedRemote } from '../../src/encryption/encrypted-remote.ts';
+import { drawMasterKey } from '../../src/encryption/keys.ts';
 import { localRemote } from '../../src/remote/local.ts';
 import { memoryRemote } from '../../src/remote/memory.ts';
+import type { RemotePruner } from '../../src/remote/remote.ts';
 import { counting } from '../../src/remote/wrappers/counting.ts';
 import { diskCached } from '../../src/remote/wrappers/disk-cache.ts';
 import { rateLimit, rateLimited } from '../../src/remote/wrappers/rate.ts';
@@ -52,5 +55,16 @@ remoteContract('kept on the disk', () =>
     clock: systemClock,
     isContent: (key) => key.startsWith('packs/'),
   }),
+);
+const encrypted = (remote: RemotePruner, folder = '') =>
+  encryptedRemote(remote, { master: drawMasterKey(systemRandom), folder, random: systemRandom });
+remoteContract('encrypted', () => encrypted(memoryRemote()));
+remoteContract('encrypted below a folder', () => encrypted(memoryRemote(), 'generations/2/'));
+remoteContract('an encrypted directory', () => encrypted(localRemote(tempFolder())));
+remoteContract('encrypted S3 in parts', () =>
+  encrypted(newS3Remote(server, { partBytes: 64 * 1024 })),
+);
+remoteContract('encrypted GCS in parts', () =>
+  encrypted(newGcsRemote(gcs, { partBytes: 64 * 1024 })),
 );
 remoteContract('faulty without faults', () => faulty(memoryRemote()));

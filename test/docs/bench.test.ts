@@ -99,6 +99,15 @@ describe('the bench', { timeout: 120_000 }, () => {
     expect(page).not.toMatch(/undefined|NaN/);
   });
 
+  it('measures encrypted remotes beside clear ones', () => {
+    const { status, page, results } = bench('--no-peers', '--only', 'encryption');
+    expect(status).toBe(0);
+    expect(results.failures).toEqual([]);
+    expect(page).toMatch(
+      /## Encrypted remotes\n[^#]*\| push \| \d+ \| \d+ \| \d+ % \|\n\| fetch \| \d+ /,
+    );
+  });
+
   it('measures services beside a peer, counts what goes there, and tells the gates', () => {
     const venv = copierEnvironment();
     const peer = ['--peers', 'aws s3 cp', '--venv', venv];

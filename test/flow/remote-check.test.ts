@@ -370,7 +370,8 @@ describe('a service without conditional writes', () => {
       const again = projectAt(project.root, withRemotes({ checked: accepting }));
       const place = { isDefault: false, create: true };
       const url = 'memory://checked';
-      expect(await addRemote(await again.open(), 'origin', url, place, again.root)).toBe('created');
+      const added = await addRemote(await again.open(), 'origin', url, place, again.root);
+      expect(added.state).toBe('created');
     }
   });
 

@@ -14,7 +14,8 @@ async function addTo(
   options: { isDefault?: boolean; create?: boolean; cwd?: string } = {},
 ): Promise<string> {
   const { isDefault = false, create = true, cwd = project.root } = options;
-  return addRemote(await project.open(), name, url, { isDefault, create }, cwd);
+  const how = { isDefault, create };
+  return (await addRemote(await project.open(), name, url, how, cwd)).state;
 }
 
 describe('remotes of the configuration', () => {

@@ -2,6 +2,7 @@ import type { FuzzTarget } from './target.ts';
 import * as archive from './targets/archive.ts';
 import * as dataFiles from './targets/data-files.ts';
 import * as dvc from './targets/dvc.ts';
+import * as encryption from './targets/encryption.ts';
 import * as git from './targets/git.ts';
 import * as lfs from './targets/lfs.ts';
 import * as modelFiles from './targets/model-files.ts';
@@ -24,6 +25,7 @@ export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
     archive,
     dataFiles,
     dvc,
+    encryption,
     git,
     values,
     services,

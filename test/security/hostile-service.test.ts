@@ -150,7 +150,12 @@ describe('a service of S3 that a repository chose', () => {
     ['an error', 400],
   ])('is not read on when %s has no end', async (_, status) => {
     let sent = 0;
-    const server = await hostileServer((_request, response) => {
+    const server = await hostileServer((request, response) => {
+      if (request.url?.includes('mstore.json')) {
+        response.writeHead(404, { 'content-type': 'application/xml' });
+        response.end('<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>');
+        return;
+      }
       response.writeHead(status, { 'content-type': 'application/xml' });
       const block = Buffer.alloc(1024 * 1024, ' ');
       response.write('<?xml version="1.0"?><ListBucketResult>');

@@ -96,6 +96,7 @@ const parts = {
   'hub-sdk': 'src/source/hub-sdk.ts',
   framework: 'src/server/framework.ts',
   'proxy-sdk': 'src/source/proxy-sdk.ts',
+  'age-sdk': 'src/encryption/age-sdk.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
@@ -103,7 +104,7 @@ const lazyParts = {
     onResolve(
       {
         filter:
-          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|framework)\.ts$/,
+          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|age-sdk|framework)\.ts$/,
       },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'

@@ -51,6 +51,11 @@ module.exports = {
       ['base'],
       'a remote moves keys and bytes: it must not know what a chunk or a pack is',
     ),
+    layer(
+      'encryption',
+      ['base', 'remote'],
+      'encryption is a remote in front of a remote: it knows neither what a pack is nor who asks',
+    ),
     layer('git', ['base'], 'nothing of ours is known there: Git is read, and tagged'),
     layer(
       'worktree',
@@ -106,6 +111,7 @@ module.exports = {
           ...store,
           'validate',
           'dvc',
+          'encryption',
           'store',
           'archive',
           'source',
@@ -172,6 +178,10 @@ module.exports = {
       home: 'few machines have a proxy: it is loaded by one module, lazily',
       when: 'only an address that is asked by a proxy may load it',
     }),
+    ...lazily('age', '(age-encryption|@noble|@scure)', 'encryption/age-sdk', {
+      home: 'loading it takes longer than most commands: it is loaded by one module, lazily',
+      when: 'only wrapping and unwrapping a key may load it',
+    }),
     ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
       home: 'only commands for packages read archives: it is loaded by one module, lazily',
       when: 'only reading or writing an archive may load it',
@@ -228,6 +238,7 @@ module.exports = {
     ),
     onlyIn(['@?fastify', 'prom-client'], ['server'], 'only the server knows its framework'),
     onlyIn(['preact'], ['web'], 'only the page is drawn by it'),
+    onlyIn(['age-encryption'], ['encryption'], 'only keys of remotes are wrapped by age'),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),
     onlyIn(
       ['onnxruntime-(?:node|web|common)', '@tensorflow'],

@@ -6,6 +6,7 @@ import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { jsonText, table } from '../text.ts';
+import { encryptOf, remoteRecipients, remoteRekey } from './remote-keys.ts';
 import { remoteUploads } from './remote-uploads.ts';
 
 export const remoteCommand: Command = {
@@ -13,13 +14,22 @@ export const remoteCommand: Command = {
   options: (parser) =>
     parser
       .positional('action', {
-        choices: ['add', 'list', 'remove', 'check', 'uploads', 'policy'] as const,
+        choices: [
+          'add',
+          'list',
+          'remove',
+          'check',
+          'uploads',
+          'policy',
+          'recipients',
+          'rekey',
+        ] as const,
         describe: 'What to do',
       })
       .positional('name', {
         type: 'string',
         describe:
-          'Name of the remote; for check, uploads and policy also a URL or directory, or nothing for the default',
+          'Name of the remote; for all but add and remove also a URL or directory, or nothing for the default',
       })
       .positional('dir', { type: 'string', describe: 'Directory of the remote' })
       .option('default', { type: 'boolean', describe: 'Make it the default remote' })
@@ -27,6 +37,37 @@ export const remoteCommand: Command = {
         type: 'boolean',
         default: true,
         describe: 'Make or check the place (--no-create: only write the name down)',
+      })
+      .option('encrypt', {
+        type: 'boolean',
+        describe: 'Encrypt the new remote: to --recipient, or by --passphrase-env',
+      })
+      .option('recipient', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'Public key of age, age1…, of somebody who can read it; may be repeated',
+      })
+      .option('passphrase-env', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Variable that holds a passphrase by which it can be read',
+      })
+      .option('add', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'With recipients: public key of age that can read the remote from now on',
+      })
+      .option('remove', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'With recipients: public key, or "passphrase", that is to open it no more',
+      })
+      .option('restart', {
+        type: 'boolean',
+        describe: 'With rekey: give up a new key that another run began to bring in',
       })
       .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' })
       .option('as', {
@@ -58,23 +99,23 @@ export const remoteCommand: Command = {
     ],
     ['mstore remote policy origin --role publisher', 'Print the least rights that pushing needs'],
     ['mstore remote check origin --as publisher', 'Prove that it has these rights, and no others'],
+    [
+      'mstore remote add vault s3://models/team --encrypt --recipient age1…',
+      'Make a remote that only those can read who are named',
+    ],
+    ['mstore remote recipients vault', 'List who can read it; --add and --remove change that'],
+    ['mstore remote rekey vault', 'Give it a new key, and encrypt all of it anew'],
     ['mstore remote remove origin', 'Forget a remote; what it holds stays'],
   ],
   async run(context, args) {
     const action = textOf(args, 'action');
-    const unused =
-      {
-        add: [],
-        remove: ['dir'],
-        check: ['dir'],
-        uploads: ['dir'],
-        policy: ['dir'],
-        list: ['name', 'dir'],
-      }[action ?? ''] ?? [];
+    const unused = action === 'add' ? [] : action === 'list' ? ['name', 'dir'] : ['dir'];
     refuseExtra(args, unused);
     refuseElsewhere(args, action);
     if (action === 'policy') return policy(context, args);
     if (action === 'uploads') return remoteUploads(context, args);
+    if (action === 'recipients') return remoteRecipients(context, args);
+    if (action === 'rekey') return remoteRekey(context, args);
     if (action === 'check') return check(context, args);
     if (action === 'add') await add(context, args);
     else if (action === 'remove') await remove(context, args);
@@ -142,9 +183,15 @@ async function add(context: Context, args: Args): Promise<void> {
   const line = 'mstore remote add NAME DIR';
   const name = required(args, 'name', line);
   const url = required(args, 'dir', line);
-  const { addRemote, liesInWorkspace, listRemotes } = await import('../../flow/remotes.ts');
-  const options = { isDefault: flagOf(args, 'default'), create: flagOf(args, 'create') };
-  const state = await addRemote(await context.workspace(), name, url, options, context.cwd);
+  const { addRemote, listRemotes } = await import('../../flow/remotes.ts');
+  const { liesInWorkspace } = await import('../../flow/remote-url.ts');
+  const options = {
+    isDefault: flagOf(args, 'default'),
+    create: flagOf(args, 'create'),
+    encrypt: encryptOf(args),
+  };
+  const before = await context.workspace();
+  const { state, encryption } = await addRemote(before, name, url, options, context.cwd);
   const workspace = await context.workspace();
   const kept = listRemotes(workspace).find((remote) => remote.name === name)?.url ?? url;
   if (workspace.git !== undefined && liesInWorkspace(workspace, kept)) {
@@ -154,7 +201,8 @@ async function add(context: Context, args: Args): Promise<void> {
   }
   const done = { created: 'made it', exists: 'found it there', unchecked: 'not checked' }[state];
   context.note(`Added the remote ${name} (${done})`);
-  context.result({ name, url: kept, state }, []);
+  if (encryption !== undefined) context.note(`It is encrypted by the key ${encryption}`);
+  context.result({ name, url: kept, state, ...(encryption && { encryption }) }, []);
 }
 
 async function remove(context: Context, args: Args): Promise<void> {

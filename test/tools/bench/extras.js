@@ -18,6 +18,14 @@ const extras = {
     text: (rows, tool) =>
       `Stored share of the raw bytes @ MB/s of encoding / of decoding, on one thread, without hashing.\n\n${tool.compressionMarkdown(rows)}`,
   },
+  encryption: {
+    title: 'Encrypted remotes',
+    file: '../encrypted-remotes.js',
+    measure: (tool, place, { sizeMiB, runs }) =>
+      tool.encryptedRemotes({ place, size: Math.min(512, sizeMiB), runs }),
+    text: (rows, tool) =>
+      `A directory remote, one file without any pattern. Throughput is the median of the rounds.\n\n${tool.encryptedRemotesMarkdown(rows)}`,
+  },
   index: {
     title: 'Index',
     file: '../index-scale.js',
@@ -31,8 +39,11 @@ const packRows = [65_536, 800];
 
 export const extraNames = Object.keys(extras);
 
-/** Runs one of these tools in a scratch folder. */
-export async function measureExtra(id, place) {
+/**
+ * Runs one of these tools in a scratch folder.
+ * @param options of the bench: sizes, rounds
+ */
+export async function measureExtra(id, place, options) {
   const { title, file, measure, text } = extras[id];
   let tool;
   try {
@@ -42,7 +53,7 @@ export async function measureExtra(id, place) {
     return { id, title, problem: 'the tool for it is not here' };
   }
   try {
-    const rows = await measure(tool, place);
+    const rows = await measure(tool, place, options);
     return { id, title, rows, text: text(rows, tool) };
   } catch (error) {
     return { id, title, problem: error instanceof Error ? error.message : String(error) };

@@ -85,6 +85,7 @@ describe('readConfig', () => {
   it('takes every key that may be set from the environment', () => {
     const values: Record<string, string> = {
       'core.remote': 'a',
+      'identity.file': '~/.config/identity.txt',
       'core.author': 'Ann <ann@example.com>',
       'core.model': 'bert',
       'core.git': 'binary',

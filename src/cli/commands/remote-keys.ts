@@ -1,0 +1,75 @@
+import { MstoreError } from '../../base/errors.ts';
+import { formatBytes } from '../../base/format-bytes.ts';
+import { printable } from '../../base/names.ts';
+import type { AskedRecipients } from '../../flow/encryption.ts';
+import { type Args, flagOf, listOf, textOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { count, table } from '../text.ts';
+
+/** Whom a new remote is to be encrypted to, if it is. */
+export function encryptOf(args: Args): AskedRecipients | undefined {
+  const recipients = listOf(args, 'recipient');
+  const passphraseEnv = textOf(args, 'passphrase-env');
+  if (flagOf(args, 'encrypt')) return { recipients, passphraseEnv };
+  if (recipients.length === 0 && passphraseEnv === undefined) return undefined;
+  throw new MstoreError('usage', '--recipient and --passphrase-env belong to --encrypt', {
+    hint: 'Write --encrypt as well',
+  });
+}
+
+/** `mstore remote recipients`: lists who can read an encrypted remote, adds some, and removes some. */
+export async function remoteRecipients(context: Context, args: Args): Promise<undefined> {
+  const [{ changeRecipients }, { chooseAsItLies }] = await Promise.all([
+    import('../../flow/recipients.ts'),
+    import('../../flow/remotes.ts'),
+  ]);
+  const workspace = await context.workspace();
+  const chosen = await chooseAsItLies(workspace, textOf(args, 'name'), context.cwd);
+  const result = await changeRecipients(workspace, chosen, {
+    add: { recipients: listOf(args, 'add'), passphraseEnv: textOf(args, 'passphrase-env') },
+    remove: listOf(args, 'remove'),
+    signal: context.signal,
+  });
+  const rows = result.recipients.map(({ recipient, added, state }) => [
+    printable(recipient),
+    added ?? '',
+    state === 'good' ? '' : state,
+  ]);
+  context.result(result, table(rows));
+  const { added, removed, remote } = result;
+  if (added.length > 0) context.note(`Added ${count(added.length, 'recipient')}`);
+  if (removed.length > 0) {
+    context.note(
+      `Removed ${count(removed.length, 'recipient')}; who read ${remote} before may have kept its key: mstore remote rekey ${remote}`,
+    );
+  }
+  return undefined;
+}
+
+/** `mstore remote rekey`: gives an encrypted remote a new key, and encrypts all of it anew. */
+export async function remoteRekey(context: Context, args: Args): Promise<undefined> {
+  const [{ rekeyRemote }, { chooseAsItLies, transferJobs }] = await Promise.all([
+    import('../../flow/rekey.ts'),
+    import('../../flow/remotes.ts'),
+  ]);
+  const workspace = await context.workspace();
+  const chosen = await chooseAsItLies(workspace, textOf(args, 'name'), context.cwd);
+  const result = await rekeyRemote(workspace, chosen, {
+    recipients: {
+      recipients: listOf(args, 'recipient'),
+      passphraseEnv: textOf(args, 'passphrase-env'),
+    },
+    restart: flagOf(args, 'restart'),
+    jobs: transferJobs(workspace, context.options.jobs),
+    signal: context.signal,
+    progress: context.progress,
+  });
+  const { objects, bytes, deleted, key, recipients } = result;
+  context.result(result, table(recipients.map((recipient) => [printable(recipient)])));
+  context.note(
+    `Encrypted ${count(objects, 'object')} anew (${formatBytes(bytes)}), and deleted ${count(deleted, 'older one')}`,
+  );
+  context.note(`The key of ${result.remote} is ${key} now; it can be read by those above`);
+  context.note('Commit .modelstore/config.toml: others are refused until they have it');
+  return undefined;
+}
