@@ -96,6 +96,9 @@ const parts = {
   'hub-sdk': 'src/source/hub-sdk.ts',
   framework: 'src/server/framework.ts',
   'proxy-sdk': 'src/source/proxy-sdk.ts',
+  'sigstore-sdk': 'src/signing/sigstore-sdk.ts',
+  'sigstore-client': 'src/signing/sigstore-client.ts',
+  blake3: 'src/signing/blake3.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
@@ -103,7 +106,7 @@ const lazyParts = {
     onResolve(
       {
         filter:
-          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|framework)\.ts$/,
+          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|framework|sigstore-sdk|sigstore-client|blake3)\.ts$/,
       },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'
