@@ -31,10 +31,27 @@ export interface Bundle {
   readonly where: string;
 }
 
-/** Signs a statement by a key, and makes a bundle of it. */
-export async function signBundle(payload: Buffer, signer: Signer): Promise<JsonObject> {
+/** Somebody with an account, for whom each signature has a key of its own. */
+export interface AccountSigner {
+  /** Makes a bundle of a statement. */
+  bundle(payload: Buffer): Promise<JsonObject>;
+}
+
+/** Signs a statement, and makes a bundle of it. */
+export async function signBundle(
+  payload: Buffer,
+  signer: Signer | AccountSigner,
+): Promise<JsonObject> {
+  if ('bundle' in signer) return signer.bundle(payload);
   const signature = await signer.sign(preAuthEncoding(payload));
-  return bundleOf(payload, signature, { publicKey: { hint: signer.publicKey.fingerprint } });
+  const certificates = signer.certificates?.map((der) => ({ rawBytes: der.toString('base64') }));
+  return bundleOf(
+    payload,
+    signature,
+    certificates === undefined
+      ? { publicKey: { hint: signer.publicKey.fingerprint } }
+      : { x509CertificateChain: { certificates } },
+  );
 }
 
 /** Makes a bundle of a statement and its signature. */

@@ -33,6 +33,8 @@ export interface PublicKey {
 /** What makes signatures: a key in memory, or a program that has one. */
 export interface Signer {
   readonly publicKey: PublicKey;
+  /** Certificates in DER that say whose key it is, that of the key first; signatures hold them in place of the key's name. */
+  readonly certificates?: readonly Buffer[];
   /** Signs bytes by ECDSA with the hash of the curve; the signature is in DER. */
   sign(message: Buffer): Promise<Buffer>;
 }
@@ -79,7 +81,7 @@ export function readPublicKey(pem: string | Buffer, where: string): PublicKey {
 }
 
 /** Checks the kind of a public key. */
-function publicKeyOf(key: KeyObject, where: string): PublicKey {
+export function publicKeyOf(key: KeyObject, where: string): PublicKey {
   const named = key.asymmetricKeyDetails?.namedCurve;
   const curve = curves.find((one) => facts[one].named === named);
   if (key.asymmetricKeyType !== 'ec' || curve === undefined) {

@@ -139,8 +139,9 @@ export function parseStatement({ payload, where }: Pick<Bundle, 'payload' | 'whe
   const predicate = value['predicate'];
   if (!isJsonObject(predicate)) throw problem('its statement has no predicate');
   const { name, sha256 } = subjectOf(value['subject'], problem);
-  const serialization = serializationOf(predicate['serialization'], problem);
-  const resources = resourcesOf(predicate['resources'], serialization, problem);
+  const said = serializationOf(predicate['serialization'], problem);
+  const resources = resourcesOf(predicate['resources'], said, problem);
+  const serialization = { ...said, ignored: said.ignored ?? ignoredUnsaid(resources) };
   if (rootOf(resources) !== sha256) {
     throw problem('the digest of its subject is not that of the files that it lists');
   }
@@ -160,7 +161,23 @@ function subjectOf(value: unknown, problem: Problem): { name: string; sha256: un
   return { name, sha256: digest['sha256'] };
 }
 
-function serializationOf(value: unknown, problem: Problem): Serialization {
+/** How files became resources; older releases did not say what they left out. */
+type SaidSerialization = Omit<Serialization, 'ignored'> & {
+  readonly ignored: readonly string[] | undefined;
+};
+
+/**
+ * What releases before 1.1 left out without a word: what Git keeps, which they did unless they were told not to.
+ * What is listed was not left out.
+ */
+export function ignoredUnsaid(resources: readonly Pick<Resource, 'name'>[]): string[] {
+  const paths = resources.map(({ name }) => name.replace(/:\d+:\d+$/, ''));
+  return ignoredByDefault.filter(
+    (ignored) => !paths.some((path) => isIgnored(path, { ignored: [ignored] })),
+  );
+}
+
+function serializationOf(value: unknown, problem: Problem): SaidSerialization {
   if (!isJsonObject(value)) throw problem('it does not say how files were read');
   const method = value['method'];
   if (method !== 'files' && method !== 'shards') {
@@ -176,8 +193,9 @@ function serializationOf(value: unknown, problem: Problem): Serialization {
   if (method === 'shards' && !(Number.isSafeInteger(shardSize) && Number(shardSize) > 0)) {
     throw problem('the size of its shards is none');
   }
-  const ignored = value['ignore_paths'] ?? [];
-  if (!Array.isArray(ignored) || ignored.some((one) => typeof one !== 'string')) {
+  const ignored = value['ignore_paths'] ?? undefined;
+  const isList = Array.isArray(ignored) && ignored.every((one) => typeof one === 'string');
+  if (ignored !== undefined && !isList) {
     throw problem('what it leaves out is no list of paths');
   }
   return {
@@ -185,11 +203,11 @@ function serializationOf(value: unknown, problem: Problem): Serialization {
     hashType,
     allowSymlinks: allowed,
     shardSize: method === 'shards' ? Number(shardSize) : undefined,
-    ignored: ignored as string[],
+    ignored: ignored as string[] | undefined,
   };
 }
 
-function resourcesOf(value: unknown, how: Serialization, problem: Problem): Resource[] {
+function resourcesOf(value: unknown, how: SaidSerialization, problem: Problem): Resource[] {
   if (!Array.isArray(value)) throw problem('it lists no files');
   const names = new Set<string>();
   return value.map((one: unknown) => {

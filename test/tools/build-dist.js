@@ -97,6 +97,9 @@ const parts = {
   framework: 'src/server/framework.ts',
   'proxy-sdk': 'src/source/proxy-sdk.ts',
   'age-sdk': 'src/encryption/age-sdk.ts',
+  'sigstore-sdk': 'src/signing/sigstore-sdk.ts',
+  'sigstore-client': 'src/signing/sigstore-client.ts',
+  blake3: 'src/signing/blake3.ts',
 };
 const lazyParts = {
   name: 'lazy-parts',
@@ -104,7 +107,7 @@ const lazyParts = {
     onResolve(
       {
         filter:
-          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|age-sdk|framework)\.ts$/,
+          /^isomorphic-git$|^\.\/(s3-sdk|gcs-sdk|yaml-parser|tar-stream|hub-sdk|proxy-sdk|age-sdk|framework|sigstore-sdk|sigstore-client|blake3)\.ts$/,
       },
       ({ kind, path: wanted }) =>
         kind === 'dynamic-import'

@@ -178,9 +178,17 @@ module.exports = {
       home: 'few machines have a proxy: it is loaded by one module, lazily',
       when: 'only an address that is asked by a proxy may load it',
     }),
-    ...lazily('age', '(age-encryption|@noble|@scure)', 'encryption/age-sdk', {
+    ...lazily('age', '(age-encryption|@scure)', 'encryption/age-sdk', {
       home: 'loading it takes longer than most commands: it is loaded by one module, lazily',
       when: 'only wrapping and unwrapping a key may load it',
+    }),
+    ...lazily('sigstore', '@sigstore', 'signing/sigstore-(?:sdk|client)', {
+      home: 'loading the packages takes longer than most commands: two modules load them, lazily',
+      when: 'only a certificate or an account may load them',
+    }),
+    ...lazily('noble', '@noble', 'signing/blake3', {
+      home: 'few signatures have digests that Node lacks: it is loaded by one module, lazily',
+      when: 'only a signature with such digests may load it',
     }),
     ...lazily('tar', 'tar-stream', 'archive/tar-stream', {
       home: 'only commands for packages read archives: it is loaded by one module, lazily',
@@ -237,6 +245,7 @@ module.exports = {
       'only a resolution reads a file of variables, when it is asked to',
     ),
     onlyIn(['@?fastify', 'prom-client'], ['server'], 'only the server knows its framework'),
+    onlyIn(['@sigstore', '@noble'], ['signing'], 'only signatures know Sigstore and other hashes'),
     onlyIn(['preact'], ['web'], 'only the page is drawn by it'),
     onlyIn(['age-encryption'], ['encryption'], 'only keys of remotes are wrapped by age'),
     onlyIn(['tar-stream'], ['archive'], 'only packages are archives'),

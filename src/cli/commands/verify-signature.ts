@@ -8,6 +8,7 @@ import { type Args, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { localTime } from '../text.ts';
 import { chosenRemote } from './places.ts';
+import { trustOptionsOf } from './signing-options.ts';
 
 /** `verify --signature`: who signed a version, or a directory. */
 export async function verifySignature(context: Context, args: Args): Promise<number | undefined> {
@@ -40,14 +41,14 @@ async function reportFor(context: Context, args: Args): Promise<SignaturesReport
   const flows = await import('../../flow/trust/verify-signatures.ts');
   const given = textOf(args, 'signature') ?? '';
   const file = given === '' ? undefined : path.resolve(cwd, given);
-  const keys = listOf(args, 'key');
+  const trust = trustOptionsOf(args);
   const options = { signal, progress };
   if (file !== undefined && parseReference(target).kind !== 'model') {
-    const trusted = trustedBy({ keys }, cwd);
+    const trusted = trustedBy(trust, cwd);
     return flows.verifyDirectorySignature(path.resolve(cwd, target), file, trusted, options);
   }
   const workspace = await context.workspace();
-  const trusted = trustedBy({ keys }, cwd);
+  const trusted = trustedBy(trust, cwd);
   const { findSigned } = await import('../../flow/trust/version-signing.ts');
   const remote = await chosenRemote(context, workspace, args);
   const { localRegistry } = await import('../../flow/registry.ts');
@@ -63,13 +64,14 @@ async function reportFor(context: Context, args: Args): Promise<SignaturesReport
 }
 
 function lines({ paint, width }: Context, report: SignatureReport): string[] {
-  const { signature, valid, problem, by, signed, hint, ignored } = report;
+  const { signature, valid, problem, by, issuer, logged, signed = logged, hint, ignored } = report;
   const name = /^[0-9a-f]{64}$/.test(signature) ? shortDigest(signature as never) : signature;
   const label = valid ? paint.good('valid  ') : paint.bad('invalid');
   const who = by === undefined ? `says ${printable(hint)}` : `by ${printable(by)}`;
   const when = signed === undefined ? '' : `, ${localTime(signed)}`;
   const below = [
     ...(problem === undefined ? [] : [printable(problem)]),
+    ...(issuer === undefined ? [] : [`${printable(issuer)} vouched for that`]),
     ...(ignored === undefined ? [] : [`says nothing of ${ignored.map(printable).join(', ')}`]),
   ];
   return [

@@ -11,6 +11,7 @@ import type { Context } from '../context.ts';
 import { count, formatSeconds, wrap } from '../text.ts';
 import { targetOptions } from './moving.ts';
 import { chosenRemote } from './places.ts';
+import { trustOptions } from './signing-options.ts';
 
 /** Findings of one kind that are shown. */
 const findingsShown = 10;
@@ -20,7 +21,7 @@ const harmsShown = 5;
 export const verifyCommand: Command = {
   positionals: '[target..]',
   options: (parser) =>
-    targetOptions(parser)
+    trustOptions(targetOptions(parser), 'With --signature')
       .option('remote', {
         type: 'string',
         describe:
@@ -40,11 +41,6 @@ export const verifyCommand: Command = {
         type: 'string',
         describe:
           'Check who signed a version, in place of its bytes; with a file, the signature in it, of a version or a directory',
-      })
-      .option('key', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'With --signature: public key of somebody who is trusted; may be repeated',
       })
       .option('rebuild-index', {
         type: 'boolean',
@@ -68,6 +64,10 @@ export const verifyCommand: Command = {
     [
       'mstore verify ./bert --signature model.sig --key release.pub',
       'Check a directory against a signature of OpenSSF Model Signing',
+    ],
+    [
+      'mstore verify bert@v1 --signature --identity ann@example.com --issuer https://accounts.google.com --trust-root trusted_root.json',
+      'Check that somebody signed with an account',
     ],
   ],
   async run(context, args) {

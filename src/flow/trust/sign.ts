@@ -6,10 +6,17 @@ import { limits } from '../../base/limits.ts';
 import { printable } from '../../base/names.ts';
 import type { VersionRecord } from '../../registry/record.ts';
 import type { Sealed } from '../../registry/sealed.ts';
-import { formatBundle, parseBundle, signBundle, tooLargeBundle } from '../../signing/bundle.ts';
+import {
+  type AccountSigner,
+  formatBundle,
+  parseBundle,
+  signBundle,
+  tooLargeBundle,
+} from '../../signing/bundle.ts';
+import { readStatement } from '../../signing/foreign.ts';
 import type { Signer } from '../../signing/keys.ts';
 import { badSignature } from '../../signing/problem.ts';
-import { formatStatement, ignoredByDefault, parseStatement } from '../../signing/statement.ts';
+import { formatStatement, ignoredByDefault } from '../../signing/statement.ts';
 import type { WorkOptions } from '../add.ts';
 import { localRegistry } from '../registry.ts';
 import type { Workspace } from '../workspace.ts';
@@ -24,7 +31,7 @@ export interface SignResult {
   readonly record: Digest;
   /** Names the signature: SHA-256 of its bytes. */
   readonly signature: Digest;
-  /** Fingerprint of the key that signed; absent for a signature of others. */
+  /** Fingerprint of the key that signed; absent for a signature of others, or with an account. */
   readonly key?: Digest;
   /** Files that it lists. */
   readonly files: number;
@@ -49,7 +56,7 @@ export interface SignOptions extends WorkOptions {
 export async function signVersion(
   workspace: Workspace,
   reference: string,
-  signer: Signer,
+  signer: Signer | AccountSigner,
   cwd: string,
   options: SignOptions = {},
 ): Promise<SignResult> {
@@ -67,7 +74,8 @@ export async function signVersion(
     throw tooLargeBundle(`The signature of ${model}@${version}`);
   }
   const kept = await keep(workspace, record, bundle, options);
-  return { ...kept, key: signer.publicKey.fingerprint, files: files.length };
+  const key = 'publicKey' in signer ? { key: signer.publicKey.fingerprint } : {};
+  return { ...kept, ...key, files: files.length };
 }
 
 /**
@@ -85,7 +93,7 @@ export async function attachSignature(
   const bytes = readSignatureFile(file);
   const bundle = parseBundle(bytes, file);
   const { record } = await findSigned(workspace, reference, cwd);
-  const statement = parseStatement(bundle);
+  const statement = readStatement(bundle);
   const problem = await contentProblem(workspace, record, bundle, statement, options);
   if (problem !== undefined) throw badSignature(file, problem);
   const kept = await keep(workspace, record, bytes, options);

@@ -2,9 +2,10 @@ import { printable } from '../../base/names.ts';
 import type { VersionRecord } from '../../registry/record.ts';
 import type { Sealed } from '../../registry/sealed.ts';
 import type { Bundle } from '../../signing/bundle.ts';
-import { badSignature } from '../../signing/problem.ts';
+import { foreignListing, isPlain } from '../../signing/foreign.ts';
 import { differenceOf, filesOf, type SignedFiles, wholeFile } from '../../signing/resources.ts';
 import type { Serialization, Statement } from '../../signing/statement.ts';
+import { BlobReader } from '../../store/blob-reader.ts';
 import { FarBlobs, type FarOptions } from '../far-blobs.ts';
 import { contentOf } from '../version-content.ts';
 import type { Workspace } from '../workspace.ts';
@@ -40,14 +41,20 @@ export async function contentProblem(
   const { serialization, version } = statement;
   const named = versionProblem(record, version);
   if (named !== undefined) return named;
-  if (serialization.method !== 'files' || serialization.hashType !== 'sha256') {
-    throw badSignature(where, 'it lists other digests than SHA-256 of whole files');
-  }
   const { files } = await signedFilesOf(workspace, record, serialization, options);
-  return differenceOf(
-    statement,
-    files.map(({ name, sha256: digest }) => ({ name, digest })),
-  );
+  if (isPlain(serialization)) {
+    const listed = files.map(({ name, sha256: digest }) => ({ name, digest }));
+    return differenceOf(statement, listed);
+  }
+  // Digests of another kind are known of no file: each is read from the store.
+  const reader = new BlobReader(workspace.store);
+  try {
+    const readable = files.map((one) => ({ name: one.name, read: () => reader.read(one.sha256) }));
+    const listed = await foreignListing(statement, where, readable, options.signal);
+    return differenceOf(statement, listed);
+  } finally {
+    reader.close();
+  }
 }
 
 /** Says which other version a signature is for, if it says that it is for one. */

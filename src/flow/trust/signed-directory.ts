@@ -1,13 +1,16 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { throwIfAborted } from '../../base/abort.ts';
 import { fromSystemError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
 import { printable } from '../../base/names.ts';
-import { silentProgress } from '../../base/progress.ts';
-import { badSignature } from '../../signing/problem.ts';
-import { isIgnored, type Serialization, wholeName } from '../../signing/statement.ts';
+import { type Progress, silentProgress } from '../../base/progress.ts';
+import { foreignListing } from '../../signing/foreign.ts';
+import {
+  isIgnored,
+  type Serialization,
+  type Statement,
+  wholeName,
+} from '../../signing/statement.ts';
 import type { WorkOptions } from '../add.ts';
 
 const blockBytes = 1024 * 1024;
@@ -26,35 +29,34 @@ export type DirectoryListing =
 export async function listSignedDirectory(
   target: string,
   signature: string,
-  how: Serialization,
+  statement: Pick<Statement, 'serialization' | 'resources'>,
   options: WorkOptions = {},
 ): Promise<DirectoryListing> {
-  if (how.method !== 'files' || how.hashType !== 'sha256') {
-    throw badSignature(signature, 'it lists other digests than SHA-256 of whole files');
-  }
   const { signal, progress = silentProgress } = options;
   try {
-    const found = new Listing(target, signature, how);
+    const found = new Listing(target, signature, statement.serialization);
     const problem = found.walk();
     if (problem !== undefined) return { problem };
     const bytesTotal = found.files.reduce((sum, { size }) => sum + size, 0);
     progress.start('check', { bytesTotal, filesTotal: found.files.length });
-    const files: Array<{ name: string; digest: string }> = [];
-    for (const { name, full } of found.files) {
-      const hash = createHash('sha256');
-      for await (const block of fs.createReadStream(full, { highWaterMark: blockBytes })) {
-        throwIfAborted(signal);
-        hash.update(block as Buffer);
-        progress.advance({ bytes: (block as Buffer).length });
-      }
-      files.push({ name, digest: hash.digest('hex') });
-      progress.advance({ files: 1, name });
-    }
+    const readable = found.files.map(({ name, full }) => ({
+      name,
+      read: () => blocksOf(name, full, progress),
+    }));
+    const files = await foreignListing(statement, signature, readable, signal);
     progress.finish();
     return { files };
   } catch (error) {
     throw fromSystemError(error, `reading ${printable(target)}`);
   }
+}
+
+async function* blocksOf(name: string, full: string, progress: Progress): AsyncGenerator<Buffer> {
+  for await (const block of fs.createReadStream(full, { highWaterMark: blockBytes })) {
+    yield block as Buffer;
+    progress.advance({ bytes: (block as Buffer).length });
+  }
+  progress.advance({ files: 1, name });
 }
 
 class Listing {

@@ -114,7 +114,7 @@ function noVariable(name: string, what: string): MstoreError {
  * Reads a file in PEM.
  * @throws MstoreError `not-found`, `too-large`
  */
-function readKeyFile(file: string, cwd: string): Buffer {
+export function readKeyFile(file: string, cwd: string): Buffer {
   const bytes = readBounded(path.resolve(cwd, file), limits.keyBytesMax);
   if (bytes !== undefined) return bytes;
   throw new MstoreError('not-found', `There is no file ${printable(file)}`, {

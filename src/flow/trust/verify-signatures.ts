@@ -4,14 +4,10 @@ import type { VersionRecord } from '../../registry/record.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { Sealed } from '../../registry/sealed.ts';
 import { type Bundle, parseBundle, signerHint } from '../../signing/bundle.ts';
-import { checkSignature, type Trust } from '../../signing/check.ts';
+import { checkSignature, type SignedBy, type Trust } from '../../signing/check.ts';
+import { readStatement } from '../../signing/foreign.ts';
 import { differenceOf } from '../../signing/resources.ts';
-import {
-  ignoredByDefault,
-  parseStatement,
-  type SignedVersion,
-  type Statement,
-} from '../../signing/statement.ts';
+import { ignoredByDefault, type SignedVersion, type Statement } from '../../signing/statement.ts';
 import type { WorkOptions } from '../add.ts';
 import type { Workspace } from '../workspace.ts';
 import { readSignatureFile } from './sign.ts';
@@ -28,6 +24,10 @@ export interface SignatureReport {
   readonly problem?: string;
   /** Who signed, as far as it is proven: the fingerprint of a key, or the identity of a certificate. */
   readonly by?: string;
+  /** Who vouched for an identity; absent for keys and certificates. */
+  readonly issuer?: string;
+  /** When it was made, where a log of Sigstore proves it. */
+  readonly logged?: string;
   /** What the signature itself says of who made it; it proves nothing. */
   readonly hint: string;
   /** When it was made, by the clock of who made it. */
@@ -105,7 +105,7 @@ export async function verifyDirectorySignature(
   options: WorkOptions = {},
 ): Promise<SignaturesReport> {
   const report = await reportOf(file, readSignatureFile(file), trusted, async (_, statement) => {
-    const found = await listSignedDirectory(target, file, statement.serialization, options);
+    const found = await listSignedDirectory(target, file, statement, options);
     return 'problem' in found ? found.problem : differenceOf(statement, found.files);
   });
   const signatures = [{ signature: file, ...report }];
@@ -133,8 +133,8 @@ async function reportOf(
     hint = signerHint(bundle);
     const checked = await checkSignature(bundle, trusted);
     if ('problem' in checked) return { valid: false, problem: checked.problem, hint };
-    const statement = parseStatement(bundle);
-    const said = factsOf(statement, checked.who);
+    const statement = readStatement(bundle);
+    const said = { ...factsOf(statement, checked.who), ...provenBy(checked) };
     const problem = await differs(bundle, statement);
     if (problem !== undefined) return { valid: false, problem, hint, ...said };
     return { valid: true, hint, ...said };
@@ -155,6 +155,13 @@ function factsOf(
     ...(version === undefined ? {} : versionFacts(version)),
     files: resources.length,
     ...(ignored.length === 0 ? {} : { ignored }),
+  };
+}
+
+function provenBy({ issuer, logged }: SignedBy): Pick<SignatureReport, 'issuer' | 'logged'> {
+  return {
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(logged === undefined ? {} : { logged: logged.toISOString() }),
   };
 }
 
