@@ -18,6 +18,7 @@ import type { Command } from './command.ts';
 import type { Context, GlobalOptions } from './context.ts';
 import { parseCommandLine } from './parser.ts';
 import { barProgress, eventProgress, plainProgress } from './progress-display.ts';
+import { withoutSecrets } from './secrets.ts';
 import { jsonText, makePaint, outputWidth, safeLine, useColour } from './text.ts';
 
 /**
@@ -122,7 +123,7 @@ function makeContext(
   const machine = options.json || options.jsonEvents;
   const colours = { out: useColour(process.stdout, env), err: useColour(process.stderr, env) };
   const note = (line: string): void =>
-    void process.stderr.write(`${safeLine(line, colours.err)}\n`);
+    void process.stderr.write(`${safeLine(withoutSecrets(line, env), colours.err)}\n`);
   return {
     cwd,
     options,
@@ -192,7 +193,8 @@ function report(
   const error = asMstoreError(thrown);
   if (json) {
     const document = errorDocument(error);
-    process.stdout.write(`${jsonText(events ? { event: 'error', ...document } : document)}\n`);
+    const text = jsonText(events ? { event: 'error', ...document } : document);
+    process.stdout.write(`${withoutSecrets(text, process.env)}\n`);
   } else {
     tell(error);
   }
@@ -216,7 +218,7 @@ function tell(error: MstoreError): void {
 
 /** Texts of the system name files as they are: nothing in them may reach the terminal as a command. */
 function safeText(text: string): string {
-  return text.split('\n').map(printable).join('\n');
+  return withoutSecrets(text, process.env).split('\n').map(printable).join('\n');
 }
 
 function asMstoreError(thrown: unknown): MstoreError {

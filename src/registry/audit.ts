@@ -250,6 +250,16 @@ export class AuditLog {
   }
 
   /**
+   * Writes the first line.
+   * @returns the last one: what somebody else wrote meanwhile, where they were faster
+   */
+  async begin(draft: NewLine): Promise<Sealed<AuditLine>> {
+    const line = seal<AuditLine>({ ...draft, number: 1, previous: null });
+    if ((await this.create(line)) === 'created') return line;
+    return this.line(await this.lastNumber(1));
+  }
+
+  /**
    * Appends a line; where others are faster, behind theirs.
    * @param after the line that was the last one a moment ago
    * @throws MstoreError `locked` where others are always faster, `corrupt-audit`

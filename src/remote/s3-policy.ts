@@ -69,7 +69,7 @@ export function s3Policy(
     kind: 'IAM of S3',
     document: { Version: '2012-10-17', Statement: statements },
     commands: [
-      'aws iam put-user-policy --user-name NAME --policy-name mstore --policy-document file://policy.json',
+      'aws iam put-user-policy --user-name NAME --policy-name models --policy-document file://policy.json',
     ],
   };
 }

@@ -374,6 +374,22 @@ describe('verify', () => {
   });
 });
 
+describe('a repair', () => {
+  it('is logged, and what it put back is what was logged', async () => {
+    const { remote, projects } = await hosts(1);
+    const [one] = projects;
+    await publish(one, 'v1');
+    const key = 'refs/models/bert/versions/v1.json';
+    const text = (await readObject(remote, key)).toString();
+    await replace(remote, key, Buffer.from(text.replace('"created": "2', '"created": "1')));
+    expect((await check(one)).problems).toHaveLength(1);
+    const owned = { name: 'origin', remote, isService: false };
+    expect(await verify(await one.open(), owned, { repairFrom: [] })).toMatchObject({ code: null });
+    expect((await lines(one)).at(-1)).toMatchObject({ act: 'repair', counts: { repaired: 1 } });
+    expect((await check(one)).problems).toEqual([]);
+  });
+});
+
 describe('reading', () => {
   it('gives the newest lines of what is asked for', async () => {
     const { remote, projects } = await hosts(1);

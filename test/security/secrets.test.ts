@@ -1,10 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import * as http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gitFailure } from '../../src/git/process.ts';
-import { filesBelow, makeWorkspace } from '../support/cli.ts';
+import { filesBelow, makeWorkspace, startMstore } from '../support/cli.ts';
 import { mstoreHere } from '../support/cli-printed.ts';
-import { git } from '../support/git.ts';
+import { git, tempFolder } from '../support/git.ts';
 
 const secret = 's3cr3t-t0ken';
 
@@ -18,6 +21,9 @@ const env = {
   AWS_EC2_METADATA_DISABLED: 'true',
   HF_TOKEN: secret,
   MLFLOW_TRACKING_PASSWORD: secret,
+  MLFLOW_TRACKING_TOKEN: secret,
+  MSTORE_TOKEN: `mst_${secret}`,
+  MSTORE_PASSPHRASE: secret,
   GITHUB_TOKEN: secret,
   GOOGLE_APPLICATION_CREDENTIALS: `/nowhere/${secret}`,
 };
@@ -58,6 +64,12 @@ describe('secrets', () => {
       ['remote', 'check', 'other', '-v'],
       ['pull', 'ranker@v1', '--remote', `gs://user:${secret}@bucket`, '--to', 'x', '-v'],
       ['registry', 'export'],
+      ['deploy', 'ranker@v1', '--env', 'live', '-v'],
+      ['audit', '--check', '-v'],
+      ['audit', '--jsonl'],
+      ['remote', 'policy', 'other', '--role', 'reader', '-v'],
+      ['remote', 'check', 'http://127.0.0.1:9', '-v'],
+      ['remote', 'check', 'other', '--as', 'publisher', '-v'],
     ];
     for (const line of lines) {
       for (const more of [[], ['--json']]) {
@@ -75,6 +87,59 @@ describe('secrets', () => {
     ]) {
       if (path.basename(file) === 'config.toml') continue;
       expect(fs.readFileSync(file, 'latin1'), file).not.toContain(secret);
+    }
+  });
+
+  it('are in the arguments of no program that is started', async () => {
+    const ws = await makeWorkspace();
+    ws.write('model.bin', 'model');
+    await ws.add('model.bin');
+    git(ws.root, 'add', '-A');
+    git(ws.root, 'commit', '-q', '-m', 'All');
+    // What lists of processes show: a Git that writes its arguments down, and does what it is told.
+    const programs = tempFolder();
+    const log = path.join(programs, 'arguments');
+    const real = execFileSync('sh', ['-c', 'command -v git']).toString().trim();
+    const script = `#!/bin/sh\nprintf '%s\\n' "$@" >> '${log}'\nexec '${real}' "$@"\n`;
+    fs.writeFileSync(path.join(programs, 'git'), script, { mode: 0o755 });
+    const withPath = { ...env, PATH: `${programs}${path.delimiter}${process.env['PATH']}` };
+    for (const line of [
+      ['register', 'ranker@v1.0.0', 'model.bin', '--git-tag'],
+      ['push', '--all-versions'],
+      ['deploy', 'ranker@v1.0.0', '--env', 'live', '--git-tag'],
+      ['audit', '--check'],
+      ['gc', '--remote'],
+    ]) {
+      const { code, stderr } = await startMstore(ws.root, line, { env: withPath }).done;
+      expect(code, stderr).toBe(0);
+      expect(stderr).not.toContain(secret);
+    }
+    const seen = fs.readFileSync(log, 'utf8');
+    expect(seen.split('\n').length).toBeGreaterThan(10);
+    expect(seen).not.toContain(secret);
+    for (const file of filesBelow(ws.remote)) {
+      expect(fs.readFileSync(file, 'latin1'), file).not.toContain(secret);
+    }
+  });
+
+  it('that a service says back are left out of what is shown', async () => {
+    const ws = await makeWorkspace();
+    const server = http.createServer((request, response) => {
+      const message = `You sent ${JSON.stringify(request.headers)}`;
+      response.writeHead(400, { 'content-type': 'application/json', 'mstore-protocol': '1' });
+      response.end(JSON.stringify({ error: { code: 'bad-input', message, hint: message } }));
+    });
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      for (const more of [[], ['--json']]) {
+        const args = ['fetch', '--remote', url, '-v', ...more];
+        const { code, stdout, stderr } = await startMstore(ws.root, args, { env }).done;
+        expect(code).not.toBe(0);
+        expect(stdout + stderr).not.toContain(secret);
+      }
+    } finally {
+      server.close();
     }
   });
 

@@ -107,7 +107,7 @@ export class ActLog {
 
   /** The first line says when the log begins: what was there before has none. */
   async #begin(log: AuditLog, by?: string): Promise<Sealed<AuditLine>> {
-    return log.append({ ...(await this.#head(by)), act: 'begin' }, undefined);
+    return log.begin({ ...(await this.#head(by)), act: 'begin' });
   }
 
   async #head(by: string | undefined): Promise<Pick<NewLine, 'at' | 'by' | 'tool'>> {

@@ -166,7 +166,8 @@ export class TrustPolicy {
     for (const key of keys) {
       const checked = await checkSignature(bundle, [trustOf(key, this.#folder)]);
       if ('problem' in checked) continue;
-      const late = this.#dateProblem(key, said().signed);
+      // What a log proves counts before what the signer says.
+      const late = this.#dateProblem(key, checked.logged?.toISOString() ?? said().signed);
       if (late === undefined) return undefined;
       problem = `it is of ${printable(name)}, and ${late}`;
     }

@@ -4,6 +4,7 @@ import { ensureFolder } from '../../base/files.ts';
 import type { RemotePruner } from '../../remote/remote.ts';
 import { packOfIndexKey, packOfKey, quarantinePrefix } from '../../store/keys.ts';
 import type { WorkOptions } from '../add.ts';
+import { ActLog } from '../audit/act-log.ts';
 import { clearLeftovers } from '../leftovers.ts';
 import { registryFolder } from '../registry.ts';
 import type { OwnedRemote } from '../remotes.ts';
@@ -103,10 +104,13 @@ export async function verify(
     const looked = await lookAt(parts);
     if (repairFrom !== undefined) await makeReady(workspace, place);
     const sources = new Sources();
-    const last =
-      repairFrom === undefined || !needsRepair(looked)
-        ? undefined
-        : await repairAndLook(parts, looked, { open, remotes: repairFrom, log: sources });
+    const acts = chosen === undefined ? undefined : new ActLog(workspace, chosen.remote);
+    const isRepair = repairFrom !== undefined && needsRepair(looked);
+    if (isRepair) await acts?.demand();
+    const last = isRepair
+      ? await repairAndLook(parts, looked, { open, remotes: repairFrom, log: sources })
+      : undefined;
+    if (isRepair) await logRepair(acts, looked, sources);
     const seconds = (clock.monotonic() - started) / 1000;
     return report({ place, options, looked, last, sources, seconds });
   } finally {
@@ -128,6 +132,18 @@ async function makeReady(
   clearLeftovers(workspace, [], []);
   clearDeadTemps(store.tempsFolder, '', surroundings.clock);
   await objects.settle?.(requests);
+}
+
+/** Writes down what a repair changed on a remote. */
+async function logRepair(
+  acts: ActLog | undefined,
+  { findings }: Looked,
+  log: NearLog,
+): Promise<void> {
+  const repaired = findings.notes.filter(({ repair }) => repair !== undefined).length;
+  if (acts === undefined || repaired === 0) return;
+  const problems = await acts.log({ act: 'repair', objects: [], counts: { repaired } });
+  for (const { message } of problems) log.failed('the audit log', message);
 }
 
 /** Notes where a repair had its data from. */

@@ -161,6 +161,15 @@ describe('appending', () => {
     }
   });
 
+  it('begins a log once', async () => {
+    const place = memoryRemote('memory://log');
+    const begun = await Promise.all(
+      ['a', 'b', 'c'].map((by) => new AuditLog(place).begin({ ...draft, by, act: 'begin' })),
+    );
+    expect(new Set(begun.map(({ sha256: digest }) => digest)).size).toBe(1);
+    expect(await new AuditLog(place).lastNumber(0)).toBe(1);
+  });
+
   it('does not go on behind a line that cannot be read', async () => {
     const place = memoryRemote('memory://log');
     await place.create(auditKey(1), bytesSource(Buffer.from('garbage')));
