@@ -95,7 +95,8 @@ class EncryptedRemote {
     } catch (error) {
       // The name that the remote has for it tells nobody anything.
       if (isMstoreError(error, 'not-found')) throw noObject(key, this.#remote.location);
-      throw error;
+      const isShort = isMstoreError(error, 'corrupt-remote') && error.details['key'] === name;
+      throw isShort ? this.#damaged(key, 'it ends before it should', error) : error;
     }
   }
 

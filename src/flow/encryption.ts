@@ -117,7 +117,6 @@ export async function checkAsked(
 
 /**
  * Draws the first key of a new remote and wraps it to its recipients, before anything is encrypted by it.
- * @returns the key, and what the header says of it
  */
 async function beginEncryption(
   { clock, random }: Pick<Surroundings, 'clock' | 'random'>,

@@ -204,6 +204,10 @@ describe('what was changed', () => {
       await replace(raw, name, sealed.subarray(0, end));
       await expect(readObject(remote, key), String(end)).rejects.toEqual(damaged);
     }
+    // A range behind the end is told by the clear key too.
+    await replace(raw, name, sealed.subarray(0, headBytes + 100));
+    const error = await readObject(remote, key, { start: 0, end: 10 }).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'corrupt-remote', details: { key, object: name } });
     await replace(raw, name, Buffer.concat([sealed, Buffer.from([0])]));
     await expect(readObject(remote, key)).rejects.toEqual(damaged);
     await replace(raw, name, Buffer.concat([sealed, sealed.subarray(headBytes)]));
