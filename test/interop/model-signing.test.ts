@@ -165,13 +165,15 @@ describe.each<Release>(['1.1.1', '1.0.0'])('what mstore signed, by release %s', 
     expect(await verifyBy('p256', file, signature)).toContain(taken);
   });
 
-  it.runIf(release === '1.1.1')('is verified: a model with links, with its leave', async () => {
+  // The command of release 1.0.0 has no such option.
+  const links = release === '1.1.1' ? ['--allow_symlinks'] : [];
+  it.each(links)('is verified: a model with links, with %s', async (leave) => {
     const workspace = await ours('links');
     const signature = workspace.at('../m.sig');
     await workspace.ok('sign', 'm@v1', '--key', at('p384.key'), '--output', signature);
     const model = workspace.at('model');
     expect(await verifyBy('p384', model, signature)).toContain('because it is a symlink');
-    expect(await verifyBy('p384', model, signature, '--allow_symlinks')).toContain(taken);
+    expect(await verifyBy('p384', model, signature, leave)).toContain(taken);
   });
 });
 
