@@ -78,7 +78,7 @@ export async function makeIdentityFile(file: string, created: Date): Promise<str
 
 function badIdentity(file: string, what: string): MstoreError {
   return new MstoreError('bad-input', `${printable(file)} is no file of age identities: ${what}`, {
-    hint: 'Make one with "age-keygen -o FILE"; one that is encrypted is decrypted first: age -d FILE',
+    hint: 'Make one with "mstore keygen FILE --type age"; one that is encrypted is decrypted first: age -d FILE',
     details: { path: file },
   });
 }

@@ -10,7 +10,7 @@ import {
   wrapKey,
 } from '../encryption/age.ts';
 import { type GuardOptions, guardedRemote, openKey } from '../encryption/guarded-remote.ts';
-import { readIdentityFile } from '../encryption/identity-file.ts';
+import { makeIdentityFile, readIdentityFile } from '../encryption/identity-file.ts';
 import { formatWrappedKey, passphraseName, recipientKey } from '../encryption/key-objects.ts';
 import { drawMasterKey, type MasterKey } from '../encryption/keys.ts';
 import {
@@ -290,4 +290,17 @@ export async function writeEncryption(
   if (passphraseEnv === undefined || passphraseEnv === passphraseVariable) return;
   const local = path.join(folder, localConfigName);
   await writeConfigKey(local, `remote.${name}.passphrase_env`, passphraseEnv, cacheFolder);
+}
+
+/**
+ * Makes an identity of age in a new file.
+ * @param file absolute
+ * @returns what others encrypt to
+ * @throws MstoreError `destination-exists`
+ */
+export function generateIdentity(
+  file: string,
+  { clock }: Pick<Surroundings, 'clock'>,
+): Promise<string> {
+  return makeIdentityFile(file, new Date(clock.now()));
 }

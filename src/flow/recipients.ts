@@ -11,6 +11,7 @@ import {
 import type { MasterKey } from '../encryption/keys.ts';
 import { readWrappedKey } from '../encryption/unlock.ts';
 import type { RemoteCallOptions, RemotePruner } from '../remote/remote.ts';
+import { logKeyAct } from './audit/key-acts.ts';
 import { type AskedRecipients, addWrappedKey, checkAsked, guardOptions } from './encryption.ts';
 import type { OwnedRemote } from './remotes.ts';
 import type { Workspace } from './workspace.ts';
@@ -38,6 +39,8 @@ export interface RecipientsResult {
   readonly recipients: readonly RemoteRecipient[];
   readonly added: readonly string[];
   readonly removed: readonly string[];
+  /** What should be known, such as that the change could not be logged. */
+  readonly warnings: readonly string[];
 }
 
 /** What is to be changed about the recipients of a remote. */
@@ -79,7 +82,14 @@ export async function changeRecipients(
   }
   const removed = await removeRecipients(chosen, master, { before, added, remove }, options);
   const recipients = changes ? await recipientsOf(remote, master, options) : before;
-  return { remote: name, location: remote.location, key: master.id, recipients, added, removed };
+  const told = [
+    ...added.map((who) => `added ${who}`),
+    ...removed.map((who) => `removed ${who}`),
+  ].join(', ');
+  const act = { act: 'recipients', reason: told } as const;
+  const warnings = told === '' ? [] : await logKeyAct(workspace, chosen, act);
+  const { location } = remote;
+  return { remote: name, location, key: master.id, recipients, added, removed, warnings };
 }
 
 async function removeRecipients(

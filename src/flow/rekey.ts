@@ -28,6 +28,7 @@ import {
   type RemotePruner,
   type RemoteSource,
 } from '../remote/remote.ts';
+import { logKeyAct } from './audit/key-acts.ts';
 import {
   type AskedRecipients,
   addWrappedKey,
@@ -62,6 +63,8 @@ export interface RekeyResult {
   readonly bytes: number;
   /** Objects under keys of the past that were deleted. */
   readonly deleted: number;
+  /** What should be known, such as that the change could not be logged. */
+  readonly warnings: readonly string[];
 }
 
 /** Options of {@link rekeyRemote}. */
@@ -276,9 +279,11 @@ async function finish(
   const deleted = await clearPast(remote, header, options);
   removeFile(memoryFile(workspace, remote));
   const recipients = (await recipientsOf(remote, next, options)).map(({ recipient }) => recipient);
+  const reason = `key ${before} was replaced by ${next.id}`;
+  const warnings = await logKeyAct(workspace, chosen, { act: 'rekey', reason });
   return {
     ...{ remote: name, location: remote.location, before, key: next.id, recipients },
-    ...{ ...copied, deleted },
+    ...{ ...copied, deleted, warnings },
   };
 }
 

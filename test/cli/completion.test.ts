@@ -27,7 +27,7 @@ describe('completion', () => {
     git(repo, 'commit', '-qm', 'one');
     git(repo, 'tag', 'model-v1');
     expect(await proposals(repo, 'che')).toEqual(['checkout']);
-    const actions = ['add', 'list', 'remove', 'check', 'uploads', 'policy'];
+    const actions = ['add', 'list', 'remove', 'check', 'uploads', 'policy', 'recipients', 'rekey'];
     expect(await proposals(repo, 'remote', '')).toEqual(actions);
     expect(await proposals(repo, 'checkout', '--li')).toEqual(['--link']);
     expect(await proposals(repo, 'checkout', 'mod')).toEqual(['models/a.bin', 'model-v1']);

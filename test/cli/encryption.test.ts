@@ -105,3 +105,26 @@ it('a server gives an encrypted remote out in clear, to clients that have no key
   await server.done;
   expect((await run('verify', '--remote', 'origin')).code).toBe(0);
 });
+
+it('writes down who was let in, who was not any more, and each new key', async () => {
+  const { top, recipient, run, ok } = await scene();
+  const made = await ok('keygen', '../friend.txt', '--type', 'age', '--json');
+  const friend = (made.json as { recipient?: string }).recipient ?? '';
+  expect(fs.readFileSync(path.join(top, 'friend.txt'), 'utf8')).toContain(friend);
+  const again = await run('keygen', '../friend.txt', '--type', 'age', '--json');
+  expect(again.json.error?.code).toBe('destination-exists');
+  await ok('remote', 'add', 'vault', '../vault', '--encrypt', '--recipient', recipient);
+  await ok('remote', 'recipients', 'vault', '--add', friend);
+  await ok('remote', 'recipients', 'vault', '--remove', friend);
+  const { json } = await ok('remote', 'rekey', 'vault', '--json');
+  const { before, key } = json as { before?: string; key?: string };
+  await ok('audit', '--remote', 'vault', '--check');
+  const log = await ok('audit', '--remote', 'vault', '--jsonl');
+  const lines = log.stdout.trimEnd().split('\n');
+  const acts = lines.map((line) => JSON.parse(line) as { act: string; reason?: string });
+  expect(acts.map(({ act, reason }) => [act, reason]).filter(([act]) => act !== 'begin')).toEqual([
+    ['recipients', `added ${friend}`],
+    ['recipients', `removed ${friend}`],
+    ['rekey', `key ${before} was replaced by ${key}`],
+  ]);
+});

@@ -155,6 +155,7 @@ describe('the documents of --json', () => {
     await expectDocumented(workspace, 'resolve', 'resolve', 'm@staging', '--lock', '../m.lock');
     await expectDocumented(workspace, 'resolve --prune', 'resolve', '--prune', '0');
     await expectDocumented(workspace, 'keygen', 'keygen', '../key');
+    await expectDocumented(workspace, 'keygen', 'keygen', '../identity', '--type', 'age');
     const output = ['--output', '../m.sig'];
     await expectDocumented(workspace, 'sign', 'sign', 'm@v1', '--key', '../key', ...output);
     const signed = ['verify', 'm@v1', '--signature', '--key', '../key.pub'];

@@ -336,7 +336,8 @@ describe('recipients', () => {
   it('come and go, and nothing is encrypted anew', async () => {
     const raw = memoryRemote();
     const project = await encryptedProject(raw);
-    const objects = async () => (await listKeys(raw)).filter((key) => !key.startsWith('keys/'));
+    const objects = async () =>
+      (await listKeys(raw)).filter((key) => !/^(?:keys|audit)\//.test(key));
     const before = await objects();
     const change = async (add: string[], remove: string[], who = project) =>
       changeRecipients(await who.open(), await asItLies(who), { add: { recipients: add }, remove });
@@ -434,7 +435,8 @@ describe('a new key', () => {
     await expect(late.push([], 'vault')).rejects.toEqual(code('wrong-key'));
     // And once more, from a folder of its own.
     const second = await rekey(project);
-    expect(second).toMatchObject({ before: result.key, objects: result.objects });
+    // The log has one line more.
+    expect(second).toMatchObject({ before: result.key, objects: result.objects + 1 });
     expect(await verifyProject(project, { remote: 'vault' })).toMatchObject({
       code: null,
       contents: 3,
@@ -461,7 +463,9 @@ describe('a new key', () => {
           throw new Error(`after write ${write}`, { cause: error });
         });
       }
+      // Each run adds a line to the log, which the next one would have to copy.
       const keys = await listKeys(raw);
+      for (const name of keys) if (name.includes('audit/')) await raw.delete(name);
       const { key } = await keyOf(project);
       const stray = keys.filter(
         (name) =>

@@ -36,6 +36,7 @@ export async function remoteRecipients(context: Context, args: Args): Promise<un
     state === 'good' ? '' : state,
   ]);
   context.result(result, table(rows));
+  for (const warning of result.warnings) context.warn(printable(warning));
   const { added, removed, remote } = result;
   if (added.length > 0) context.note(`Added ${count(added.length, 'recipient')}`);
   if (removed.length > 0) {
@@ -65,6 +66,7 @@ export async function remoteRekey(context: Context, args: Args): Promise<undefin
     progress: context.progress,
   });
   const { objects, bytes, deleted, key, recipients } = result;
+  for (const warning of result.warnings) context.warn(printable(warning));
   context.result(result, table(recipients.map((recipient) => [printable(recipient)])));
   context.note(
     `Encrypted ${count(objects, 'object')} anew (${formatBytes(bytes)}), and deleted ${count(deleted, 'older one')}`,

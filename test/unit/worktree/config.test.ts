@@ -101,6 +101,7 @@ describe('readConfig', () => {
       'validate.policy': 'deny',
       'publish.card': 'docs/card.md',
       'publish.experiment': '{model}',
+      'audit.required': 'true',
     };
     const settable = Object.entries(configKeys).filter(([, rule]) => rule.readOnly !== true);
     expect(Object.keys(values).sort()).toEqual(
