@@ -33,7 +33,7 @@ describe('a usage error ends with 2, says what is wrong and what to do', () => {
     [
       'an unknown action',
       'remote forget',
-      /no action "forget"; there are add, list, remove, check, uploads$/,
+      /no action "forget"; there are add, list, remove, check, uploads, policy, recipients, rekey$/,
       /mstore remote --help/,
     ],
     ['a remote without a name', 'remote add', /^The name of the remote is missing$/, /NAME DIR/],

@@ -21,7 +21,7 @@ const age = new URL('../../dist/encryption/identity-file.js', import.meta.url).h
 const mebibyte = 1024 * 1024;
 
 /** Writes bytes without any pattern. */
-function writeNoise(file, mebibytes) {
+export function writeNoise(file, mebibytes) {
   const cipher = createCipheriv('aes-256-ctr', randomBytes(32), Buffer.alloc(16));
   const zeros = Buffer.alloc(mebibyte);
   const fd = fs.openSync(file, 'w');

@@ -1,3 +1,4 @@
+import type { Argv } from 'yargs';
 import { MstoreError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/format-bytes.ts';
 import { printable } from '../../base/names.ts';
@@ -5,6 +6,42 @@ import type { AskedRecipients } from '../../flow/encryption.ts';
 import { type Args, flagOf, listOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { count, table } from '../text.ts';
+
+/** Adds the options that say who can read an encrypted remote. */
+export function keyOptions(parser: Argv): Argv {
+  return parser
+    .option('encrypt', {
+      type: 'boolean',
+      describe: 'Encrypt the new remote: to --recipient, or by --passphrase-env',
+    })
+    .option('recipient', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'Public key of age, age1…, of somebody who can read it; may be repeated',
+    })
+    .option('passphrase-env', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Variable that holds a passphrase by which it can be read',
+    })
+    .option('add', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'With recipients: public key of age that can read the remote from now on',
+    })
+    .option('remove', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'With recipients: public key, or "passphrase", that is to open it no more',
+    })
+    .option('restart', {
+      type: 'boolean',
+      describe: 'With rekey: give up a new key that another run began to bring in',
+    });
+}
 
 /** Whom a new remote is to be encrypted to, if it is. */
 export function encryptOf(args: Args): AskedRecipients | undefined {

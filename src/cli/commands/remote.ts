@@ -6,13 +6,13 @@ import type { Args, Command } from '../command.ts';
 import { flagOf, textOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { jsonText, table } from '../text.ts';
-import { encryptOf, remoteRecipients, remoteRekey } from './remote-keys.ts';
+import { encryptOf, keyOptions, remoteRecipients, remoteRekey } from './remote-keys.ts';
 import { remoteUploads } from './remote-uploads.ts';
 
 export const remoteCommand: Command = {
   positionals: '<action> [name] [dir]',
   options: (parser) =>
-    parser
+    keyOptions(parser)
       .positional('action', {
         choices: [
           'add',
@@ -37,37 +37,6 @@ export const remoteCommand: Command = {
         type: 'boolean',
         default: true,
         describe: 'Make or check the place (--no-create: only write the name down)',
-      })
-      .option('encrypt', {
-        type: 'boolean',
-        describe: 'Encrypt the new remote: to --recipient, or by --passphrase-env',
-      })
-      .option('recipient', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'Public key of age, age1…, of somebody who can read it; may be repeated',
-      })
-      .option('passphrase-env', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Variable that holds a passphrase by which it can be read',
-      })
-      .option('add', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'With recipients: public key of age that can read the remote from now on',
-      })
-      .option('remove', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'With recipients: public key, or "passphrase", that is to open it no more',
-      })
-      .option('restart', {
-        type: 'boolean',
-        describe: 'With rekey: give up a new key that another run began to bring in',
       })
       .option('read-only', { type: 'boolean', describe: 'Check reading alone, and write nothing' })
       .option('as', {

@@ -26,6 +26,14 @@ const extras = {
     text: (rows, tool) =>
       `A directory remote, one file without any pattern. Throughput is the median of the rounds.\n\n${tool.encryptedRemotesMarkdown(rows)}`,
   },
+  signatures: {
+    title: 'Signatures',
+    file: '../signatures.js',
+    measure: (tool, place, { sizeMiB, runs }) =>
+      tool.signatures({ place, size: Math.min(512, sizeMiB), runs }),
+    text: (rows, tool) =>
+      `A version of one file, signed and verified by its digests; a directory with that file, byte for byte; and a bare program on Node that hashes the file. Medians of the rounds.\n\n${tool.signaturesMarkdown(rows)}`,
+  },
   index: {
     title: 'Index',
     file: '../index-scale.js',

@@ -12,8 +12,8 @@
  *   --runs N        rounds of mstore and its floors (default 5)
  *   --peer-runs N   rounds of the peers (default 3, never more than of mstore)
  *   --peer-seconds N  a peer whose round of a part takes longer takes part once (default 180)
- *   --only A,B      of: large, many, weights, start, damage, edits, compression, encryption, index,
- *                   services
+ *   --only A,B      of: large, many, weights, start, damage, edits, compression, encryption,
+ *                   signatures, index, services
  *   --servers A,B   of the section of services: versitygw, minio, fake-gcs-server, test
  *   --peers A,B     these peers only; --no-peers: none
  *   --venv FOLDER   where the peers in Python are (default: where bench:peers puts them)

@@ -101,7 +101,7 @@ describe('a manifest', () => {
     ['no list of objects', (v) => ({ ...v, registry: {} }), /no list of objects/],
     ['a key that leaves', (v) => object(v, { key: '../x' }), /without a usable key/],
     ['a key twice', (v) => object(v, { key: 'refs/models/m/versions/1.json' }), /twice or out of/],
-    ['a huge object', (v) => object(v, { size: 5 * 1024 * 1024 }), /a bad size or digest/],
+    ['a huge object', (v) => object(v, { size: 65 * 1024 * 1024 }), /a bad size or digest/],
     ['no list of files', (v) => ({ ...v, files: 'x' }), /it is not a list/],
     [
       'a file outside',
