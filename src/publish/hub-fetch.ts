@@ -40,15 +40,16 @@ export function hubSender(writing: HubWriting): typeof fetch {
     const headers = isHub ? { ...given, ...own } : withoutCredentials(given);
     const method = init?.method ?? 'GET';
     const body = bodyFor(init?.body, writing);
+    const isCommit = isHub && /\/commit\/[^/]+$/.test(url.pathname);
     const once = async (): Promise<Response> => {
-      const answer = await web.send(url, where, { method, headers, body, signal });
+      const request = { method, headers, body, signal, isSentOnce: isCommit };
+      const answer = await web.send(url, where, request);
       const passing = passingError(answer, where, 'publish');
       if (passing !== undefined) answer.close();
       if (passing !== undefined) throw passing;
       return answered(answer, writing);
     };
     throwIfAborted(signal);
-    const isCommit = isHub && /\/commit\/[^/]+$/.test(url.pathname);
     return isCommit ? once() : web.policy.again(once, signal);
   };
 }

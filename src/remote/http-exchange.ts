@@ -65,6 +65,11 @@ export function keepAliveAgents(tls: https.AgentOptions = {}): (url: URL) => htt
   };
 }
 
+/** Makes a connection for one request, which nobody closes while it is on its way. */
+export function soleAgent(url: URL, tls: https.AgentOptions = {}): http.Agent {
+  return new (protocols[protocolOf(url)]().Agent)({ keepAlive: false, ...tls });
+}
+
 /**
  * Sends a request once and waits for the head of its answer, whatever the status. Redirections are not
  * followed, bodies not decompressed. A time in which the reader of the body takes no block is no stall.

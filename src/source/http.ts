@@ -8,6 +8,7 @@ import {
   type HttpAnswer,
   keepAliveAgents,
   type StreamedBody,
+  soleAgent,
 } from '../remote/http-exchange.ts';
 import { refused, unreachable } from '../remote/service-errors.ts';
 import { type RetryPolicy, retryPolicy } from '../remote/wrappers/retry.ts';
@@ -45,6 +46,11 @@ export interface WebRequest {
   readonly method?: string;
   readonly body?: Uint8Array | StreamedBody | undefined;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether it cannot be tried again: then it has a connection of its own, as the other side may be about to close one that was
+   * kept for long.
+   */
+  readonly isSentOnce?: boolean;
 }
 
 /** What is to be downloaded. */
@@ -118,7 +124,7 @@ export class Web {
         url: at,
         headers: { 'accept-encoding': 'identity', ...Object.fromEntries(own) },
         body: body === undefined ? [] : body instanceof Uint8Array ? [body] : body,
-        agent: proxy === undefined ? this.#agentFor(at) : await this.#agentBy(proxy),
+        agent: await this.#agent(at, proxy, request),
         signal,
         stallMsMax: this.#stallMs,
       });
@@ -130,6 +136,17 @@ export class Web {
         proxyError(error, where, proxy) ?? connectionError(error, where, { act, proxy: proxy.host })
       );
     }
+  }
+
+  #agent(
+    at: URL,
+    proxy: URL | undefined,
+    { isSentOnce = false }: WebRequest,
+  ): http.Agent | Promise<http.Agent> {
+    if (proxy !== undefined) {
+      return isSentOnce ? proxyAgent(proxy, this.#tls) : this.#agentBy(proxy);
+    }
+    return isSentOnce ? soleAgent(at, this.#tls) : this.#agentFor(at);
   }
 
   #agentBy(proxy: URL): Promise<http.Agent> {
