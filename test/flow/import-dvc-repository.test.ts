@@ -13,7 +13,8 @@ import {
   importDvcTags,
 } from '../../src/flow/import/dvc-tags.ts';
 import { localRegistry } from '../../src/flow/registry.ts';
-import { DvcFixture, md5Of } from '../support/dvc-repository.ts';
+import { DvcFixture } from '../support/dvc-repository.ts';
+import { md5Of } from '../support/dvc-text.ts';
 import { makeProject, type Project } from '../support/flow-project.ts';
 import { git, gitTestEnv } from '../support/git.ts';
 import { tempFolder } from '../support/temp.ts';

@@ -3,7 +3,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { resolveModel } from '../../src/mstore.ts';
-import { DvcFixture, listText, md5Of } from '../support/dvc-repository.ts';
+import { DvcFixture } from '../support/dvc-repository.ts';
+import { listText, md5Of } from '../support/dvc-text.ts';
 import { git } from '../support/git.ts';
 import { contentOf, type Importer, makeImporter } from '../support/importing.ts';
 

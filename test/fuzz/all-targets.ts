@@ -8,6 +8,7 @@ import * as lfs from './targets/lfs.ts';
 import * as modelFiles from './targets/model-files.ts';
 import * as registry from './targets/registry.ts';
 import * as services from './targets/services.ts';
+import * as signing from './targets/signing.ts';
 import * as sources from './targets/sources.ts';
 import * as store from './targets/store.ts';
 import * as tables from './targets/tables.ts';
@@ -29,6 +30,7 @@ export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map(
     git,
     values,
     services,
+    signing,
     sources,
     lfs,
   ]

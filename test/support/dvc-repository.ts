@@ -1,13 +1,8 @@
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type DvcHash, objectKey } from '../../src/dvc/object-key.ts';
+import { listText, md5Of } from './dvc-text.ts';
 import { git } from './git.ts';
-
-/** The MD5 of bytes. */
-export function md5Of(bytes: Uint8Array | string): string {
-  return createHash('md5').update(bytes).digest('hex');
-}
 
 /** How something is put into a repository of DVC. */
 export interface DvcPut {
@@ -114,17 +109,4 @@ export class DvcFixture {
     if (tag !== undefined) git(this.root, 'tag', tag);
     return git(this.root, 'rev-parse', 'HEAD');
   }
-}
-
-/** The list of a directory as Python writes it. */
-export function listText(entries: ReadonlyArray<{ md5: string; relpath: string }>): string {
-  const ascii = (text: string): string =>
-    JSON.stringify(text).replace(
-      /[\u0080-\uffff]/g,
-      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
-  const lines = entries.map(
-    ({ md5, relpath }) => `{"md5": "${md5}", "relpath": ${ascii(relpath)}}`,
-  );
-  return `[${lines.join(', ')}]`;
 }

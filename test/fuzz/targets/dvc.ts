@@ -5,7 +5,7 @@ import { parseDirectoryList } from '../../../src/dvc/directory-list.ts';
 import { isMd5, objectKey } from '../../../src/dvc/object-key.ts';
 import { type DvcOutput, parseDvcFile, parseDvcLock } from '../../../src/dvc/outputs.ts';
 import { parseData } from '../../../src/registry/data-file.ts';
-import { listText, md5Of } from '../../support/dvc-repository.ts';
+import { listText, md5Of } from '../../support/dvc-text.ts';
 import { type FuzzTarget, promise, refused, refusedLater } from '../target.ts';
 
 const md5 = md5Of('x');

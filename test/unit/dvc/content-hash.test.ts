@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { contentHash } from '../../../src/dvc/content-hash.ts';
 import type { DvcHash } from '../../../src/dvc/object-key.ts';
-import { md5Of } from '../../support/dvc-repository.ts';
+import { md5Of } from '../../support/dvc-text.ts';
 
 const mebibyte = 1024 * 1024;
 

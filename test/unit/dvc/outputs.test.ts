@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseDirectoryList } from '../../../src/dvc/directory-list.ts';
 import { type DvcOutput, parseDvcFile, parseDvcLock } from '../../../src/dvc/outputs.ts';
-import { listText, md5Of } from '../../support/dvc-repository.ts';
+import { listText, md5Of } from '../../support/dvc-text.ts';
 
 const md5 = md5Of('x');
 const corrupt = expect.objectContaining({ code: 'corrupt-source' });
