@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { fromSystemError, MstoreError } from '../base/errors.ts';
+import { writeAtomically } from '../base/files.ts';
 import { limits } from '../base/limits.ts';
 import { printable } from '../base/names.ts';
 import { drawIdentity, recipientOf } from './age.ts';
@@ -61,16 +62,10 @@ export async function parseIdentities(bytes: Uint8Array, file: string): Promise<
 export async function makeIdentityFile(file: string, created: Date): Promise<string> {
   const { secret, recipient } = await drawIdentity();
   const text = `# created: ${created.toISOString()}\n# public key: ${recipient}\n${secret}\n`;
-  try {
-    fs.writeFileSync(file, text, { flag: 'wx', mode: 0o600, flush: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw fromSystemError(error, `writing ${printable(file)}`);
-    }
+  if (!writeAtomically(file, text, { ifAbsent: true, mode: 0o600 })) {
     throw new MstoreError('destination-exists', `${printable(file)} is there already`, {
       hint: 'Name another file: what is encrypted to an identity cannot be read without it',
       details: { path: file },
-      cause: error,
     });
   }
   return recipient;

@@ -1,3 +1,6 @@
+/** What statements of in-toto 1 call themselves, whatever they are about. */
+export const statementKind = 'https://in-toto.io/Statement/v1';
+
 /** The type of a payload that is a statement of in-toto. */
 export const statementType = 'application/vnd.in-toto+json';
 

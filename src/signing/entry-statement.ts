@@ -1,6 +1,7 @@
 import { type Digest, isDigest } from '../base/digest.ts';
 import { isJsonObject, parseJsonBytes } from '../base/json.ts';
 import type { Bundle } from './bundle.ts';
+import { statementKind } from './dsse.ts';
 import { badSignature } from './problem.ts';
 
 /*
@@ -8,7 +9,6 @@ import { badSignature } from './problem.ts';
  * named by its digest, which covers model, environment, number and the entry before it.
  */
 
-const statementKind = 'https://in-toto.io/Statement/v1';
 const predicateKind = 'https://mstore/environment-entry/v1';
 
 /** Makes the bytes of a statement about an entry. */

@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
 import { Breather } from '../base/abort.ts';
 import { isJsonObject, parseJsonBytes } from '../base/json.ts';
-import { pathProblem, printable } from '../base/names.ts';
+import { printable } from '../base/names.ts';
 import type { Bundle } from './bundle.ts';
 import { statementType } from './dsse.ts';
 import { badSignature } from './problem.ts';
 import {
+  addName,
   ignoredUnsaid,
   parseStatement,
   type Resource,
   type Serialization,
   type Statement,
-  wholeName,
 } from './statement.ts';
 
 /*
@@ -215,11 +215,7 @@ function parseOldStatement({ payload, where }: Pick<Bundle, 'payload' | 'where'>
     if (typeof name !== 'string' || typeof digest !== 'string') {
       throw problem('a file of its list lacks its name or its digest');
     }
-    const shown = printable(name.slice(0, 200));
-    const wrong = name === wholeName ? undefined : pathProblem(name);
-    if (wrong !== undefined) throw problem(`the path ${shown} in its list has ${wrong}`);
-    if (names.has(name)) throw problem(`it lists ${shown} twice`);
-    names.add(name);
+    const shown = addName(names, name, name, problem);
     if (!/^[0-9a-f]{64}$/.test(digest)) throw problem(`the digest of ${shown} is no SHA-256`);
     return { name, algorithm: 'sha256', digest };
   });

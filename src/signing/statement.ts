@@ -4,6 +4,7 @@ import type { MstoreError } from '../base/errors.ts';
 import { compareUtf8, isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
 import { pathProblem, printable } from '../base/names.ts';
 import type { Bundle } from './bundle.ts';
+import { statementKind } from './dsse.ts';
 import { badSignature } from './problem.ts';
 
 /*
@@ -12,7 +13,6 @@ import { badSignature } from './problem.ts';
  * of that version pass over.
  */
 
-const statementKind = 'https://in-toto.io/Statement/v1';
 const predicateKind = 'https://model_signing/signature/v1.0';
 
 /** The name of a model that is one file, in the list of its files. */
@@ -216,12 +216,8 @@ function resourcesOf(value: unknown, how: SaidSerialization, problem: Problem): 
     if (typeof name !== 'string' || typeof algorithm !== 'string' || typeof digest !== 'string') {
       throw problem('a file of its list lacks its name, its algorithm or its digest');
     }
-    const shown = printable(name.slice(0, 200));
     const path = how.method === 'shards' ? name.replace(/:\d+:\d+$/, '') : name;
-    const wrong = path === wholeName ? undefined : pathProblem(path);
-    if (wrong !== undefined) throw problem(`the path ${shown} in its list has ${wrong}`);
-    if (names.has(name)) throw problem(`it lists ${shown} twice`);
-    names.add(name);
+    const shown = addName(names, name, path, problem);
     if (!/^(?:[0-9a-f]{2})+$/.test(digest)) throw problem(`the digest of ${shown} is none`);
     if (how.hashType === 'sha256' && how.method === 'files') {
       if (algorithm !== 'sha256' || !isDigest(digest)) {
@@ -230,6 +226,25 @@ function resourcesOf(value: unknown, how: SaidSerialization, problem: Problem): 
     }
     return { name, algorithm, digest };
   });
+}
+
+/**
+ * Checks the name of a resource: a path inside of the model, which no other one has.
+ * @param path the name, without the part of the file that it may tell
+ * @returns the name, for errors
+ */
+export function addName(
+  names: Set<string>,
+  name: string,
+  path: string,
+  problem: (what: string) => MstoreError,
+): string {
+  const shown = printable(name.slice(0, 200));
+  const wrong = path === wholeName ? undefined : pathProblem(path);
+  if (wrong !== undefined) throw problem(`the path ${shown} in its list has ${wrong}`);
+  if (names.has(name)) throw problem(`it lists ${shown} twice`);
+  names.add(name);
+  return shown;
 }
 
 function versionOf(value: unknown, problem: Problem): SignedVersion | undefined {

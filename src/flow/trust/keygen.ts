@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
-import * as path from 'node:path';
-import { fromSystemError, MstoreError } from '../../base/errors.ts';
-import { syncFolder, writeFully } from '../../base/files.ts';
+import { MstoreError } from '../../base/errors.ts';
+import { writeAtomically } from '../../base/files.ts';
 import { printable } from '../../base/names.ts';
 import { type Curve, generateKeyPair } from '../../signing/keys.ts';
 
@@ -48,27 +47,9 @@ export function generateKeyFiles(
   };
 }
 
-/**
- * Writes a file that must not be there; nobody sees it with another mode.
- * @throws MstoreError `destination-exists`
- */
+/** Writes a file that must not be there. */
 function writeNew(file: string, text: string, mode: number): void {
-  try {
-    const fd = fs.openSync(file, 'wx', mode);
-    try {
-      writeFully(fd, Buffer.from(text));
-      fs.fsyncSync(fd);
-    } catch (error) {
-      fs.rmSync(file, { force: true });
-      throw error;
-    } finally {
-      fs.closeSync(fd);
-    }
-    syncFolder(path.dirname(file));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw exists(file);
-    throw fromSystemError(error, `writing ${printable(file)}`);
-  }
+  if (!writeAtomically(file, text, { ifAbsent: true, mode })) throw exists(file);
 }
 
 function exists(file: string): MstoreError {

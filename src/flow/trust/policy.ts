@@ -16,9 +16,9 @@ import {
   type TrustRule,
 } from '../../registry/trust-rules.ts';
 import { type Bundle, bundleIn, parseBundle, signBundle } from '../../signing/bundle.ts';
-import { checkSignature } from '../../signing/check.ts';
+import { checkSignature, type Trust } from '../../signing/check.ts';
 import { formatEntryStatement, parseEntryStatement } from '../../signing/entry-statement.ts';
-import { parseStatement } from '../../signing/statement.ts';
+import { parseStatement, type Statement } from '../../signing/statement.ts';
 import { readConfigFile } from '../../worktree/config-file.ts';
 import type { FarOptions } from '../far-blobs.ts';
 import type { Workspace } from '../workspace.ts';
@@ -47,6 +47,8 @@ export class TrustPolicy {
   readonly #rules: ReadonlyMap<string, TrustRule>;
   /** Folder that files of keys start from. */
   readonly #folder: string;
+  /** Keys that were read. */
+  readonly #trusted = new Map<SignerKey, Trust>();
 
   private constructor(workspace: Workspace, rules: ReadonlyMap<string, TrustRule>, folder: string) {
     this.#workspace = workspace;
@@ -128,19 +130,24 @@ export class TrustPolicy {
     try {
       const bytes = await registry.signature(model, version, sha256);
       const bundle = parseBundle(bytes, name);
+      // It lists all files: nobody reads it who is not trusted, and once is enough.
+      let read: Statement | undefined;
+      const statementOf = (): Statement => {
+        read ??= parseStatement(bundle);
+        return read;
+      };
       const problems: string[] = [];
       const found: string[] = [];
       for (const signer of asked.wanting.values()) {
-        const problem = await this.#problemOf(bundle, signer, () => {
-          const statement = parseStatement(bundle);
-          return { signed: statement.version?.signed };
-        });
+        const problem = await this.#problemOf(bundle, signer, () => ({
+          signed: statementOf().version?.signed,
+        }));
         if (problem === undefined) found.push(signer.name);
         else problems.push(problem);
       }
       if (found.length === 0)
         return `${name}: ${problems.at(-1) ?? 'its signer has signed already'}`;
-      const statement = parseStatement(bundle);
+      const statement = statementOf();
       if (statement.version === undefined && !asked.rule.foreign) {
         return `${name}: it is of files, and not of this version (foreign = true lets it count)`;
       }
@@ -164,7 +171,7 @@ export class TrustPolicy {
   ): Promise<string | undefined> {
     let problem = `it is not of ${printable(name)}`;
     for (const key of keys) {
-      const checked = await checkSignature(bundle, [trustOf(key, this.#folder)]);
+      const checked = await checkSignature(bundle, [this.#trustOf(key)]);
       if ('problem' in checked) continue;
       // What a log proves counts before what the signer says.
       const late = this.#dateProblem(key, checked.logged?.toISOString() ?? said().signed);
@@ -172,6 +179,12 @@ export class TrustPolicy {
       problem = `it is of ${printable(name)}, and ${late}`;
     }
     return problem;
+  }
+
+  #trustOf(key: SignerKey): Trust {
+    const trust = this.#trusted.get(key) ?? trustOf(key, this.#folder);
+    this.#trusted.set(key, trust);
+    return trust;
   }
 
   /**
