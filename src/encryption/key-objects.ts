@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { sha256 } from '../base/digest.ts';
 import { MstoreError } from '../base/errors.ts';
 import { isJsonObject, type JsonObject, parseJsonBytes } from '../base/json.ts';
-import { asksTooMuchWork } from './age.ts';
+import { asksTooMuchWork, type Recipient } from './age.ts';
 import { isKeyId, type MasterKey, vouch } from './keys.ts';
 
 /*
@@ -18,6 +18,11 @@ export const keysPrefix = 'keys/';
 export const generationsPrefix = 'generations/';
 /** What stands for the public key where a key is wrapped to a passphrase. */
 export const passphraseName = 'passphrase';
+
+/** What a recipient is called in names and lists: its public key, or {@link passphraseName}. */
+export function recipientName(recipient: Recipient): string {
+  return recipient.kind === 'age' ? recipient.key : passphraseName;
+}
 
 /** Bytes of an object below `keys/`. */
 export const keyObjectBytesMax = 16 * 1024;

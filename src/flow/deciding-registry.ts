@@ -136,16 +136,12 @@ export class DecidingRegistry {
   ): Promise<Appended<E>> {
     const { remote, signal } = this.#options;
     this.#workspace.store.prepareWriting();
-    if (remote === undefined) {
-      const { outcome, entry } = await this.registry.append<E>(log, draft, before, sign);
-      if (outcome === 'exists') throw lost(entry.value);
-      return { entry, warnings: [] };
-    }
-    await requireNamesOnce(this.#workspace, remote, { signal });
-    const acts = new ActLog(this.#workspace, remote.remote);
-    await acts.prepare();
+    const acts = remote && new ActLog(this.#workspace, remote.remote);
+    if (remote !== undefined) await requireNamesOnce(this.#workspace, remote, { signal });
+    await acts?.prepare();
     const { outcome, entry } = await this.registry.append<E>(log, draft, before, sign);
     if (outcome === 'exists') throw lost(entry.value);
+    if (acts === undefined) return { entry, warnings: [] };
     await this.#keep(log, entry);
     return { entry, warnings: await logEntry(acts, log, entry) };
   }

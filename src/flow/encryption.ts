@@ -11,7 +11,12 @@ import {
 } from '../encryption/age.ts';
 import { type GuardOptions, guardedRemote, openKey } from '../encryption/guarded-remote.ts';
 import { makeIdentityFile, readIdentityFile } from '../encryption/identity-file.ts';
-import { formatWrappedKey, passphraseName, recipientKey } from '../encryption/key-objects.ts';
+import {
+  formatWrappedKey,
+  passphraseName,
+  recipientKey,
+  recipientName,
+} from '../encryption/key-objects.ts';
 import { drawMasterKey, type MasterKey } from '../encryption/keys.ts';
 import {
   bytesSource,
@@ -138,7 +143,7 @@ export async function addWrappedKey(
   now: Date,
   options: RemoteCallOptions,
 ): Promise<'created' | 'exists'> {
-  const name = recipient.kind === 'age' ? recipient.key : passphraseName;
+  const name = recipientName(recipient);
   const file = await wrapKey(master.bytes, recipient);
   const bytes = formatWrappedKey(master, { recipient: name, added: now.toISOString(), file });
   return remote.create(recipientKey(master.id, name), bytesSource(bytes), options);
@@ -264,7 +269,7 @@ async function checkSame(
   asked: readonly Recipient[],
 ): Promise<void> {
   for (const recipient of asked) {
-    const name = recipient.kind === 'age' ? recipient.key : passphraseName;
+    const name = recipientName(recipient);
     if ((await remote.stat(recipientKey(master.id, name))) !== undefined) continue;
     throw new MstoreError(
       'remote-exists',

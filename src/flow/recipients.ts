@@ -5,6 +5,7 @@ import {
   isVouched,
   passphraseName,
   recipientKey,
+  recipientName,
   recipientsMax,
   recipientsPrefix,
 } from '../encryption/key-objects.ts';
@@ -71,7 +72,7 @@ export async function changeRecipients(
   const before = await recipientsOf(remote, master, options);
   const added: string[] = [];
   for (const recipient of asked) {
-    const who = recipient.kind === 'age' ? recipient.key : passphraseName;
+    const who = recipientName(recipient);
     const known = before.find((one) => one.recipient === who);
     if (known?.state === 'good') continue;
     // What is damaged there, or put there by others, is replaced.

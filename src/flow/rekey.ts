@@ -1,4 +1,3 @@
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { readCacheDocument } from '../base/cache-file.ts';
 import { mapConcurrently } from '../base/concurrency.ts';
@@ -18,6 +17,7 @@ import {
   liveKey,
   passphraseName,
   recipientKey,
+  recipientName,
 } from '../encryption/key-objects.ts';
 import { drawMasterKey, isKeyId, type MasterKey } from '../encryption/keys.ts';
 import { isOwnName } from '../encryption/names.ts';
@@ -159,7 +159,7 @@ async function wrapToAll(
   recipients: readonly Recipient[],
 ): Promise<void> {
   for (const recipient of recipients) {
-    const who = recipient.kind === 'age' ? recipient.key : passphraseName;
+    const who = recipientName(recipient);
     if ((await remote.stat(recipientKey(master.id, who), options)) !== undefined) continue;
     const now = new Date(workspace.surroundings.clock.now());
     await addWrappedKey(remote, master, recipient, now, options);
@@ -191,7 +191,7 @@ async function requireOwn(
   recipients: readonly Recipient[],
 ): Promise<void> {
   const own = await ownNames(await guardOptions(workspace, name).secrets());
-  const names = recipients.map((one) => (one.kind === 'age' ? one.key : passphraseName));
+  const names = recipients.map(recipientName);
   if (names.some((one) => own.includes(one))) return;
   throw new MstoreError(
     'usage',
@@ -345,7 +345,6 @@ function readMemory(workspace: Workspace, remote: RemotePruner): Memory | undefi
 function writeMemory(workspace: Workspace, remote: RemotePruner, memory: Memory): void {
   const file = memoryFile(workspace, remote);
   ensureCacheFolder(path.dirname(file));
-  if (fs.existsSync(file)) removeFile(file);
   writeAtomically(file, JSON.stringify({ format: memoryFormat, ...memory }));
 }
 
