@@ -154,6 +154,7 @@ describe('signatures on the command line', () => {
       ['usage', 'sign', 'm@v1', '--key-env', 'NOTHING'],
       ['usage', 'sign', 'm@v1', '--key-command', 'true'],
       ['usage', 'sign', 'm@v1', '--key', '../alice', '--attach', 'x'],
+      ['destination-exists', 'sign', 'm@v1', '--key', '../alice', '--output', 'bert'],
       ['not-found', 'sign', 'm@v1', '--key', '../nobody'],
       ['bad-key', 'sign', 'm@v1', '--key', '../alice.pub'],
       ['not-found', 'sign', 'm@v1', '--attach', 'nothing'],

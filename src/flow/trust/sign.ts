@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Digest, sha256 } from '../../base/digest.ts';
 import { MstoreError } from '../../base/errors.ts';
@@ -110,12 +111,23 @@ export function readSignatureFile(file: string): Buffer {
   });
 }
 
+/** A signature replaces an older one, and nothing that is no file. */
+function refuseOther(output: string): void {
+  const stat = fs.lstatSync(output, { throwIfNoEntry: false });
+  if (stat === undefined || stat.isFile()) return;
+  throw new MstoreError('destination-exists', `${printable(output)} is there, and is no file`, {
+    hint: 'Write --output with the name of a file, or leave it out',
+    details: { path: output },
+  });
+}
+
 async function keep(
   workspace: Workspace,
   { sha256: record, value: { model, version } }: Sealed<VersionRecord>,
   bytes: Buffer,
   { output, signal }: SignOptions,
 ): Promise<Omit<SignResult, 'files'>> {
+  if (output !== undefined) refuseOther(output);
   workspace.store.prepareWriting();
   const registry = await localRegistry(workspace, { signal });
   const outcome = await registry.createSignature(model, version, bytes);
